@@ -1,0 +1,472 @@
+/* multiserver: one interface over many protocols.
+ *
+ * An address such as "net:host:8008~shs:KEY;unix:/run/x/socket~noauth" says everything needed to
+ * reach a peer: alternatives separated by ';', each a transport followed by the transforms stacked
+ * on it. A context is given the stacks it understands (ms_add), serves those that have somewhere to
+ * listen (ms_listen) and dials any address that one of them understands (ms_dial). Both give
+ * connections (ms_conn) that look alike, whatever is below them.
+ *
+ * Threads: a context, its connections and its dials belong to one libuv loop and to the one thread
+ * that runs it. No function here may be called for them from another thread. Contexts share
+ * nothing. ms_version, ms_code_text, the ms_addr_ and the ms_identity_ functions may be called from
+ * any thread.
+ *
+ * Callbacks: every callback comes from the loop, never from inside a call into this library. Any
+ * function may be called inside any callback, ms_ctx_free excepted.
+ *
+ * Strings are UTF-8 and end in NUL. Keys are raw bytes. Durations are in milliseconds and end in
+ * _msec.
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef MULTISERVER_H
+#define MULTISERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32) || !defined(__GNUC__)
+#define MS_API
+#else
+#define MS_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+template <class T>
+inline T ms__opts_init() {
+  T t = T();
+  t.size = sizeof(T);
+  return t;
+}
+#define MS_OPTS_INIT(type) ms__opts_init<type>()
+extern "C" {
+#else
+/* Initialises an options structure: its size is set, everything else asks for the default. */
+#define MS_OPTS_INIT(type) \
+  { .size = sizeof(type) }
+#endif
+
+#define MS_VERSION "0.1.0"
+
+/* The version of the library that runs, as MS_VERSION was when it was built. Never NULL, never to
+ * be freed. */
+MS_API const char *ms_version(void);
+
+enum {
+  MS_KEY_BYTES = 32,     /* an Ed25519 public key, a network key, a seed */
+  MS_SECRET_BYTES = 64,  /* an Ed25519 secret key as in libsodium: seed, public key */
+  MS_ADDRESS_MAX = 65536 /* the longest address read or written, without its NUL */
+};
+
+/* Scuttlebutt's main network key, 32 bytes. The library itself has no default network key. */
+MS_API extern const uint8_t ms_scuttlebutt_network_key[MS_KEY_BYTES];
+
+/* ---- Errors ---- */
+
+/* What went wrong. A function that can fail returns 0 or more on success and one of these on
+ * failure. */
+enum ms_code {
+  MS_OK = 0,
+  MS_EINVAL = -1,       /* an argument is wrong; the message names it */
+  MS_ENOMEM = -2,       /* the allocator gave nothing, or a limit on memory was met */
+  MS_EADDRESS = -3,     /* an address is malformed; `offset` says where */
+  MS_ENOSTACK = -4,     /* no added stack understands the address */
+  MS_EUNKNOWNHOST = -5, /* a host name has no address */
+  MS_ECONNECT = -6,     /* the transport could not connect; `sys` says why */
+  MS_EADDRINUSE = -7,   /* another process listens there */
+  MS_ELISTEN = -8,      /* listening failed otherwise; `sys` says why */
+  MS_EPROTO = -9,       /* the peer broke the protocol of `layer` */
+  MS_ECRYPTO = -10,     /* a tag, a signature or a key of the peer's was wrong */
+  MS_EREFUSED = -11,    /* the peer was not admitted, or did not admit us after our proof */
+  MS_ETRUNCATED = -12,  /* the transport ended before the stream did */
+  MS_ERESET = -13,      /* the transport was reset or failed; `sys` says how */
+  MS_EPIPE = -14,       /* what was written can no longer reach the peer */
+  MS_ETIMEDOUT = -15,   /* a deadline passed */
+  MS_EABORTED = -16,    /* the application aborted it */
+  MS_ESTATE = -17,      /* the call is not legal in the state the object is in */
+  MS_EINSECURE = -18,   /* a stack without authentication was asked to leave this machine */
+  MS_ESYSTEM = -19      /* the operating system refused; `sys` says why */
+};
+
+/* What was being done when it went wrong. */
+enum ms_phase {
+  MS_PHASE_NONE = 0,
+  MS_PHASE_PARSE,     /* reading an address */
+  MS_PHASE_MATCH,     /* finding a stack for it */
+  MS_PHASE_RESOLVE,   /* looking up a host name */
+  MS_PHASE_CONNECT,   /* the transport's connecting */
+  MS_PHASE_LISTEN,    /* the transport's listening */
+  MS_PHASE_HANDSHAKE, /* a layer's handshake */
+  MS_PHASE_AUTHORISE, /* the question whether the peer may enter */
+  MS_PHASE_STREAM     /* an open connection */
+};
+
+/* An error is a value: it may be copied, and nothing in it is to be freed. Secrets (seeds, user
+ * information) never appear in it. Functions that take an `ms_error *` accept NULL; they write it
+ * only on failure. */
+typedef struct ms_error {
+  int code; /* an ms_code */
+  int sys;  /* the system's errno where it has a part in it, else 0 */
+  enum ms_phase phase;
+  size_t offset;     /* MS_EADDRESS: the byte of the input where it goes wrong */
+  char layer[16];    /* the section or layer that failed ("net", "shs"), or "" */
+  char address[256]; /* the address concerned, cut to fit and without seeds, or "" */
+  char message[256]; /* a sentence a person can act on, without the address */
+} ms_error;
+
+/* A short text for an ms_code ("timed out"), or for a phase ("handshake"). Never NULL, never to be
+ * freed. */
+MS_API const char *ms_code_text(int code);
+MS_API const char *ms_phase_text(enum ms_phase phase);
+
+/* ---- Identities ---- */
+
+/* A long-term Ed25519 key pair. The library copies what it is given into guarded memory; the
+ * application wipes its own copy with ms_identity_wipe. */
+typedef struct ms_identity {
+  uint8_t public_key[MS_KEY_BYTES];
+  uint8_t secret_key[MS_SECRET_BYTES];
+} ms_identity;
+
+/* Makes a new random identity, or the one that belongs to a seed. 0, or MS_ESYSTEM when libsodium
+ * cannot start. */
+MS_API int ms_identity_generate(ms_identity *out);
+MS_API int ms_identity_from_seed(ms_identity *out, const uint8_t *seed /* MS_KEY_BYTES */);
+
+/* Overwrites an identity with zeros in a way that the compiler keeps. */
+MS_API void ms_identity_wipe(ms_identity *identity);
+
+/* ---- Addresses ---- */
+
+/* A parsed address: one or more alternatives. Immutable; belongs to the caller. */
+typedef struct ms_addr ms_addr;
+
+/* What a section is. */
+enum ms_section_kind {
+  MS_SECTION_OTHER = 0, /* well formed, but this build does not know the name */
+  MS_SECTION_NET,       /* host, port */
+  MS_SECTION_WS,        /* ws and wss: host, port, path, userinfo, secure */
+  MS_SECTION_ONION,     /* host, port */
+  MS_SECTION_UNIX,      /* path */
+  MS_SECTION_SHS,       /* key, seed */
+  MS_SECTION_NOAUTH     /* key, if one was given */
+};
+
+/* One section. The fields that its kind does not have are NULL, -1 or false. Everything belongs to
+ * the ms_addr. */
+typedef struct ms_section {
+  enum ms_section_kind kind;
+  const char *name;     /* "net"; "ws" for ws and wss */
+  const char *host;     /* unescaped, IPv6 without brackets and as in RFC 5952; "" is localhost */
+  const char *path;     /* ws: path and query, "" when none; unix: the socket's path */
+  const char *userinfo; /* ws: what stands before '@', or NULL; never to be logged */
+  int port;             /* 0-65535, the default port where a ws names none, or -1: none given */
+  bool secure;          /* ws: true for wss */
+  bool has_key;
+  bool has_seed;
+  uint8_t key[MS_KEY_BYTES];
+  uint8_t seed[MS_KEY_BYTES];
+} ms_section;
+
+/* One alternative. */
+typedef struct ms_alternative {
+  size_t offset, length;      /* where it stands in the input, in bytes */
+  const ms_section *sections; /* from the transport upwards; NULL when `error.code` is set */
+  size_t count;               /* number of sections */
+  ms_error error;             /* why it can't be used: MS_EADDRESS and the offset, or code 0 */
+} ms_alternative;
+
+/* What an address is read for: a dial needs a host's port and a peer's key; a stack to listen on
+ * may leave them out ("net", "net::0", "shs", "shs:"); what a stream reports may have an empty key.
+ */
+enum ms_addr_use { MS_ADDR_DIAL, MS_ADDR_LISTEN, MS_ADDR_STREAM };
+
+/* Parses `length` bytes of `text` (behaviours.md, section 2). A bad alternative beside a good one
+ * is kept, with its error; empty alternatives are dropped. 0 with *out set (free it with
+ * ms_addr_free) when at least one alternative can be used, else MS_EADDRESS with the first
+ * alternative's error, or MS_ENOMEM; *out is then NULL. */
+MS_API int ms_addr_parse(ms_addr **out, const char *text, size_t length, enum ms_addr_use use,
+                         ms_error *err);
+
+/* Wipes and frees; NULL is allowed. */
+MS_API void ms_addr_free(ms_addr *addr);
+
+/* How many alternatives there are, and the i-th (NULL when there are not so many). */
+MS_API size_t ms_addr_count(const ms_addr *addr);
+MS_API const ms_alternative *ms_addr_at(const ms_addr *addr, size_t i);
+
+/* Writes the canonical form of the i-th alternative, or with i = SIZE_MAX of all usable ones joined
+ * by ';', into `buf` of `size` bytes, always ended by NUL when size > 0. Returns the length it has
+ * or would have, as snprintf does. Seeds and user information are written: this is no text for a
+ * log. */
+MS_API size_t ms_addr_format(const ms_addr *addr, size_t i, char *buf, size_t size);
+
+/* True when the alternative can be used and every section of it matches the stack, section by
+ * section: same count, same order, same names. `stack` is names joined by '~' ("net~shs"); "ws"
+ * takes ws and wss. */
+MS_API bool ms_addr_match(const ms_alternative *alternative, const char *stack);
+
+/* ---- Context ---- */
+
+typedef struct ms_ctx ms_ctx;
+typedef struct ms_conn ms_conn;
+typedef struct ms_dialer ms_dialer;
+struct uv_loop_s;
+
+/* Where memory comes from. Both functions get `user`; alloc returns memory aligned for any type, or
+ * NULL. Used for everything the library keeps except guarded memory for secrets and what libuv
+ * allocates by itself. */
+typedef struct ms_allocator {
+  void *(*alloc)(void *user, size_t size);
+  void (*free)(void *user, void *p);
+  void *user;
+} ms_allocator;
+
+/* What is known of a peer when it asks to enter. Valid inside the callback only. */
+typedef struct ms_peer {
+  const uint8_t *key;  /* MS_KEY_BYTES, proved by the peer */
+  const char *address; /* its transport address and its key: "net:192.0.2.1:5678~shs:KEY" */
+  const char *stack;   /* "net~shs" */
+} ms_peer;
+
+/* Asks whether `peer` may enter. The application answers with ms_conn_answer, inside the callback
+ * or later; until then, or until the handshake's deadline, the peer waits. Without such a callback
+ * nobody enters. */
+typedef void (*ms_authorise_cb)(ms_conn *conn, const ms_peer *peer, void *user);
+
+/* Options of a context. 0 and NULL ask for the default. */
+typedef struct ms_ctx_opts {
+  size_t size;                   /* sizeof(ms_ctx_opts); set by MS_OPTS_INIT */
+  struct uv_loop_s *loop;        /* required: borrowed, must outlive the context */
+  const ms_allocator *allocator; /* copied; default: malloc and free */
+  const ms_identity *identity;  /* copied; default: none, then stacks that need one must bring it */
+  const uint8_t *network_key;   /* MS_KEY_BYTES, copied; default: none, as above */
+  ms_authorise_cb on_authorise; /* default: nobody enters */
+  void *user;                   /* for on_authorise */
+  uint32_t accept_timeout_msec; /* from accepting to an open connection, absolute; default 5000 */
+  uint32_t dial_timeout_msec;   /* a whole dial, absolute; default 15000 */
+  uint32_t
+      drain_timeout_msec; /* how long a closing connection may take to say its last; default 5000 */
+} ms_ctx_opts;
+
+/* Makes a context. 0; MS_EINVAL (no loop, a size unknown to this version, identity and key that do
+ * not belong together), MS_ENOMEM, MS_ESYSTEM. *out belongs to the caller and ends by ms_ctx_close,
+ * then ms_ctx_free. */
+MS_API int ms_ctx_new(ms_ctx **out, const ms_ctx_opts *opts, ms_error *err);
+
+/* Stops listening, aborts dials, closes every connection (as ms_conn_close), waits up to
+ * `drain_msec` and cuts what is left; then calls `done` once. Every connection has had its on_close
+ * before, every dial its callback. May be called again before `done`, with a shorter wait (0 cuts
+ * now); the first call's `done` is the one called. */
+MS_API void ms_ctx_close(ms_ctx *ctx, uint32_t drain_msec, void (*done)(ms_ctx *ctx, void *user),
+                         void *user);
+
+/* Frees a context after its `done` has been called, or one that was never given a listener or a
+ * dial. Not to be called inside a callback other than `done`. libuv finishes closing the context's
+ * handles in the loop's next turn: run the loop once more before closing it. NULL is allowed. */
+MS_API void ms_ctx_free(ms_ctx *ctx);
+
+/* Where an address can be reached from. */
+enum ms_scope { MS_DEVICE = 1, MS_LOCAL = 2, MS_PUBLIC = 4 };
+
+/* Options of a stack; each defaults to the context's. */
+typedef struct ms_stack_opts {
+  size_t size;          /* sizeof(ms_stack_opts); set by MS_OPTS_INIT */
+  unsigned scopes;      /* of ms_scope, or'ed. 0: unix, loopback and an empty host are MS_DEVICE, a
+                                   wildcard is all three, any other host what the address itself is */
+  const char *external; /* copied; the host peers in MS_PUBLIC use; default: none */
+  const ms_identity *identity; /* copied */
+  const uint8_t *network_key;  /* MS_KEY_BYTES, copied */
+  ms_authorise_cb on_authorise;
+  void *user;           /* for on_authorise */
+  bool insecure_noauth; /* let a stack without an authenticating layer listen off this machine */
+} ms_stack_opts;
+
+/* Adds a stack, to be dialled and, where its transport names a place ("net:host:port", "net::0",
+ * "unix:/path"), listened on. "net~shs" names none and only dials. "shs", "shs:" and one's own key
+ * mean the same. Order counts: ms_stringify keeps it. Returns the stack's number, from 0; or
+ * MS_EADDRESS, MS_ENOSTACK (a section this build does not know, or sections that do not go
+ * together), MS_EINVAL (an identity or a network key is missing), MS_EINSECURE, MS_ENOMEM,
+ * MS_ESTATE (listening already, or closing). */
+MS_API int ms_add(ms_ctx *ctx, const char *address, const ms_stack_opts *opts, ms_error *err);
+
+/* What a server hears. Any of them may be NULL. */
+typedef struct ms_server_events {
+  /* Stack number `stack` listens (err NULL), on every address it stands for, or does not (then
+   * `err`). Once for each stack that has somewhere to listen; one that fails does not touch the
+   * others. */
+  void (*on_listen)(ms_ctx *ctx, int stack, const ms_error *err, void *user);
+  /* All stacks have reported; `up` of them listen. */
+  void (*on_ready)(ms_ctx *ctx, size_t up, void *user);
+  /* A peer is in: its whole stack is up. Call ms_conn_handle here, or the connection is closed. */
+  void (*on_connection)(ms_conn *conn, void *user);
+  /* A peer did not get in. `err->address` is its address, with an empty key. */
+  void (*on_failed)(ms_ctx *ctx, const ms_error *err, void *user);
+} ms_server_events;
+
+/* Starts listening on every stack that has somewhere to listen. `events` must stay valid until
+ * ms_ctx_close's `done`. 0; MS_EINVAL when no stack has, MS_ESTATE when called before, MS_ENOMEM.
+ * Listening itself reports through on_listen. */
+MS_API int ms_listen(ms_ctx *ctx, const ms_server_events *events, void *user, ms_error *err);
+
+/* Stops listening; connections live on. */
+MS_API void ms_unlisten(ms_ctx *ctx);
+
+/* Writes the addresses under which the listening stacks can be reached in one scope, in the order
+ * they were added and joined by ';', into `buf`, as snprintf does: returns the length it has or
+ * would have. "" when there are none. Ports are those really bound. */
+MS_API size_t ms_stringify(const ms_ctx *ctx, enum ms_scope scope, char *buf, size_t size);
+
+/* The stack's names joined by '~' ("net~shs"), or NULL when there is no stack of that number. The
+ * context's. */
+MS_API const char *ms_stack_name(const ms_ctx *ctx, int stack);
+
+/* ---- Dialling ---- */
+
+/* The one callback of a dial: `conn` open and `err` NULL, or `conn` NULL and the error. Call
+ * ms_conn_handle here, or the connection is closed. */
+typedef void (*ms_dialled_cb)(ms_conn *conn, const ms_error *err, void *user);
+
+/* An attempt at one alternative and one network address begins (err NULL) or has failed. */
+typedef void (*ms_attempt_cb)(const char *address, const ms_error *err, void *user);
+
+/* Options of a dial. */
+typedef struct ms_dial_opts {
+  size_t size;              /* sizeof(ms_dial_opts); set by MS_OPTS_INIT */
+  uint32_t timeout_msec;    /* the whole dial, absolute; default: the context's */
+  ms_dialled_cb on_dialled; /* required */
+  ms_attempt_cb on_attempt; /* default: none */
+  void *user;               /* for both */
+} ms_dial_opts;
+
+/* Dials the alternatives that an added stack understands, one after the other in their order, each
+ * at every address its host has, until one has its whole stack up. A refusal ends the attempts at
+ * that key. 0, and on_dialled comes exactly once; or, and then it never comes, MS_EADDRESS,
+ * MS_ENOSTACK, MS_EINVAL, MS_ENOMEM, MS_ESTATE (the context is closing). *out, where not NULL, is
+ * valid until on_dialled returns. */
+MS_API int ms_dial(ms_ctx *ctx, ms_dialer **out, const char *address, const ms_dial_opts *opts,
+                   ms_error *err);
+
+/* Gives up: on_dialled comes with MS_EABORTED, in a later turn of the loop. */
+MS_API void ms_dial_abort(ms_dialer *dialer);
+
+/* ---- Connections ---- */
+
+/* What a connection tells. Every member may be NULL except on_close. `user` is what ms_conn_handle
+ * was given. */
+typedef struct ms_conn_events {
+  /* There is something new to read, at least as much as ms_conn_need asked for, or the peer has
+   * ended. */
+  void (*on_readable)(ms_conn *conn, void *user);
+  /* The peer has ended its direction, authenticated where the stack has such an end, and everything
+   * it wrote has been consumed. */
+  void (*on_end)(ms_conn *conn, void *user);
+  /* After a short write: everything accepted before has left, or can't any more. */
+  void (*on_writable)(ms_conn *conn, void *user);
+  /* The connection is over and `conn` is invalid once this returns. The last call for it, exactly
+   * one. `err` is NULL when both directions ended cleanly, or it was closed and everything written
+   * was sent. */
+  void (*on_close)(ms_conn *conn, const ms_error *err, void *user);
+} ms_conn_events;
+
+/* Takes a connection on: from on_connection or on_dialled. `events` must stay valid until on_close.
+ * May be called again to hand it to other events. */
+MS_API void ms_conn_handle(ms_conn *conn, const ms_conn_events *events, void *user);
+
+/* What ms_conn_handle was given, and the context. */
+MS_API void *ms_conn_user(const ms_conn *conn);
+MS_API ms_ctx *ms_conn_ctx(const ms_conn *conn);
+
+/* Answers the question whether the peer may enter. `auth` is kept for ms_conn_auth. 0, or MS_ESTATE
+ * when there is no question (any more): the peer is gone or the deadline passed; nothing has
+ * happened then. */
+MS_API int ms_conn_answer(ms_conn *conn, bool yes, void *auth);
+
+/* The bytes received and not yet consumed, contiguous: *p and the count returned. Valid until the
+ * next ms_conn_consume or the callback's return, and the loop has not run. A connection that is not
+ * consumed from stops reading: this is how an application pushes back. */
+MS_API size_t ms_conn_peek(const ms_conn *conn, const uint8_t **p);
+
+/* Consumes `n` bytes, at most as many as ms_conn_peek showed. */
+MS_API void ms_conn_consume(ms_conn *conn, size_t n);
+
+/* on_readable waits until `n` bytes (1 to 65,536; more is taken for 65,536) can be peeked at, or
+ * the peer has ended. Default 1. */
+MS_API void ms_conn_need(ms_conn *conn, size_t n);
+
+/* Writes up to `n` bytes; nothing leaves before the loop's next turn, so small writes travel
+ * together. Returns how many were accepted: fewer than `n` when the buffers are full, and
+ * on_writable tells when to go on; or MS_EPIPE when writing is over (ended, closed, or the peer is
+ * gone), MS_ESTATE before the connection is open, MS_ENOMEM. */
+MS_API ptrdiff_t ms_conn_write(ms_conn *conn, const void *data, size_t n);
+
+/* Room to write into without a copy: *p and its size, at least `n` bytes, or 0 when there is not so
+ * much (then on_writable comes as after a short write). ms_conn_commit with the number of bytes
+ * filled sends them; nothing else may be called for the connection in between. */
+MS_API size_t ms_conn_reserve(ms_conn *conn, uint8_t **p, size_t n);
+MS_API void ms_conn_commit(ms_conn *conn, size_t n);
+
+/* Ends our direction; what was written is sent first. A half-close: the peer may go on writing, and
+ * there is no deadline. Where a protocol has no half-close (WebSocket) its end ends both
+ * directions. */
+MS_API void ms_conn_end(ms_conn *conn);
+
+/* Ends our direction, discards what still comes, and waits for the peer's end no longer than the
+ * drain deadline. on_close follows. */
+MS_API void ms_conn_close(ms_conn *conn);
+
+/* Ends now: what was not sent is lost, the peer sees a reset where the transport has one. on_close
+ * follows, from the loop, with MS_EABORTED. Legal in any state and inside any callback. */
+MS_API void ms_conn_abort(ms_conn *conn);
+
+/* "net:192.0.2.1:5678~shs:KEY": where the peer is and who it proved to be. The connection's, until
+ * on_close. */
+MS_API const char *ms_conn_address(const ms_conn *conn);
+
+/* The peer's key, MS_KEY_BYTES, or NULL where no layer authenticates it. The connection's, until
+ * on_close. */
+MS_API const uint8_t *ms_conn_key(const ms_conn *conn);
+
+/* What ms_conn_answer was given, or NULL. */
+MS_API void *ms_conn_auth(const ms_conn *conn);
+
+/* The stack's names ("net~shs"), its number in the context, and whether we are its server. */
+MS_API const char *ms_conn_stack(const ms_conn *conn);
+MS_API int ms_conn_stack_number(const ms_conn *conn);
+MS_API bool ms_conn_is_server(const ms_conn *conn);
+
+/* Bytes the application has received and written since the connection opened. */
+typedef struct ms_conn_counts {
+  uint64_t in, out;
+} ms_conn_counts;
+MS_API ms_conn_counts ms_conn_count(const ms_conn *conn);
+
+/* ---- Messages ---- */
+
+/* Where the topmost protocol has messages of its own (WebSocket), ms_conn_messages is true and
+ * reading and writing go by messages. Elsewhere a connection is a stream of bytes, and these
+ * functions answer MS_ESTATE. */
+typedef struct ms_message {
+  const uint8_t *data; /* contiguous; the connection's, as with ms_conn_peek */
+  size_t length;
+  uint8_t type; /* the protocol's: WebSocket 1 text, 2 binary */
+  bool last;    /* false: more of the same message follows */
+} ms_message;
+MS_API bool ms_conn_messages(const ms_conn *conn);
+
+/* The next message or part of one. 1 and *out filled; 0 when there is none yet; MS_ESTATE. */
+MS_API int ms_conn_message(const ms_conn *conn, ms_message *out);
+
+/* Consumes what ms_conn_message showed. */
+MS_API void ms_conn_consume_message(ms_conn *conn);
+
+/* Writes a message or part of one. Returns how many bytes were accepted; when fewer than
+ * message->length, what was accepted counts as a part (`last` false) and the rest is to be written
+ * after on_writable. MS_EPIPE, MS_ESTATE, MS_ENOMEM as ms_conn_write. */
+MS_API ptrdiff_t ms_conn_write_message(ms_conn *conn, const ms_message *message);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,353 @@
+/* A connection's other two sides: the wire's, and the application's. Nothing here moves bytes
+ * between layers; everything that changes something asks for a turn. */
+#include <errno.h>
+
+#include "base/mem.h"
+#include "stack/stack.h"
+
+enum { NEED_MAX = 65536 };
+
+/* ---- The loop's connections ---- */
+
+void ms__env_init(struct ms__env *env, const ms_allocator *allocator, uint32_t largest_block) {
+  memset(env, 0, sizeof *env);
+  env->allocator = allocator;
+  ms__pool_init(&env->pool, allocator, largest_block);
+}
+
+void ms__env_done(struct ms__env *env) {
+  ms__pool_done(&env->pool);
+}
+
+void ms__conn_mark(ms_conn *c) {
+  struct ms__env *env = c->env;
+  if (c->in_turn) {
+    c->moved = true;
+    return;
+  }
+  if (c->dirty) return;
+  c->dirty = true;
+  c->next_dirty = NULL;
+  c->prev_dirty = env->dirty_tail;
+  if (env->dirty_tail)
+    env->dirty_tail->next_dirty = c;
+  else
+    env->dirty_head = c;
+  env->dirty_tail = c;
+  if (env->dirty_count++ == 0 && env->schedule) env->schedule(env);
+}
+
+void ms__conn_unmark(ms_conn *c) {
+  struct ms__env *env = c->env;
+  if (!c->dirty) return;
+  c->dirty = false;
+  if (c->prev_dirty)
+    c->prev_dirty->next_dirty = c->next_dirty;
+  else
+    env->dirty_head = c->next_dirty;
+  if (c->next_dirty)
+    c->next_dirty->prev_dirty = c->prev_dirty;
+  else
+    env->dirty_tail = c->prev_dirty;
+  env->dirty_count--;
+}
+
+bool ms__env_run(struct ms__env *env, uint64_t now) {
+  for (size_t n = env->dirty_count; n > 0 && env->dirty_head; n--)
+    ms__conn_turn(env->dirty_head, now);
+  return env->dirty_head != NULL;
+}
+
+/* ---- Making one ---- */
+
+ms_conn *ms__conn_new(struct ms__env *env, struct ms__wire *wire, bool server,
+                      const struct ms__floor *floors, size_t n, uint64_t deadline,
+                      const struct ms__events *events, void *owner) {
+  size_t edges = (n + 1) * sizeof(struct ms__edge);
+  size_t size = sizeof(ms_conn) + n * sizeof(struct ms__slot) + 2 * edges;
+  bool secret = false;
+  ms_conn *c = ms__calloc(env->allocator, size);
+  if (!c) {
+    wire->ops->close(wire, true);
+    return NULL;
+  }
+  c->slots = (struct ms__slot *)(c + 1);
+  c->in = (struct ms__edge *)(c->slots + n);
+  c->out = c->in + n + 1;
+  c->env = env;
+  c->wire = wire;
+  c->server = server;
+  c->events = events;
+  c->owner = owner;
+  c->n = n;
+  c->last = -1;
+  c->failed_at = -1;
+  c->deadline = deadline;
+  c->deadline_of = deadline == MS__NEVER ? MS__NO_DEADLINE : MS__ATTEMPT;
+  c->armed = MS__NEVER;
+  c->need = 1;
+  for (size_t i = 0; i < n; i++) {
+    c->slots[i].layer = floors[i].layer;
+    c->slots[i].opts = floors[i].opts;
+    c->slots[i].wake = MS__NEVER;
+    if (floors[i].layer->flags & MS__HAS_END) c->last = (int)i;
+    if (floors[i].layer->flags & MS__SECRET) secret = true;
+    c->in[i + 1].secret = c->out[i + 1].secret = secret;
+  }
+  ms__conn_size_edges(c);
+  ms__conn_mark(c);
+  return c;
+}
+
+/* ---- The wire's side ---- */
+
+struct ms__dst ms__conn_read_room(ms_conn *c) {
+  struct ms__dst d = {NULL, 0};
+  struct ms__edge *in = &c->in[0];
+  size_t most;
+  if (!ms__edge_open(&c->env->pool, in, ms__edge_room(in))) return d;
+  d = ms__edge_tail(in);
+  /* What the application's edge has no room for would only wait in a block of its own. */
+  most = ms__edge_room(&c->in[c->n]);
+  if (most && d.n > most) d.n = most;
+  return d;
+}
+
+void ms__conn_read_done(ms_conn *c, ptrdiff_t n) {
+  if (n > 0) {
+    ms__edge_put(&c->in[0], (size_t)n);
+    if (c->failed || c->close_told) ms__edge_drop(&c->env->pool, &c->in[0]);
+  } else if (n == 0) {
+    c->eof = true;
+    ms__edge_finish(&c->in[0]);
+  } else {
+    c->eof = true;
+    if (c->failed || c->close_told)
+      ms__conn_cut(c, false);
+    else
+      ms__conn_fail(c, -1, n == -ENOMEM ? MS_ENOMEM : MS_ERESET, n == -ENOMEM ? 0 : (int)-n);
+  }
+}
+
+void ms__conn_sent(ms_conn *c, int status) {
+  c->flying = false;
+  if (status < 0) ms__conn_write_failed(c);
+}
+
+int ms__conn_answer(ms_conn *c, const struct ms__answer *answer) {
+  size_t i = c->up;
+  struct ms__slot *s;
+  struct ms__edge *in, *out;
+  struct ms__port p;
+  size_t shown;
+  int r;
+  if (c->failed || c->aborted || c->close_told || i >= c->n || !c->slots[i].asked) return MS_ESTATE;
+  s = &c->slots[i];
+  in = &c->in[i];
+  out = &c->out[i];
+  s->asked = false;
+  s->kick = true;
+  ms__conn_mark(c);
+  if (!ms__edge_open(&c->env->pool, out, ms__min(s->layer->room_down, ms__edge_room(out)))) {
+    ms__conn_fail(c, (int)i, MS_ENOMEM, 0);
+    return 0;
+  }
+  p = (struct ms__port){.now = c->now, .wake = s->wake, .scratch = s->scratch};
+  p.wire_in = ms__edge_bytes(in);
+  p.wire_out = ms__edge_tail(out);
+  shown = p.wire_out.n;
+  r = s->layer->answer(s->state, &p, answer);
+  s->wake = p.wake;
+  ms__edge_take(in, in->len - p.wire_in.n);
+  ms__edge_put(out, shown - p.wire_out.n);
+  ms__handshake_result(c, i, r, &p);
+  return 0;
+}
+
+/* ---- The application's side: reading ---- */
+
+size_t ms_conn_peek(const ms_conn *c, const uint8_t **p) {
+  struct ms__src s = {NULL, 0};
+  if (c->opened && !ms__conn_discards(c)) s = ms__edge_bytes(&c->in[c->n]);
+  *p = s.p;
+  return s.n;
+}
+
+void ms_conn_consume(ms_conn *c, size_t n) {
+  struct ms__edge *e = &c->in[c->n];
+  bool seen = c->read_seen == e->changes;
+  if (!c->opened || ms__conn_discards(c)) return;
+  n = ms__min(n, e->len);
+  c->count_in += n;
+  ms__edge_take(e, n);
+  if (seen) c->read_seen = e->changes; /* one's own consuming is no news */
+  ms__conn_mark(c);
+}
+
+void ms_conn_need(ms_conn *c, size_t n) {
+  c->need = n == 0 ? 1 : (uint32_t)ms__min(n, NEED_MAX);
+  ms__conn_size_edges(c);
+  c->read_seen = c->in[c->n].changes - 1;
+  ms__conn_mark(c);
+}
+
+/* ---- The application's side: writing ---- */
+
+/* 0 when the application may write now, else why not. */
+static int writable(const ms_conn *c) {
+  if (!c->opened && !c->detached) return MS_ESTATE;
+  if (c->aborted || c->closing || c->failed || c->close_told || c->write_over || c->out[c->n].fin)
+    return MS_EPIPE;
+  return 0;
+}
+
+/* At least n bytes of tail where there is room for them; false: no memory. */
+static bool open_top(ms_conn *c, size_t n) {
+  return ms__edge_open(&c->env->pool, &c->out[c->n], n);
+}
+
+ptrdiff_t ms_conn_write(ms_conn *c, const void *data, size_t n) {
+  struct ms__edge *e = &c->out[c->n];
+  size_t k = ms__min(n, ms__edge_room(e));
+  struct ms__src s = {data, k};
+  struct ms__dst d;
+  int r = writable(c);
+  if (r < 0) return r;
+  if (k < n) {
+    c->short_write = true;
+    ms__conn_mark(c);
+  }
+  if (k == 0) return 0;
+  if (!open_top(c, k)) return MS_ENOMEM;
+  d = ms__edge_tail(e);
+  ms__copy(&d, &s, k);
+  ms__edge_put(e, k);
+  c->count_out += k;
+  ms__conn_mark(c);
+  return (ptrdiff_t)k;
+}
+
+size_t ms_conn_reserve(ms_conn *c, uint8_t **p, size_t n) {
+  struct ms__edge *e = &c->out[c->n];
+  struct ms__dst d;
+  *p = NULL;
+  if (writable(c) < 0) return 0;
+  if (ms__edge_room(e) < n || ms__edge_room(e) == 0 || !open_top(c, n ? n : 1)) {
+    c->short_write = true;
+    ms__conn_mark(c);
+    return 0;
+  }
+  d = ms__edge_tail(e);
+  *p = d.p;
+  return d.n;
+}
+
+void ms_conn_commit(ms_conn *c, size_t n) {
+  struct ms__edge *e = &c->out[c->n];
+  if (writable(c) < 0 || !e->block) return;
+  n = ms__min(n, e->size - e->off - e->len);
+  ms__edge_put(e, n);
+  c->count_out += n;
+  ms__conn_mark(c);
+}
+
+/* ---- The application's side: messages ---- */
+
+bool ms_conn_messages(const ms_conn *c) {
+  return c->messages;
+}
+
+static bool front_record(const ms_conn *c, struct ms__record *r) {
+  const struct ms__edge *e = &c->in[c->n];
+  const uint8_t *p;
+  if (e->len < MS__RECORD_BYTES) return false;
+  p = e->block + e->off;
+  memcpy(&r->length, p, sizeof r->length);
+  r->type = p[4];
+  r->last = p[5];
+  return true;
+}
+
+int ms_conn_message(const ms_conn *c, ms_message *out) {
+  struct ms__record r;
+  if (!c->opened || !c->messages) return MS_ESTATE;
+  if (ms__conn_discards(c) || !front_record(c, &r)) return 0;
+  out->data = c->in[c->n].block + c->in[c->n].off + MS__RECORD_BYTES;
+  out->length = r.length;
+  out->type = r.type;
+  out->last = r.last != 0;
+  return 1;
+}
+
+void ms_conn_consume_message(ms_conn *c) {
+  struct ms__record r;
+  if (!c->opened || !c->messages || ms__conn_discards(c) || !front_record(c, &r)) return;
+  ms_conn_consume(c, MS__RECORD_BYTES + r.length);
+  c->count_in -= MS__RECORD_BYTES;
+}
+
+ptrdiff_t ms_conn_write_message(ms_conn *c, const ms_message *m) {
+  struct ms__edge *e = &c->out[c->n];
+  size_t room = ms__edge_room(e), k;
+  uint8_t head[MS__RECORD_BYTES];
+  uint32_t length;
+  struct ms__src s;
+  struct ms__dst d;
+  int r = writable(c);
+  if (r < 0) return r;
+  if (!c->messages) return MS_ESTATE;
+  k = room > MS__RECORD_BYTES ? ms__min(m->length, room - MS__RECORD_BYTES) : 0;
+  if (k < m->length || room < MS__RECORD_BYTES) {
+    c->short_write = true;
+    ms__conn_mark(c);
+    if (k == 0) return room < MS__RECORD_BYTES && m->length == 0 ? MS_ENOMEM : 0;
+  }
+  if (!open_top(c, MS__RECORD_BYTES + k)) return MS_ENOMEM;
+  length = (uint32_t)k;
+  memcpy(head, &length, sizeof length);
+  head[4] = m->type;
+  head[5] = m->last && k == m->length;
+  d = ms__edge_tail(e);
+  memcpy(d.p, head, sizeof head);
+  ms__fill(&d, sizeof head);
+  s = (struct ms__src){m->data, k};
+  ms__copy(&d, &s, k);
+  ms__edge_put(e, MS__RECORD_BYTES + k);
+  c->count_out += k;
+  ms__conn_mark(c);
+  return (ptrdiff_t)k;
+}
+
+/* ---- The application's side: ends ---- */
+
+void ms_conn_end(ms_conn *c) {
+  if (!c->opened && !c->detached) {
+    ms_conn_abort(c);
+    return;
+  }
+  if (c->failed || c->close_told || c->write_over) return;
+  ms__edge_finish(&c->out[c->n]);
+  ms__conn_mark(c);
+}
+
+void ms_conn_close(ms_conn *c) {
+  if (!c->opened && !c->detached) {
+    ms_conn_abort(c);
+    return;
+  }
+  if (c->closing || c->failed || c->close_told) return;
+  ms__edge_finish(&c->out[c->n]);
+  c->closing = true;
+  ms__conn_mark(c);
+}
+
+void ms_conn_abort(ms_conn *c) {
+  if (c->close_told) return;
+  c->aborted = true;
+  ms__conn_mark(c);
+}
+
+ms_conn_counts ms_conn_count(const ms_conn *c) {
+  ms_conn_counts n = {c->count_in, c->count_out};
+  return n;
+}

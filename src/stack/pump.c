@@ -1,0 +1,688 @@
+/* The pump: the only code that moves bytes between layers. docs/architecture.md tells its rules. */
+#include "base/error.h"
+#include "base/mem.h"
+#include "stack/stack.h"
+
+enum { ROUNDS = 16 }; /* of one turn: then the others have theirs */
+
+static size_t room_of(const struct ms__layer *l) {
+  return l->room_down;
+}
+
+/* ---- Failure ---- */
+
+static void wipe_scratch(ms_conn *c, struct ms__slot *s) {
+  if (!s->scratch) return;
+  ms__wipe(s->scratch, s->layer->scratch);
+  ms__free(c->env->allocator, s->scratch);
+  s->scratch = NULL;
+}
+
+void ms__slot_free(ms_conn *c, struct ms__slot *s) {
+  wipe_scratch(c, s);
+  if (!s->state) return;
+  if (s->layer->wipe) s->layer->wipe(s->state);
+  if (s->layer->flags & MS__SECRET) ms__wipe(s->state, s->layer->state);
+  ms__free(c->env->allocator, s->state);
+  s->state = NULL;
+}
+
+/* Has everything the application gave us, its end included, left? */
+static bool all_sent(const ms_conn *c) {
+  if (c->fin_sent) return true;
+  if (c->flying || c->write_over) return false;
+  for (size_t i = 0; i <= c->n; i++)
+    if (c->out[i].len) return false;
+  return c->last >= 0 ? c->slots[c->last].ended : false;
+}
+
+/* Was anything lost by writing being over? An end that the application asked for counts. */
+static bool any_unsent(const ms_conn *c) {
+  if (c->fin_sent) return false;
+  if (c->flying || c->out[c->n].fin) return !all_sent(c);
+  for (size_t i = 0; i <= c->n; i++)
+    if (c->out[i].len) return true;
+  return false;
+}
+
+static void drop_out(ms_conn *c) {
+  for (size_t i = 0; i <= c->n; i++)
+    ms__edge_drop(&c->env->pool, &c->out[i]);
+}
+
+static void writing_over(ms_conn *c, bool unsent) {
+  if (c->write_over) return;
+  c->unsent = unsent;
+  c->write_over = true;
+  c->moved = true;
+  drop_out(c);
+}
+
+void ms__conn_write_failed(ms_conn *c) {
+  writing_over(c, true);
+}
+
+void ms__conn_cut(ms_conn *c, bool reset) {
+  if (!c->wire) return;
+  c->wire->ops->close(c->wire, reset);
+  c->wire = NULL;
+  c->flying = false;
+  drop_out(c);
+}
+
+void ms__conn_fail(ms_conn *c, int k, int code, int sys) {
+  struct ms__slot *s;
+  if (c->failed || c->close_told) return;
+  c->moved = true;
+  if (k == -1) c->eof = true;
+  if (c->in_end && (k == -1 || k < c->last)) { /* the peer said all it had to say */
+    writing_over(c, any_unsent(c));
+    return;
+  }
+  /* A peer that leaves once it knows who we are has refused us (behaviours.md, section 5). */
+  if (!c->opened && c->proved && (code == MS_ETRUNCATED || code == MS_ERESET)) code = MS_EREFUSED;
+  if (code == MS_ERESET && sys)
+    ms__error_sys(&c->error, code, sys, c->opened ? MS_PHASE_STREAM : MS_PHASE_HANDSHAKE,
+                  k >= 0 ? c->slots[k].layer->name : NULL, "the connection was lost");
+  else
+    ms__error(&c->error, code,
+              c->opened             ? MS_PHASE_STREAM
+              : code == MS_EREFUSED ? MS_PHASE_AUTHORISE
+                                    : MS_PHASE_HANDSHAKE,
+              k >= 0 ? c->slots[k].layer->name : NULL, NULL);
+  c->failed = true;
+  c->failed_at = k;
+  c->question.kind = 0;
+  for (size_t i = 0; i <= c->n; i++)
+    ms__edge_drop(&c->env->pool, &c->in[i]);
+  for (size_t i = c->n; i > (size_t)(k + 1); i--) {
+    ms__edge_drop(&c->env->pool, &c->out[i]);
+    ms__slot_free(c, &c->slots[i - 1]);
+  }
+  c->n = (size_t)(k + 1);
+  ms__edge_drop(&c->env->pool, &c->out[c->n]);
+  if (k < 0) { /* a lost transport has no last words */
+    ms__conn_cut(c, true);
+    return;
+  }
+  s = &c->slots[k];
+  wipe_scratch(c, s);
+  if (!s->started) { /* nor has a layer that never was */
+    s->ended = true;
+    ms__edge_finish(&c->out[k]);
+  }
+}
+
+/* ---- Coming up: handshakes ---- */
+
+void ms__conn_size_edges(ms_conn *c) {
+  uint32_t block = ms__pool_largest(&c->env->pool);
+  for (size_t i = 0; i <= c->n; i++) {
+    /* the lower layer may insist on a whole chunk while the upper waits for the rest of one */
+    uint32_t below = i ? c->slots[i - 1].layer->room_up : 1;
+    uint32_t above = i < c->n ? c->slots[i].layer->need_in : c->need;
+    uint32_t down = i < c->n ? c->slots[i].layer->room_down : 1;
+    uint32_t in = below + above > block ? below + above : block;
+    uint32_t out = down > block ? down : block;
+    if (in > c->in[i].capacity) c->in[i].capacity = in;
+    if (out > c->out[i].capacity) c->out[i].capacity = out;
+  }
+}
+
+/* Takes layer i out. Above it nothing has run, so the edges that go with it are empty. */
+static void unlink_layer(ms_conn *c, size_t i) {
+  size_t above = c->n - i - 1;
+  ms__slot_free(c, &c->slots[i]);
+  ms__edge_drop(&c->env->pool, &c->in[i + 1]);
+  ms__edge_drop(&c->env->pool, &c->out[i + 1]);
+  memmove(&c->slots[i], &c->slots[i + 1], above * sizeof *c->slots);
+  memmove(&c->in[i + 1], &c->in[i + 2], above * sizeof *c->in);
+  memmove(&c->out[i + 1], &c->out[i + 2], above * sizeof *c->out);
+  c->n--;
+  if (c->last > (int)i) c->last--;
+  ms__conn_size_edges(c);
+}
+
+/* Takes layer i out and all above: what the application writes goes to the edge below. */
+static void detach(ms_conn *c, size_t i) {
+  for (size_t j = c->n; j > i; j--) {
+    ms__slot_free(c, &c->slots[j - 1]);
+    ms__edge_drop(&c->env->pool, &c->in[j]);
+    ms__edge_drop(&c->env->pool, &c->out[j]);
+  }
+  c->n = c->up = i;
+  c->detached = true;
+  c->deadline_of = MS__NO_DEADLINE;
+  c->last = -1;
+  for (size_t j = 0; j < c->n; j++)
+    if (c->slots[j].layer->flags & MS__HAS_END) c->last = (int)j;
+}
+
+static void layer_is_up(ms_conn *c, struct ms__slot *s) {
+  wipe_scratch(c, s);
+  s->stepped = false;
+  s->kick = true;
+  s->last_in = MS__IDLE;
+  c->up++;
+}
+
+void ms__handshake_result(ms_conn *c, size_t i, int result, const struct ms__port *port) {
+  struct ms__slot *s = &c->slots[i];
+  if (port->proved) c->proved = true;
+  if (result < 0) {
+    ms__conn_fail(c, (int)i, result, 0);
+    return;
+  }
+  s->last_in = (enum ms__step)result;
+  switch ((enum ms__step)result) {
+    case MS__ASK:
+      s->asked = true;
+      c->question = port->question;
+      c->moved = true;
+      return;
+    case MS__DONE:
+      c->moved = true;
+      layer_is_up(c, s);
+      return;
+    case MS__UNLINK:
+      c->moved = true;
+      unlink_layer(c, i);
+      return;
+    case MS__DETACH:
+      c->moved = true;
+      detach(c, i);
+      return;
+    case MS__IDLE:
+    case MS__MORE:
+    case MS__FULL:
+      if (c->in[i].fin) ms__conn_fail(c, (int)i, MS_ETRUNCATED, 0);
+      return;
+  }
+}
+
+static void start_layer(ms_conn *c, size_t i) {
+  struct ms__slot *s = &c->slots[i];
+  const struct ms__layer *l = s->layer;
+  struct ms__role role = {.server = c->server, .opts = s->opts};
+  bool top = !c->top_granted;
+  int r = 0;
+  if (l->state && !(s->state = ms__calloc(c->env->allocator, l->state))) r = MS_ENOMEM;
+  if (!r && l->scratch && !(s->scratch = ms__calloc(c->env->allocator, l->scratch))) r = MS_ENOMEM;
+  for (size_t j = i + 1; j < c->n; j++)
+    if (!(c->slots[j].layer->flags & MS__QUIET)) top = false;
+  role.top = top;
+  role.scratch = s->scratch;
+  if (!r && l->init) r = l->init(s->state, &role);
+  if (r < 0) {
+    ms__conn_fail(c, (int)i, r, 0);
+    return;
+  }
+  if (!(l->flags & MS__QUIET) && top) {
+    c->top_granted = true;
+    c->messages = (l->flags & MS__MESSAGES) != 0;
+  }
+  c->moved = true;
+  s->started = true;
+  s->stepped = false;
+  s->wake = MS__NEVER;
+  s->kick = true;
+  if (!l->handshake) layer_is_up(c, s);
+}
+
+static struct ms__port port_of(const ms_conn *c, const struct ms__slot *s) {
+  struct ms__port p = {.now = c->now, .wake = s->wake, .scratch = s->scratch};
+  return p;
+}
+
+/* Takes note of what a step did to one of its windows. */
+static void took(ms_conn *c, struct ms__edge *e, const struct ms__src *left) {
+  if (left->n != e->len) c->moved = true;
+  ms__edge_take(e, e->len - left->n);
+}
+
+static size_t gave(ms_conn *c, struct ms__edge *e, size_t shown, const struct ms__dst *left) {
+  if (left->n != shown) c->moved = true;
+  ms__edge_put(e, shown - left->n);
+  return shown - left->n;
+}
+
+/* Opens an edge for a step that insists on `least`; a step that said FULL wants all there is. */
+static bool open_edge(ms_conn *c, size_t i, struct ms__edge *e, size_t least, bool squeeze) {
+  if (ms__edge_open(&c->env->pool, e, squeeze ? ms__edge_room(e) : least)) return true;
+  ms__conn_fail(c, (int)i, MS_ENOMEM, 0);
+  return false;
+}
+
+static void up_handshake(ms_conn *c, size_t i) {
+  struct ms__slot *s = &c->slots[i];
+  struct ms__edge *in = &c->in[i], *out = &c->out[i];
+  bool squeeze = s->last_in == MS__FULL && ms__edge_room(out) > s->out_left;
+  struct ms__port p;
+  size_t shown;
+  int r;
+  if (s->asked) return;
+  if (s->stepped && !s->kick && in->changes == s->seen_in &&
+      !(s->last_in == MS__FULL && (out->changes != s->seen_out || squeeze)))
+    return;
+  if (ms__edge_room(out) < room_of(s->layer)) return;
+  if (!open_edge(c, i, out, room_of(s->layer), squeeze)) return;
+  p = port_of(c, s);
+  p.wire_in = ms__edge_bytes(in);
+  p.wire_out = ms__edge_tail(out);
+  shown = p.wire_out.n;
+  s->stepped = true;
+  s->kick = false;
+  r = s->layer->handshake(s->state, &p);
+  s->wake = p.wake;
+  took(c, in, &p.wire_in);
+  gave(c, out, shown, &p.wire_out);
+  s->seen_in = in->changes;
+  s->seen_out = out->changes;
+  s->out_left = (uint32_t)p.wire_out.n;
+  ms__handshake_result(c, i, r, &p);
+}
+
+/* ---- Coming up: data ---- */
+
+/* The edge below layer i has ended and decode holds nothing more of it (section 6, "Up"). */
+static void ended_below(ms_conn *c, size_t i, enum ms__step result) {
+  if ((int)i <= c->last) {
+    if (!c->in_end) ms__conn_fail(c, (int)i, MS_ETRUNCATED, 0);
+  } else if (result == MS__IDLE && c->in[i].len == 0) {
+    ms__edge_finish(&c->in[i + 1]);
+    c->moved = true;
+  } else {
+    ms__conn_fail(c, (int)i, MS_ETRUNCATED, 0);
+  }
+}
+
+static void peer_ended(ms_conn *c, size_t i) {
+  struct ms__slot *s = &c->slots[i];
+  c->moved = true;
+  s->done = true;
+  ms__edge_finish(&c->in[i + 1]);
+  if ((int)i == c->last) c->in_end = true;
+  if ((s->layer->flags & MS__NO_HALF) && !c->out[c->n].fin) {
+    c->implied = true;
+    ms__edge_finish(&c->out[c->n]);
+  }
+}
+
+static void up_data(ms_conn *c, size_t i) {
+  struct ms__slot *s = &c->slots[i];
+  struct ms__edge *lo = &c->in[i], *hi = &c->in[i + 1], *out = &c->out[i];
+  size_t room = ms__edge_room(hi), shown, shown_out;
+  bool squeeze = s->last_in == MS__FULL && room > s->in_left;
+  struct ms__port p;
+  int r;
+  if (s->done) {
+    ms__edge_drop(&c->env->pool, lo);
+    return;
+  }
+  if (s->stepped &&
+      (s->last_in == MS__FULL ? hi->changes == s->seen_up && !squeeze : lo->changes == s->seen_in))
+    return;
+  if (room < s->layer->room_up) return;
+  if (!open_edge(c, i, hi, s->layer->room_up, squeeze)) return;
+  p = port_of(c, s);
+  p.wire_in = ms__edge_bytes(lo);
+  p.app_in = ms__edge_tail(hi);
+  if (out->size == out->capacity) p.wire_out = ms__edge_tail(out);
+  shown = p.app_in.n;
+  shown_out = p.wire_out.n;
+  s->stepped = true;
+  r = s->layer->decode(s->state, &p);
+  s->wake = p.wake;
+  took(c, lo, &p.wire_in);
+  gave(c, hi, shown, &p.app_in);
+  gave(c, out, shown_out, &p.wire_out);
+  s->seen_in = lo->changes;
+  s->seen_up = hi->changes;
+  s->in_left = (uint32_t)p.app_in.n;
+  if (r < 0) {
+    ms__conn_fail(c, (int)i, r, 0);
+    return;
+  }
+  if (r & MS__OWES) {
+    s->kick = true;
+    c->moved = true;
+  }
+  s->last_in = (enum ms__step)(r & ~MS__OWES);
+  if (s->last_in == MS__DONE)
+    peer_ended(c, i);
+  else if (lo->fin && s->last_in != MS__FULL)
+    ended_below(c, i, s->last_in);
+}
+
+static void go_up(ms_conn *c) {
+  size_t i = 0;
+  while (i < c->n && !c->failed) {
+    size_t n = c->n;
+    if (!c->slots[i].started) {
+      if (i != c->up) break;
+      start_layer(c, i);
+      if (c->failed) break;
+    }
+    if (i < c->up)
+      up_data(c, i);
+    else
+      up_handshake(c, i);
+    if (c->n == n) i++; /* else it was unlinked, and the next one has its place */
+  }
+  if (c->failed) return;
+  if (c->last == -1 && c->in[c->n].fin) c->in_end = true;
+  if (ms__conn_discards(c) && c->in[c->n].len) {
+    ms__edge_drop(&c->env->pool, &c->in[c->n]);
+    c->moved = true;
+  }
+}
+
+/* ---- Going down ---- */
+
+/* Below the last word ends are held until the peer has had its own: many peers answer an early FIN
+ * or ws Close by dropping the reply. */
+static bool released(const ms_conn *c, int i) {
+  return i >= c->last || c->in_end || c->closing || c->detached || c->failed;
+}
+
+static void run_encode(ms_conn *c, size_t i) {
+  struct ms__slot *s = &c->slots[i];
+  struct ms__edge *lo = &c->out[i], *hi = &c->out[i + 1];
+  size_t room = ms__edge_room(lo), shown;
+  bool full = s->last_out == MS__FULL, squeeze = full && room > s->out_left;
+  struct ms__port p;
+  int r;
+  if (!hi->len && !s->kick && !full) return;
+  if (!s->kick && (full ? lo->changes == s->seen_out && !squeeze : hi->changes == s->seen_app))
+    return;
+  if (room < room_of(s->layer)) return;
+  if (!open_edge(c, i, lo, room_of(s->layer), squeeze)) return;
+  p = port_of(c, s);
+  p.app_out = ms__edge_bytes(hi);
+  p.wire_out = ms__edge_tail(lo);
+  shown = p.wire_out.n;
+  s->kick = false;
+  r = s->layer->encode(s->state, &p);
+  s->wake = p.wake;
+  took(c, hi, &p.app_out);
+  gave(c, lo, shown, &p.wire_out);
+  s->seen_app = hi->changes;
+  s->seen_out = lo->changes;
+  s->out_left = (uint32_t)p.wire_out.n;
+  if (r < 0)
+    ms__conn_fail(c, (int)i, r, 0);
+  else
+    s->last_out = (enum ms__step)r;
+}
+
+/* Our end through layer i, or a failing layer's last words. */
+static void run_end(ms_conn *c, size_t i) {
+  struct ms__slot *s = &c->slots[i];
+  struct ms__edge *lo = &c->out[i];
+  /* No clean end after a failure: from the last word up to the failing layer all hear of it. */
+  int floor = c->last < c->failed_at ? c->last : c->failed_at;
+  int err = c->failed && (int)i >= floor ? c->error.code : 0;
+  int r = MS__DONE;
+  if (s->layer->end) {
+    struct ms__port p = port_of(c, s);
+    size_t shown;
+    if (ms__edge_room(lo) < room_of(s->layer)) return;
+    if (!ms__edge_open(&c->env->pool, lo, room_of(s->layer))) {
+      if (c->failed)
+        ms__conn_cut(c, true);
+      else
+        ms__conn_fail(c, (int)i, MS_ENOMEM, 0);
+      return;
+    }
+    p.wire_out = ms__edge_tail(lo);
+    shown = p.wire_out.n;
+    r = s->layer->end(s->state, &p, err);
+    if (gave(c, lo, shown, &p.wire_out) && c->failed) c->said = true;
+  }
+  if (r == MS__FULL) return;
+  s->ended = true;
+  c->moved = true;
+  ms__edge_finish(lo);
+}
+
+static void down(ms_conn *c, size_t i) {
+  struct ms__slot *s = &c->slots[i];
+  const struct ms__edge *hi = &c->out[i + 1];
+  bool failing = c->failed && c->failed_at == (int)i;
+  if (s->ended || !s->started) return;
+  if (!failing && i < c->up) {
+    run_encode(c, i);
+    if (i >= c->n) return; /* encode has failed, and a lower layer took all above with it */
+    failing = c->failed && c->failed_at == (int)i;
+  }
+  if (failing || (i < c->up && hi->fin && hi->len == 0 && s->last_out != MS__FULL && !s->kick &&
+                  released(c, (int)i)))
+    run_end(c, i);
+}
+
+static void flush(ms_conn *c) {
+  struct ms__edge *e = &c->out[0];
+  if (!c->wire || c->write_over || c->flying) return;
+  if (e->len) {
+    ptrdiff_t r = c->wire->ops->write(c->wire, e->block + e->off, e->len);
+    if (r > 0) {
+      c->moved = true;
+      ms__edge_take(e, (size_t)r);
+    }
+    if (r >= 0 && e->len) {
+      r = c->wire->ops->send(c->wire, e);
+      if (r >= 0) { /* the rest is the wire's */
+        c->flying = true;
+        c->moved = true;
+        e->block = NULL;
+        e->size = e->off = e->len = e->high = 0;
+        e->changes++;
+      }
+    }
+    if (r < 0) {
+      ms__conn_write_failed(c);
+      return;
+    }
+  }
+  if (!e->fin || e->len || c->flying || c->fin_sent || !released(c, -1)) return;
+  if (c->failed && c->last == -1 && !c->said) {
+    ms__conn_cut(c, true); /* a FIN would be a clean end */
+    return;
+  }
+  c->wire->ops->fin(c->wire);
+  c->fin_sent = true;
+  c->moved = true;
+}
+
+/* ---- Telling the application ---- */
+
+static void tell_readable(ms_conn *c) {
+  struct ms__edge *e = &c->in[c->n];
+  if (!c->opened || ms__conn_discards(c) || c->aborted) return;
+  if (e->changes != c->read_seen && e->len && (e->len >= c->need || e->fin)) {
+    c->moved = true;
+    c->events->readable(c);
+    c->read_seen = c->in[c->n].changes;
+  }
+  if (ms__conn_discards(c) || c->aborted || c->end_told || !e->fin || e->len) return;
+  c->moved = true;
+  c->end_told = true;
+  c->events->end(c);
+}
+
+static void tell_writable(ms_conn *c) {
+  if (!c->short_write || c->closing || c->failed || c->aborted) return;
+  if (c->out[c->n].len && !c->write_over && !c->implied) return;
+  c->short_write = false;
+  c->moved = true;
+  c->events->writable(c);
+}
+
+static void tell_close(ms_conn *c) {
+  bool peer_done = c->end_told || ((c->closing || c->detached) && c->in_end);
+  if (c->close_told) return;
+  if (c->aborted && !c->finished) {
+    ms__error(&c->error, MS_EABORTED, c->opened ? MS_PHASE_STREAM : MS_PHASE_HANDSHAKE, NULL, NULL);
+    c->finished = true;
+    ms__conn_cut(c, true);
+  } else if (c->failed) {
+    c->finished = true;
+  } else if (peer_done && (c->fin_sent || c->write_over)) {
+    if (!c->fin_sent && c->unsent) ms__error(&c->error, MS_EPIPE, MS_PHASE_STREAM, NULL, NULL);
+    c->finished = true;
+  }
+  if (!c->finished) return;
+  c->close_told = true;
+  c->moved = true;
+  c->events->close(c, c->error.code ? &c->error : NULL);
+}
+
+static void tell(ms_conn *c) {
+  if (c->question.kind && !c->aborted) {
+    struct ms__question q = c->question;
+    c->question.kind = 0;
+    c->moved = true;
+    c->events->question(c, &q);
+  }
+  if (!c->opened && c->up == c->n && !c->failed && !c->detached && !c->aborted && !c->close_told) {
+    c->opened = true;
+    c->moved = true;
+    c->deadline_of = MS__NO_DEADLINE;
+    c->events->open(c);
+  }
+  tell_readable(c);
+  tell_writable(c);
+  tell_close(c);
+}
+
+/* ---- Time ---- */
+
+/* Cuts the wire; what the application has still to read stays readable. */
+static void drain_is_over(ms_conn *c) {
+  bool sent = all_sent(c), over = c->write_over;
+  if (!sent) writing_over(c, true);
+  ms__conn_cut(c, !sent);
+  c->moved = true;
+  if (c->finished || c->failed || (c->in_end && !c->closing && !c->detached)) return;
+  if (!((c->closing || c->detached) && sent))
+    ms__error(&c->error, over ? MS_EPIPE : MS_ETIMEDOUT, MS_PHASE_STREAM, NULL, NULL);
+  c->finished = true;
+}
+
+static void on_time(ms_conn *c) {
+  if (c->deadline_of != MS__NO_DEADLINE && c->deadline <= c->now) {
+    bool attempt = c->deadline_of == MS__ATTEMPT;
+    c->deadline_of = MS__NO_DEADLINE;
+    if (attempt)
+      ms__conn_fail(c, c->up < c->n ? (int)c->up : (int)c->n - 1, MS_ETIMEDOUT, 0);
+    else
+      drain_is_over(c);
+  }
+  for (size_t i = 0; i < c->n && !c->failed; i++) {
+    struct ms__slot *s = &c->slots[i];
+    struct ms__port p;
+    int r;
+    if (!s->started || s->wake > c->now) continue;
+    s->wake = MS__NEVER;
+    p = port_of(c, s);
+    r = s->layer->tick(s->state, &p);
+    s->wake = p.wake;
+    if (r < 0) {
+      ms__conn_fail(c, (int)i, r, 0);
+    } else if (r & MS__OWES) {
+      s->kick = true;
+      c->moved = true;
+    }
+  }
+}
+
+static void arm_drain(ms_conn *c) {
+  if (c->drained || !c->wire) return;
+  if (!((c->fin_sent && (c->in_end || c->detached)) || c->closing || c->failed ||
+        (c->write_over && c->opened)))
+    return;
+  c->drained = true;
+  c->deadline_of = MS__DRAIN;
+  c->deadline = c->now + c->env->drain_msec;
+}
+
+static uint64_t next_time(const ms_conn *c) {
+  uint64_t t = c->deadline_of == MS__NO_DEADLINE ? MS__NEVER : c->deadline;
+  for (size_t i = 0; i < c->n && !c->failed; i++)
+    if (c->slots[i].started && c->slots[i].wake < t) t = c->slots[i].wake;
+  return t;
+}
+
+/* ---- The turn ---- */
+
+static bool wants_to_read(const ms_conn *c) {
+  uint32_t low = ms__pool_largest(&c->env->pool) / 4;
+  if (c->eof) return false;
+  if (c->failed || c->close_told || c->detached) return true;
+  if (c->up < c->n && c->slots[c->up].asked) return !c->in[0].len && !c->in[c->up].len;
+  if (ms__edge_room(&c->in[0]) == 0) return false;
+  if (c->n && c->slots[0].last_in == MS__FULL && !c->slots[0].done) return false;
+  return c->in[c->n].len < (low > c->need ? low : c->need);
+}
+
+/* What the turn leaves behind: no block that is not needed, reading and the timer as they should
+ * be. */
+static void settle(ms_conn *c) {
+  uint64_t t;
+  bool read;
+  for (size_t i = 0; i <= c->n; i++) {
+    ms__edge_settle(&c->env->pool, &c->in[i]);
+    ms__edge_settle(&c->env->pool, &c->out[i]);
+  }
+  if (!c->wire) return;
+  read = wants_to_read(c);
+  if (read != c->reading) c->wire->ops->reading(c->wire, c->reading = read);
+  t = next_time(c);
+  if (t != c->armed) c->wire->ops->wake(c->wire, c->armed = t);
+}
+
+static void free_conn(ms_conn *c) {
+  ms__conn_unmark(c);
+  ms__conn_cut(c, false);
+  for (size_t i = c->n; i-- > 0;)
+    ms__slot_free(c, &c->slots[i]);
+  for (size_t i = 0; i <= c->n; i++) {
+    ms__edge_drop(&c->env->pool, &c->in[i]);
+    ms__edge_drop(&c->env->pool, &c->out[i]);
+  }
+  c->events->gone(c);
+  ms__free(c->env->allocator, c);
+}
+
+/* Nobody's any more, and nothing left to say or to wait for? */
+static bool is_over(const ms_conn *c) {
+  if (!c->close_told) return false;
+  if (!c->wire) return true;
+  if (!c->fin_sent && !c->write_over) return false;
+  return c->eof || c->write_over || (c->failed && !c->said && !c->opened);
+}
+
+void ms__conn_turn(ms_conn *c, uint64_t now) {
+  ms__conn_unmark(c);
+  c->in_turn = true;
+  c->now = now;
+  c->moved = true;
+  on_time(c);
+  for (int round = 0; round < ROUNDS && c->moved; round++) {
+    c->moved = false;
+    if (!c->aborted) go_up(c);
+    tell(c);
+    if (!c->flying && !c->write_over && !c->aborted)
+      for (size_t i = c->n; i-- > 0;)
+        if (i < c->n) down(c, i);
+    if (!c->aborted) flush(c);
+    arm_drain(c);
+  }
+  c->in_turn = false;
+  if (is_over(c)) {
+    free_conn(c);
+    return;
+  }
+  settle(c);
+  if (c->moved) ms__conn_mark(c);
+}

@@ -1,0 +1,193 @@
+/* A stack being pumped: a connection's layers, edges and ends. This is what the public ms_conn is.
+ *
+ * The owner (src/dial, src/api) gives it a wire, which moves bytes for it, and events, which it
+ * fires. Nothing here knows libuv: the wire is a vtable, time is an argument.
+ *
+ * A connection lives from ms__conn_new until its `gone` event. The public functions on it
+ * (ms_conn_peek and so on) are in conn.c; they only change edges and flags and mark the connection
+ * dirty. All work is done by ms__conn_turn. */
+#ifndef MS_STACK_STACK_H
+#define MS_STACK_STACK_H
+
+#include "layer/layer.h"
+#include "stack/edge.h"
+
+/* What all connections of one loop share. */
+struct ms__env {
+  const ms_allocator *allocator;
+  struct ms__pool pool;
+  uint32_t drain_msec;
+  ms_conn *dirty_head, *dirty_tail; /* connections that want a turn, oldest first */
+  size_t dirty_count;
+  void *user; /* schedule's */
+  /* Called when the first connection becomes dirty: the loop shall run ms__env_run before it polls.
+   */
+  void (*schedule)(struct ms__env *env);
+};
+
+void ms__env_init(struct ms__env *env, const ms_allocator *allocator, uint32_t largest_block);
+
+/* No connection may be left. */
+void ms__env_done(struct ms__env *env);
+
+/* Gives every connection that is dirty now one turn. True when some are dirty again. */
+bool ms__env_run(struct ms__env *env, uint64_t now);
+
+/* The wire: moves bytes between the network and the lowest edges. The implementation is freed by
+ * its own `close`, whenever it is ready; it must not call the connection from inside these. */
+struct ms__wire {
+  const struct ms__wire_ops *ops;
+};
+
+struct ms__wire_ops {
+  /* Writes at once what can be written: the count (0: would block), or a negative errno. */
+  ptrdiff_t (*write)(struct ms__wire *w, const uint8_t *p, size_t n);
+  /* Takes a block over (it copies *flight, whose bytes are then its own to give back to the pool)
+   * and writes it in time; ms__conn_sent follows, once, unless the wire is closed before. 0 or a
+   * negative errno, and then the block stays the connection's. */
+  int (*send)(struct ms__wire *w, const struct ms__edge *flight);
+  /* Ends our direction after all that was written. */
+  void (*fin)(struct ms__wire *w);
+  /* Starts or stops reading. */
+  void (*reading)(struct ms__wire *w, bool on);
+  /* ms__conn_turn shall be called at this time, or not at all (MS__NEVER). */
+  void (*wake)(struct ms__wire *w, uint64_t at);
+  /* Closes; `reset` where the transport can. No call of the connection's from now on. */
+  void (*close)(struct ms__wire *w, bool reset);
+};
+
+/* What a connection tells its owner, always from a turn. */
+struct ms__events {
+  /* A layer asks. Answer with ms__conn_answer, now or later; the bytes are valid in here only. */
+  void (*question)(ms_conn *c, const struct ms__question *q);
+  void (*open)(ms_conn *c); /* all layers are up */
+  void (*readable)(ms_conn *c);
+  void (*end)(ms_conn *c);
+  void (*writable)(ms_conn *c);
+  void (*close)(ms_conn *c, const ms_error *err); /* the last but `gone`; err NULL: clean */
+  /* The connection has lingered to its end and is freed when this returns. */
+  void (*gone)(ms_conn *c);
+};
+
+/* One layer in place. */
+struct ms__slot {
+  const struct ms__layer *layer;
+  const void *opts;
+  void *state, *scratch;
+  uint64_t wake;
+  /* the edges' change counts after the last handshake or decode, and after the last encode */
+  uint32_t seen_in, seen_up, seen_app, seen_out;
+  uint32_t in_left, out_left;      /* the room that a FULL step left unused */
+  enum ms__step last_in, last_out; /* without OWES */
+  bool started;                    /* init has succeeded */
+  bool stepped;                    /* handshake or decode has run since it was its turn */
+  bool kick;                       /* run encode (or handshake) although nothing changed */
+  bool asked;                      /* a question stands */
+  bool done;                       /* the peer's end has come through this layer */
+  bool ended;                      /* our end has gone through this layer */
+};
+
+enum ms__deadline { MS__NO_DEADLINE, MS__ATTEMPT, MS__DRAIN };
+
+struct ms_conn {
+  struct ms__env *env;
+  struct ms__wire *wire; /* NULL once cut */
+  const struct ms__events *events;
+  void *owner; /* the events' */
+  ms_conn *prev_dirty, *next_dirty;
+
+  struct ms__slot *slots;       /* n of them, from the network */
+  struct ms__edge *in, *out;    /* n + 1 each */
+  size_t n, up;                 /* layers; those whose handshake is over */
+  int last;                     /* the highest layer with HAS_END, or -1: "a" */
+  int failed_at;                /* the layer that failed, -1: the transport; with `failed` */
+  struct ms__question question; /* to be told, when kind is not 0 */
+
+  uint64_t now;      /* of the running turn, or the last */
+  uint64_t deadline; /* of what `deadline_of` says */
+  uint64_t armed;    /* what the wire was told */
+  enum ms__deadline deadline_of;
+  uint32_t need;      /* on_readable waits for so much */
+  uint32_t read_seen; /* in[n].changes when readable last fired */
+  uint64_t count_in, count_out;
+
+  ms_error error; /* the first failure; code 0: none */
+
+  bool server;
+  bool in_turn, dirty, moved;
+  bool flying; /* the wire has a block */
+  bool opened; /* `open` was fired */
+  bool messages, top_granted;
+  bool proved; /* a handshake has shown who we are */
+  bool closing, aborted, detached, failed;
+  bool implied;            /* our end came from the peer's: later writes are EPIPE */
+  bool short_write;        /* `writable` is owed */
+  bool write_over, unsent; /* the wire takes no more; something was lost by it */
+  bool fin_sent, eof;      /* FIN out, FIN in */
+  bool in_end;             /* the peer's clean end has come */
+  bool end_told, close_told;
+  bool finished; /* `close` may be fired */
+  bool said;     /* a failing layer had last words */
+  bool drained;  /* the drain deadline was armed */
+  bool reading;
+};
+
+/* One layer to stand on the others. */
+struct ms__floor {
+  const struct ms__layer *layer;
+  const void *opts; /* valid until `gone` */
+};
+
+/* A connection over a wire, which it owns from now on (also when this fails). `deadline` is when
+ * the attempt is over, absolute. The first turn is due at once. NULL when there is no memory; the
+ * wire is closed then. */
+ms_conn *ms__conn_new(struct ms__env *env, struct ms__wire *wire, bool server,
+                      const struct ms__floor *floors, size_t n, uint64_t deadline,
+                      const struct ms__events *events, void *owner);
+
+/* Runs the connection; frees it when it is over. Never called inside itself. */
+void ms__conn_turn(ms_conn *c, uint64_t now);
+
+/* The wire is about to read: where to. n is 0 when there is no memory: then ms__conn_read_done is
+ * told -ENOMEM. */
+struct ms__dst ms__conn_read_room(ms_conn *c);
+
+/* The wire has read n bytes; 0: end of the transport; negative: an errno. Then call a turn. */
+void ms__conn_read_done(ms_conn *c, ptrdiff_t n);
+
+/* The block that `send` took has left, or failed with an errno (negative). Then call a turn. */
+void ms__conn_sent(ms_conn *c, int status);
+
+/* Answers the question that stands. 0, or MS_ESTATE when there is none. */
+int ms__conn_answer(ms_conn *c, const struct ms__answer *answer);
+
+/* ---- Inside the stack: what pump.c and conn.c share ---- */
+
+/* Asks for a turn. */
+void ms__conn_mark(ms_conn *c);
+void ms__conn_unmark(ms_conn *c);
+
+/* Layer k has failed (-1: the transport); the first failure wins. */
+void ms__conn_fail(ms_conn *c, int k, int code, int sys);
+
+/* The wire takes no more. */
+void ms__conn_write_failed(ms_conn *c);
+
+/* Acts on what the handshake or answer of layer i returned. */
+void ms__handshake_result(ms_conn *c, size_t i, int result, const struct ms__port *port);
+
+/* Wipes and frees a layer's state. */
+void ms__slot_free(ms_conn *c, struct ms__slot *s);
+
+/* Closes the wire for good. */
+void ms__conn_cut(ms_conn *c, bool reset);
+
+/* Gives the edges their capacities, which only grow. */
+void ms__conn_size_edges(ms_conn *c);
+
+/* What comes in is nobody's any more. */
+static inline bool ms__conn_discards(const ms_conn *c) {
+  return c->closing || c->detached || c->failed || c->close_told;
+}
+
+#endif
