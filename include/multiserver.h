@@ -14,6 +14,8 @@
  * Callbacks: every callback comes from the loop, never from inside a call into this library. Any
  * function may be called inside any callback, ms_ctx_free excepted.
  *
+ * Signals: the application ignores SIGPIPE (signal(SIGPIPE, SIG_IGN)), as libuv asks of its users.
+ *
  * Strings are UTF-8 and end in NUL. Keys are raw bytes. Durations are in milliseconds and end in
  * _msec.
  *

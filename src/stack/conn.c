@@ -347,6 +347,12 @@ void ms_conn_abort(ms_conn *c) {
   ms__conn_mark(c);
 }
 
+void ms__conn_cut_short(ms_conn *c) {
+  if (!c->close_told) return;
+  ms__conn_cut(c, true);
+  ms__conn_mark(c);
+}
+
 ms_conn_counts ms_conn_count(const ms_conn *c) {
   ms_conn_counts n = {c->count_in, c->count_out};
   return n;

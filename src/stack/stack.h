@@ -158,6 +158,9 @@ void ms__conn_read_done(ms_conn *c, ptrdiff_t n);
 /* The block that `send` took has left, or failed with an errno (negative). Then call a turn. */
 void ms__conn_sent(ms_conn *c, int status);
 
+/* Cuts one that lingers after its `close`, in the next turn. */
+void ms__conn_cut_short(ms_conn *c);
+
 /* Answers the question that stands. 0, or MS_ESTATE when there is none. */
 int ms__conn_answer(ms_conn *c, const struct ms__answer *answer);
 

@@ -1,0 +1,140 @@
+/* What the public entry points share: the context, its stacks, and the links between a connection
+ * and what the application knows of it. */
+#ifndef MS_API_CTX_H
+#define MS_API_CTX_H
+
+#include "addr/addr.h"
+#include "stack/uv_wire.h"
+#include "transport/transport.h"
+
+/* An address has at most so many sections, a stack so many layers. */
+enum { MS__STACK_LAYERS = 8 };
+
+/* What a section stands for. One line a protocol (table.c). */
+struct ms__section_impl {
+  enum ms_section_kind kind;
+  const struct ms__transport *transport; /* a transport, or NULL */
+  const struct ms__layer *layer;         /* a transform, or NULL */
+  bool authenticates;                    /* the peer's key is proved by it */
+};
+
+/* NULL: this build does not have it. */
+const struct ms__section_impl *ms__section_impl(enum ms_section_kind kind);
+
+/* An identity in guarded memory, with the network key it is used on. */
+struct ms__keys {
+  ms_identity *identity; /* NULL: none */
+  uint8_t network_key[MS_KEY_BYTES];
+  bool has_network_key;
+};
+
+struct ms__stack {
+  struct ms_ctx *ctx;
+  int number;
+  char *name;    /* "net~shs" */
+  ms_addr *addr; /* as given, one alternative */
+  const ms_section *sections;
+  size_t count;
+  const struct ms__transport *transport;
+  const struct ms__section_impl *impl[MS__STACK_LAYERS]; /* of each section */
+  bool authenticated;
+  struct ms__keys keys;
+  ms_authorise_cb on_authorise;
+  void *user;
+  unsigned scopes;
+  char *external; /* or NULL */
+  bool insecure_noauth;
+
+  /* listening */
+  struct ms__lookup *lookup;
+  struct ms__bound *bound; /* a list */
+  int port;                /* really bound */
+  bool listens;
+};
+
+/* One socket of a listening stack. */
+struct ms__bound {
+  struct ms__bound *next;
+  struct ms__socket socket;
+  struct ms__listener *listener;
+  struct ms__stack *stack;
+};
+
+/* A connection and what is known of it, from before its first turn until it is gone. */
+struct ms__link {
+  struct ms__link *prev, *next;
+  struct ms__stack *stack;
+  ms_conn *conn;
+  const ms_conn_events *events; /* NULL: nobody has taken it on */
+  void *user, *auth;
+  struct ms_dialer *dialer; /* outbound, until it is open or has failed */
+  struct ms__place peer;    /* inbound: where it comes from */
+  char *address;            /* made when first asked for; outbound: from the beginning */
+  struct ms__shs_opts shs;
+  ms_identity *seeded; /* outbound: the identity made from a seed */
+  bool server, open, has_key;
+  uint8_t key[MS_KEY_BYTES];
+};
+
+struct ms_ctx {
+  struct ms__loop loop;
+  ms_allocator allocator;
+  struct ms__keys keys;
+  ms_authorise_cb on_authorise;
+  void *user;
+  uint32_t accept_msec, dial_msec;
+  struct ms__stack **stacks;
+  size_t stack_count;
+
+  const ms_server_events *events; /* NULL until ms_listen */
+  void *events_user;
+  size_t listening_due, listening_up;
+  uv_timer_t timer; /* reports, and the deadline of closing */
+
+  struct ms__link *links;
+  struct ms_dialer *dialers;
+  bool closing, done_told;
+  void (*done)(ms_ctx *ctx, void *user);
+  void *done_user;
+};
+
+/* Copies into guarded memory. 0, MS_EINVAL, MS_ENOMEM. ms__identity_drop frees; NULL is allowed. */
+int ms__identity_keep(ms_identity **out, const ms_identity *identity);
+void ms__identity_drop(ms_identity *identity);
+
+/* Does its address say where to listen? */
+bool ms__stack_has_place(const struct ms__stack *stack);
+
+/* Closing has perhaps come to its end. */
+void ms__ctx_settled(struct ms_ctx *ctx);
+
+/* ---- links (link.c) ---- */
+
+/* A link for a connection to be, in the context's list; its shs options are those of the stack.
+ * NULL: no memory. */
+struct ms__link *ms__link_new(struct ms__stack *stack, bool server);
+
+/* Raises the stack on a connected wire, which is taken over. 0 or MS_ENOMEM; then the link is gone.
+ */
+int ms__link_raise(struct ms__link *link, struct ms__uv_wire *wire, uint64_t deadline);
+
+/* Frees one that was never raised. */
+void ms__link_free(struct ms__link *link);
+
+/* Writes "net:192.0.2.1:5678~shs:KEY"; with_key false leaves keys empty. */
+void ms__link_format(const struct ms__link *link, struct ms__text *t, bool with_key);
+
+/* ---- listening (listen.c) ---- */
+
+void ms__stack_unlisten(struct ms__stack *stack);
+
+/* ---- dialling (dial/dial.c) ---- */
+
+/* A link of a dialer's is open, or has failed before it was. */
+void ms__dial_open(struct ms_dialer *dialer, struct ms__link *link);
+void ms__dial_failed(struct ms_dialer *dialer, const ms_error *err);
+
+/* Every dial of the context is aborted. */
+void ms__dial_abort_all(struct ms_ctx *ctx);
+
+#endif

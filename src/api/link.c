@@ -1,0 +1,217 @@
+/* Links: what the application knows of a connection, and the way of the pump's events to it. */
+#include <sodium.h>
+
+#include "api/ctx.h"
+#include "base/error.h"
+#include "base/mem.h"
+
+/* ---- Making and freeing ---- */
+
+struct ms__link *ms__link_new(struct ms__stack *stack, bool server) {
+  struct ms_ctx *ctx = stack->ctx;
+  struct ms__link *l = ms__calloc(&ctx->allocator, sizeof *l);
+  if (!l) return NULL;
+  l->stack = stack;
+  l->server = server;
+  l->shs.network_key = stack->keys.network_key;
+  l->shs.identity = stack->keys.identity;
+  l->next = ctx->links;
+  if (ctx->links) ctx->links->prev = l;
+  ctx->links = l;
+  return l;
+}
+
+void ms__link_free(struct ms__link *l) {
+  struct ms_ctx *ctx = l->stack->ctx;
+  if (l->next) l->next->prev = l->prev;
+  if (l->prev)
+    l->prev->next = l->next;
+  else
+    ctx->links = l->next;
+  ms__identity_drop(l->seeded);
+  ms__free(&ctx->allocator, l->address);
+  ms__free(&ctx->allocator, l);
+  ms__ctx_settled(ctx);
+}
+
+/* ---- Addresses ---- */
+
+void ms__link_format(const struct ms__link *l, struct ms__text *t, bool with_key) {
+  const struct ms__stack *s = l->stack;
+  if (l->server && s->transport->format)
+    s->transport->format(t, &l->peer);
+  else
+    ms__section_format(t, &s->sections[0], true);
+  for (size_t i = 1; i < s->count; i++) {
+    ms__text_char(t, '~');
+    ms__text_string(t, s->sections[i].name);
+    if (!s->impl[i]->authenticates) continue;
+    ms__text_char(t, ':');
+    if (with_key && l->has_key) ms__text_base64(t, l->key, sizeof l->key);
+  }
+}
+
+static char *make_address(const struct ms__link *l, bool with_key) {
+  struct ms__text t;
+  char buf[1024];
+  ms__text_init(&t, buf, sizeof buf);
+  ms__link_format(l, &t, with_key);
+  return ms__strdup(&l->stack->ctx->allocator, buf);
+}
+
+const char *ms_conn_address(const ms_conn *conn) {
+  struct ms__link *l = conn->owner;
+  if (!l->address) l->address = make_address(l, true);
+  return l->address ? l->address : "";
+}
+
+/* ---- The pump's events ---- */
+
+static void on_question(ms_conn *conn, const struct ms__question *q) {
+  struct ms__link *l = conn->owner;
+  const struct ms__stack *s = l->stack;
+  char *address;
+  ms_peer peer;
+  if (q->kind != MS__ASK_KEY || q->len != MS_KEY_BYTES || !s->on_authorise) {
+    (void)ms_conn_answer(conn, false, NULL);
+    return;
+  }
+  memcpy(l->key, q->data, MS_KEY_BYTES);
+  l->has_key = true;
+  address = make_address(l, true);
+  if (!address) {
+    (void)ms_conn_answer(conn, false, NULL);
+    return;
+  }
+  ms__free(&s->ctx->allocator, l->address);
+  l->address = address;
+  peer = (ms_peer){.key = l->key, .address = address, .stack = s->name};
+  s->on_authorise(conn, &peer, s->user);
+}
+
+static void on_open(ms_conn *conn) {
+  struct ms__link *l = conn->owner;
+  struct ms_ctx *ctx = l->stack->ctx;
+  l->open = true;
+  ms__identity_drop(l->seeded); /* the handshake is over */
+  l->seeded = NULL;
+  if (l->dialer)
+    ms__dial_open(l->dialer, l);
+  else if (ctx->events->on_connection)
+    ctx->events->on_connection(conn, ctx->events_user);
+  if (!l->events) ms_conn_close(conn);
+}
+
+static void on_readable(ms_conn *conn) {
+  struct ms__link *l = conn->owner;
+  if (l->events && l->events->on_readable) l->events->on_readable(conn, l->user);
+}
+
+static void on_end(ms_conn *conn) {
+  struct ms__link *l = conn->owner;
+  if (l->events && l->events->on_end) l->events->on_end(conn, l->user);
+}
+
+static void on_writable(ms_conn *conn) {
+  struct ms__link *l = conn->owner;
+  if (l->events && l->events->on_writable) l->events->on_writable(conn, l->user);
+}
+
+static void on_close(ms_conn *conn, const ms_error *cause) {
+  struct ms__link *l = conn->owner;
+  struct ms_ctx *ctx = l->stack->ctx;
+  ms_error err = {0};
+  if (cause) {
+    struct ms__text t;
+    err = *cause;
+    ms__text_init(&t, err.address, sizeof err.address);
+    ms__link_format(l, &t, l->open || !l->server);
+    if (!err.layer[0]) ms__text_copy(err.layer, sizeof err.layer, l->stack->transport->name);
+  }
+  if (l->dialer) {
+    struct ms_dialer *dialer = l->dialer;
+    l->dialer = NULL;
+    ms__dial_failed(dialer, &err);
+  } else if (!l->open) {
+    if (l->server && ctx->events->on_failed && cause)
+      ctx->events->on_failed(ctx, &err, ctx->events_user);
+  } else if (l->events) {
+    l->events->on_close(conn, cause ? &err : NULL, l->user);
+  }
+  l->events = NULL;
+}
+
+static void on_gone(ms_conn *conn) {
+  ms__link_free(conn->owner);
+}
+
+static const struct ms__events link_events = {
+    .question = on_question,
+    .open = on_open,
+    .readable = on_readable,
+    .end = on_end,
+    .writable = on_writable,
+    .close = on_close,
+    .gone = on_gone,
+};
+
+int ms__link_raise(struct ms__link *l, struct ms__uv_wire *wire, uint64_t deadline) {
+  const struct ms__stack *s = l->stack;
+  struct ms__floor floors[MS__STACK_LAYERS];
+  for (size_t i = 1; i < s->count; i++) {
+    floors[i - 1].layer = s->impl[i]->layer;
+    floors[i - 1].opts = s->impl[i]->authenticates ? &l->shs : NULL;
+  }
+  l->conn = ms__conn_new(&s->ctx->loop.env, ms__uv_wire_of(wire), l->server, floors, s->count - 1,
+                         deadline, &link_events, l);
+  if (!l->conn) {
+    ms__link_free(l);
+    return MS_ENOMEM;
+  }
+  ms__uv_wire_attach(wire, l->conn);
+  return 0;
+}
+
+/* ---- The public face ---- */
+
+static const struct ms__link *link_of(const ms_conn *conn) {
+  return conn->owner;
+}
+
+int ms_conn_answer(ms_conn *conn, bool yes, void *auth) {
+  struct ms__answer answer = {.yes = yes};
+  struct ms__link *l = conn->owner;
+  int r = ms__conn_answer(conn, &answer);
+  if (r == 0 && yes) l->auth = auth;
+  return r;
+}
+
+void ms_conn_handle(ms_conn *conn, const ms_conn_events *events, void *user) {
+  struct ms__link *l = conn->owner;
+  l->events = events;
+  l->user = user;
+}
+
+void *ms_conn_user(const ms_conn *conn) {
+  return link_of(conn)->user;
+}
+ms_ctx *ms_conn_ctx(const ms_conn *conn) {
+  return link_of(conn)->stack->ctx;
+}
+void *ms_conn_auth(const ms_conn *conn) {
+  return link_of(conn)->auth;
+}
+const char *ms_conn_stack(const ms_conn *conn) {
+  return link_of(conn)->stack->name;
+}
+int ms_conn_stack_number(const ms_conn *conn) {
+  return link_of(conn)->stack->number;
+}
+bool ms_conn_is_server(const ms_conn *conn) {
+  return link_of(conn)->server;
+}
+
+const uint8_t *ms_conn_key(const ms_conn *conn) {
+  const struct ms__link *l = link_of(conn);
+  return l->has_key ? l->key : NULL;
+}

@@ -1,0 +1,187 @@
+/* Listening: each stack opens its sockets and reports its own result. */
+#include <errno.h>
+#include <unistd.h>
+
+#include "api/ctx.h"
+#include "base/error.h"
+#include "base/mem.h"
+
+/* With port 0 and two families, the second family wants the port the first was given; when another
+ * process has it, both try again. */
+enum { PORT_TRIES = 16 };
+
+/* ---- Accepting ---- */
+
+static void on_accepted(void *user, int fd, const struct ms__place *peer) {
+  struct ms__bound *b = user;
+  struct ms__stack *s = b->stack;
+  struct ms_ctx *ctx = s->ctx;
+  struct ms__uv_wire *wire = ms__uv_wire_new(&ctx->loop, b->socket.place.address.ss_family);
+  struct ms__link *link;
+  if (!wire || ms__uv_wire_adopt(wire, fd) < 0) {
+    close(fd);
+    ms__uv_wire_close(wire, false);
+    return;
+  }
+  if (s->transport->tune) s->transport->tune(fd);
+  link = ms__link_new(s, true);
+  if (!link) {
+    ms__uv_wire_close(wire, true);
+    return;
+  }
+  link->peer = *peer;
+  (void)ms__link_raise(link, wire, uv_now(ctx->loop.uv) + ctx->accept_msec);
+}
+
+/* ---- Opening sockets ---- */
+
+void ms__stack_unlisten(struct ms__stack *s) {
+  while (s->bound) {
+    struct ms__bound *b = s->bound;
+    s->bound = b->next;
+    if (b->listener) ms__listener_close(b->listener);
+    s->transport->unlisten(&b->socket);
+    ms__free(&s->ctx->allocator, b);
+  }
+  s->listens = false;
+}
+
+static int open_one(struct ms__stack *s, const struct ms__place *place, ms_error *err) {
+  struct ms__bound *b = ms__calloc(&s->ctx->allocator, sizeof *b);
+  struct ms__bound **end = &s->bound;
+  int r;
+  if (!b) return ms__error(err, MS_ENOMEM, MS_PHASE_LISTEN, s->transport->name, NULL);
+  b->stack = s;
+  if ((r = s->transport->listen(place, &b->socket, err)) < 0) {
+    ms__free(&s->ctx->allocator, b);
+    return r;
+  }
+  while (*end)
+    end = &(*end)->next;
+  *end = b;
+  b->listener = ms__listener_new(&s->ctx->loop, b->socket.fd, on_accepted, b);
+  if (!b->listener) return ms__error(err, MS_ENOMEM, MS_PHASE_LISTEN, s->transport->name, NULL);
+  if (!s->port) s->port = ms__place_port(&b->socket.place);
+  return 0;
+}
+
+static int open_all(struct ms__stack *s, struct ms__places *places, ms_error *err) {
+  size_t up = 0;
+  int r = 0;
+  s->port = 0;
+  for (size_t i = 0; i < places->count; i++) {
+    struct ms__place place = places->at[i];
+    if (s->port) ms__place_set_port(&place, s->port);
+    r = open_one(s, &place, err);
+    /* a machine without one of the families serves the other */
+    if (r < 0 && places->count > 1 && err->sys != EADDRINUSE && err->sys != EACCES &&
+        r != MS_ENOMEM)
+      continue;
+    if (r < 0) break;
+    up++;
+  }
+  if (r < 0 && (up == 0 || r == MS_EADDRINUSE || r == MS_ENOMEM || err->sys == EACCES)) {
+    ms__stack_unlisten(s);
+    return r;
+  }
+  return 0;
+}
+
+static int check_loopback(const struct ms__stack *s, const struct ms__places *places,
+                          ms_error *err) {
+  if (s->authenticated || s->insecure_noauth) return 0;
+  for (size_t i = 0; i < places->count; i++)
+    if (!ms__place_is_loopback(&places->at[i]))
+      return ms__error(err, MS_EINSECURE, MS_PHASE_LISTEN, s->name,
+                       "without authentication it listens on loopback and unix sockets only");
+  return 0;
+}
+
+/* ---- Reporting ---- */
+
+static void report(struct ms__stack *s, ms_error *err) {
+  struct ms_ctx *ctx = s->ctx;
+  if (err) {
+    char address[sizeof err->address];
+    (void)ms__addr_format_safe(s->addr, 0, address, sizeof address);
+    ms__error_address(err, address);
+  } else {
+    s->listens = true;
+    ctx->listening_up++;
+  }
+  ctx->listening_due--;
+  if (ctx->events->on_listen) ctx->events->on_listen(ctx, s->number, err, ctx->events_user);
+  if (ctx->listening_due == 0 && !ctx->closing && ctx->events->on_ready)
+    ctx->events->on_ready(ctx, ctx->listening_up, ctx->events_user);
+}
+
+static void open_places(struct ms__stack *s, struct ms__places *places) {
+  ms_error err = {0};
+  int r = check_loopback(s, places, &err);
+  bool any_port = s->transport->by_host && s->sections[0].port == 0;
+  if (r == 0) r = open_all(s, places, &err);
+  for (int i = 1; r == MS_EADDRINUSE && any_port && i < PORT_TRIES; i++)
+    r = open_all(s, places, &err);
+  report(s, r < 0 ? &err : NULL);
+}
+
+static void on_places(void *user, struct ms__places *places, const ms_error *cause) {
+  struct ms__stack *s = user;
+  s->lookup = NULL;
+  if (cause) {
+    ms_error err = *cause;
+    report(s, &err);
+  } else {
+    open_places(s, places);
+  }
+  ms__places_free(&s->ctx->allocator, places);
+}
+
+/* Those that need no look-up, from the loop as the others. */
+static void on_start(uv_timer_t *timer) {
+  struct ms_ctx *ctx = timer->data;
+  for (size_t i = 0; i < ctx->stack_count && !ctx->closing; i++) {
+    struct ms__stack *s = ctx->stacks[i];
+    struct ms__place place;
+    struct ms__places places = {&place, 1};
+    ms_error err;
+    if (!ms__stack_has_place(s) || s->transport->by_host) continue;
+    if (s->transport->place(&s->sections[0], &place, &err) < 0)
+      report(s, &err);
+    else
+      open_places(s, &places);
+  }
+}
+
+int ms_listen(ms_ctx *ctx, const ms_server_events *events, void *user, ms_error *err) {
+  if (ctx->events || ctx->closing)
+    return ms__error(err, MS_ESTATE, MS_PHASE_LISTEN, NULL, "listening has begun before");
+  for (size_t i = 0; i < ctx->stack_count; i++)
+    if (ms__stack_has_place(ctx->stacks[i])) ctx->listening_due++;
+  if (ctx->listening_due == 0)
+    return ms__error(err, MS_EINVAL, MS_PHASE_LISTEN, NULL, "no stack names a place to listen on");
+  for (size_t i = 0; i < ctx->stack_count; i++) {
+    struct ms__stack *s = ctx->stacks[i];
+    if (!ms__stack_has_place(s) || !s->transport->by_host) continue;
+    s->lookup = ms__resolve(&ctx->loop, s->sections[0].host ? s->sections[0].host : "",
+                            s->sections[0].port, s->scopes != MS_DEVICE, on_places, s);
+    if (!s->lookup) {
+      ms_unlisten(ctx);
+      ctx->listening_due = 0;
+      return ms__error(err, MS_ENOMEM, MS_PHASE_LISTEN, NULL, NULL);
+    }
+  }
+  ctx->events = events;
+  ctx->events_user = user;
+  (void)uv_timer_start(&ctx->timer, on_start, 0, 0);
+  return 0;
+}
+
+void ms_unlisten(ms_ctx *ctx) {
+  for (size_t i = 0; i < ctx->stack_count; i++) {
+    struct ms__stack *s = ctx->stacks[i];
+    if (s->lookup) ms__resolve_cancel(s->lookup);
+    s->lookup = NULL;
+    ms__stack_unlisten(s);
+  }
+}

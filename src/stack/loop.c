@@ -1,0 +1,53 @@
+#include "stack/loop.h"
+
+static void on_prepare(uv_prepare_t *handle) {
+  struct ms__loop *loop = handle->data;
+  if (ms__env_run(&loop->env, uv_now(loop->uv)))
+    return; /* not all had their turn: poll, come back */
+  uv_prepare_stop(&loop->prepare);
+  uv_idle_stop(&loop->idle);
+}
+
+/* It is there so that the poll does not wait. */
+static void on_idle(uv_idle_t *handle) {
+  (void)handle;
+}
+
+static void schedule(struct ms__env *env) {
+  struct ms__loop *loop = env->user;
+  uv_prepare_start(&loop->prepare, on_prepare);
+  uv_idle_start(&loop->idle, on_idle);
+}
+
+int ms__loop_init(struct ms__loop *loop, uv_loop_t *uv, const ms_allocator *allocator) {
+  int r;
+  ms__env_init(&loop->env, allocator, MS__BLOCK);
+  loop->env.schedule = schedule;
+  loop->env.user = loop;
+  loop->uv = uv;
+  loop->prepare.data = loop->idle.data = loop;
+  if ((r = uv_prepare_init(uv, &loop->prepare)) < 0) return r;
+  if ((r = uv_idle_init(uv, &loop->idle)) < 0) return r;
+  loop->handles = 2;
+  return 0;
+}
+
+static void on_close(uv_handle_t *handle) {
+  struct ms__loop *loop = handle->data;
+  if (--loop->handles > 0) return;
+  ms__env_done(&loop->env);
+  if (loop->on_closed) loop->on_closed(loop);
+}
+
+void ms__loop_close(struct ms__loop *loop) {
+  uv_close((uv_handle_t *)&loop->prepare, on_close);
+  uv_close((uv_handle_t *)&loop->idle, on_close);
+}
+
+void ms__loop_hold(struct ms__loop *loop) {
+  loop->pending++;
+}
+
+void ms__loop_release(struct ms__loop *loop) {
+  if (--loop->pending == 0 && loop->on_settled) loop->on_settled(loop);
+}

@@ -1,0 +1,30 @@
+/* The pump on a libuv loop: one prepare handle runs what is dirty before the loop polls. */
+#ifndef MS_STACK_LOOP_H
+#define MS_STACK_LOOP_H
+
+#include <uv.h>
+
+#include "stack/stack.h"
+
+struct ms__loop {
+  struct ms__env env;
+  uv_loop_t *uv;
+  uv_prepare_t prepare; /* runs the dirty connections */
+  uv_idle_t idle;       /* while there are some the loop does not wait in its poll */
+  size_t pending;       /* wires, listeners and look-ups that libuv has not let go of yet */
+  int handles;          /* of these two, open */
+  void (*on_settled)(struct ms__loop *loop); /* `pending` has become 0; may be NULL */
+  void (*on_closed)(struct ms__loop *loop);  /* after ms__loop_close */
+};
+
+/* 0 or a negative errno. */
+int ms__loop_init(struct ms__loop *loop, uv_loop_t *uv, const ms_allocator *allocator);
+
+/* Closes the handles; on_closed comes from the loop. Nothing may be pending. */
+void ms__loop_close(struct ms__loop *loop);
+
+/* Something that libuv must let go of begins, or has ended. */
+void ms__loop_hold(struct ms__loop *loop);
+void ms__loop_release(struct ms__loop *loop);
+
+#endif

@@ -1,0 +1,230 @@
+#define _GNU_SOURCE /* MSG_NOSIGNAL stands in POSIX; struct linger is the same everywhere */
+#include "stack/uv_wire.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/mem.h"
+
+struct ms__uv_wire {
+  struct ms__wire wire; /* first: the pump's pointer is ours */
+  struct ms__loop *loop;
+  ms_conn *conn; /* NULL until attached and after close */
+  union {
+    uv_handle_t handle;
+    uv_stream_t stream;
+    uv_tcp_t tcp;
+    uv_pipe_t pipe;
+  } io;
+  uv_timer_t timer;
+  uint8_t handles; /* open */
+  bool closed;
+};
+
+/* A block on its way. It may outlive the connection: libuv lets go of it when the handle is closed.
+ */
+struct flight {
+  uv_write_t request;
+  struct ms__uv_wire *wire;
+  struct ms__edge edge;
+};
+
+struct connecting {
+  uv_connect_t request;
+  struct ms__loop *loop;
+  struct ms__uv_wire *wire;
+  ms__connected_cb cb;
+  void *user;
+};
+
+/* ---- Reading ---- */
+
+static void turn(struct ms__uv_wire *w) {
+  if (w->conn) ms__conn_turn(w->conn, uv_now(w->loop->uv));
+}
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
+  struct ms__uv_wire *w = handle->data;
+  struct ms__dst d = {NULL, 0};
+  (void)suggested;
+  if (w->conn) d = ms__conn_read_room(w->conn);
+  *buf = uv_buf_init((char *)d.p, (unsigned)d.n);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
+  struct ms__uv_wire *w = stream->data;
+  (void)buf;
+  if (!w->conn) return;
+  if (n == UV_EOF) {
+    uv_read_stop(stream);
+    ms__conn_read_done(w->conn, 0);
+  } else if (n == UV_ENOBUFS) {
+    ms__conn_read_done(w->conn, -ENOMEM);
+  } else if (n != 0) { /* 0: nothing there after all */
+    ms__conn_read_done(w->conn, n);
+  }
+  turn(w);
+}
+
+static void wire_reading(struct ms__wire *wire, bool on) {
+  struct ms__uv_wire *w = (struct ms__uv_wire *)wire;
+  if (on)
+    (void)uv_read_start(&w->io.stream, on_alloc, on_read);
+  else
+    uv_read_stop(&w->io.stream);
+}
+
+/* ---- Writing ---- */
+
+int ms__uv_wire_fd(const struct ms__uv_wire *w) {
+  uv_os_fd_t fd;
+  return uv_fileno(&w->io.handle, &fd) == 0 ? fd : -1;
+}
+
+static ptrdiff_t wire_write(struct ms__wire *wire, const uint8_t *p, size_t n) {
+  struct ms__uv_wire *w = (struct ms__uv_wire *)wire;
+  ssize_t r;
+  do
+    r = send(ms__uv_wire_fd(w), p, n, MSG_NOSIGNAL);
+  while (r < 0 && errno == EINTR);
+  if (r >= 0) return r;
+  return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? 0 : -errno;
+}
+
+static void on_written(uv_write_t *request, int status) {
+  struct flight *f = (struct flight *)request;
+  struct ms__uv_wire *w = f->wire;
+  struct ms__env *env = &w->loop->env;
+  ms__pool_give(&env->pool, f->edge.block, f->edge.size, 0);
+  ms__free(env->allocator, f);
+  if (!w->conn) return;
+  ms__conn_sent(w->conn, status);
+  turn(w);
+}
+
+static int wire_send(struct ms__wire *wire, const struct ms__edge *e) {
+  struct ms__uv_wire *w = (struct ms__uv_wire *)wire;
+  const ms_allocator *a = w->loop->env.allocator;
+  struct flight *f = ms__malloc(a, sizeof *f);
+  uv_buf_t buf = uv_buf_init((char *)e->block + e->off, e->len);
+  int r;
+  if (!f) return -ENOMEM;
+  f->wire = w;
+  f->edge = *e;
+  r = uv_write(&f->request, &w->io.stream, &buf, 1, on_written);
+  if (r < 0) ms__free(a, f);
+  return r;
+}
+
+/* Nothing flies when the pump says this, so there is no queue of libuv's to wait for. */
+static void wire_fin(struct ms__wire *wire) {
+  struct ms__uv_wire *w = (struct ms__uv_wire *)wire;
+  (void)shutdown(ms__uv_wire_fd(w), SHUT_WR);
+}
+
+/* ---- Time ---- */
+
+static void on_timer(uv_timer_t *timer) {
+  turn(timer->data);
+}
+
+static void wire_wake(struct ms__wire *wire, uint64_t at) {
+  struct ms__uv_wire *w = (struct ms__uv_wire *)wire;
+  uint64_t now = uv_now(w->loop->uv);
+  if (at == MS__NEVER)
+    uv_timer_stop(&w->timer);
+  else
+    uv_timer_start(&w->timer, on_timer, at > now ? at - now : 0, 0);
+}
+
+/* ---- Opening and closing ---- */
+
+static void on_closed(uv_handle_t *handle) {
+  struct ms__uv_wire *w = handle->data;
+  struct ms__loop *loop = w->loop;
+  if (--w->handles > 0) return;
+  ms__free(loop->env.allocator, w);
+  ms__loop_release(loop);
+}
+
+static void wire_close(struct ms__wire *wire, bool reset) {
+  struct ms__uv_wire *w = (struct ms__uv_wire *)wire;
+  if (w->closed) return;
+  w->closed = true;
+  w->conn = NULL;
+  if (reset && w->io.handle.type == UV_TCP) {
+    static const struct linger none = {.l_onoff = 1, .l_linger = 0};
+    int fd = ms__uv_wire_fd(w);
+    if (fd >= 0) (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+  }
+  uv_close(&w->io.handle, on_closed);
+  uv_close((uv_handle_t *)&w->timer, on_closed);
+}
+
+static const struct ms__wire_ops ops = {
+    .write = wire_write,
+    .send = wire_send,
+    .fin = wire_fin,
+    .reading = wire_reading,
+    .wake = wire_wake,
+    .close = wire_close,
+};
+
+struct ms__uv_wire *ms__uv_wire_new(struct ms__loop *loop, int family) {
+  struct ms__uv_wire *w = ms__calloc(loop->env.allocator, sizeof *w);
+  if (!w) return NULL;
+  w->wire.ops = &ops;
+  w->loop = loop;
+  /* without flags neither of them makes a descriptor, and so neither can fail */
+  if (family == AF_UNIX)
+    (void)uv_pipe_init(loop->uv, &w->io.pipe, 0);
+  else
+    (void)uv_tcp_init(loop->uv, &w->io.tcp);
+  (void)uv_timer_init(loop->uv, &w->timer);
+  w->io.handle.data = w->timer.data = w;
+  w->handles = 2;
+  ms__loop_hold(loop);
+  return w;
+}
+
+static void on_connected(uv_connect_t *request, int status) {
+  struct connecting *k = (struct connecting *)request;
+  struct connecting copy = *k;
+  ms__free(copy.loop->env.allocator, k);
+  if (!copy.wire->closed) copy.cb(copy.user, status);
+}
+
+int ms__uv_wire_connect(struct ms__uv_wire *w, const struct sockaddr *address, ms__connected_cb cb,
+                        void *user) {
+  struct connecting *k = ms__malloc(w->loop->env.allocator, sizeof *k);
+  int r = 0;
+  if (!k) return -ENOMEM;
+  k->loop = w->loop;
+  k->wire = w;
+  k->cb = cb;
+  k->user = user;
+  if (address->sa_family == AF_UNIX) /* errors come through the callback */
+    uv_pipe_connect(&k->request, &w->io.pipe,
+                    ((const struct sockaddr_un *)(const void *)address)->sun_path, on_connected);
+  else
+    r = uv_tcp_connect(&k->request, &w->io.tcp, address, on_connected);
+  if (r < 0) ms__free(w->loop->env.allocator, k);
+  return r;
+}
+
+int ms__uv_wire_adopt(struct ms__uv_wire *w, int fd) {
+  return w->io.handle.type == UV_TCP ? uv_tcp_open(&w->io.tcp, fd) : uv_pipe_open(&w->io.pipe, fd);
+}
+
+void ms__uv_wire_attach(struct ms__uv_wire *w, ms_conn *conn) {
+  w->conn = conn;
+}
+
+void ms__uv_wire_close(struct ms__uv_wire *w, bool reset) {
+  if (w) wire_close(&w->wire, reset);
+}
+
+struct ms__wire *ms__uv_wire_of(struct ms__uv_wire *w) {
+  return &w->wire;
+}

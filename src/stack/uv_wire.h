@@ -1,0 +1,36 @@
+/* The wire on libuv: a TCP or unix stream, its timer, and the block in flight. */
+#ifndef MS_STACK_UV_WIRE_H
+#define MS_STACK_UV_WIRE_H
+
+#include "stack/loop.h"
+
+struct ms__uv_wire;
+
+/* Told once: 0, or a negative errno. The wire may be closed in here. */
+typedef void (*ms__connected_cb)(void *user, int status);
+
+/* A wire that is not connected: a unix stream for AF_UNIX, else TCP. NULL: no memory. */
+struct ms__uv_wire *ms__uv_wire_new(struct ms__loop *loop, int family);
+
+/* Connects. 0 and `cb` comes from the loop, unless the wire is closed before; or a negative errno.
+ */
+int ms__uv_wire_connect(struct ms__uv_wire *w, const struct sockaddr *address, ms__connected_cb cb,
+                        void *user);
+
+/* Takes over a connected, non-blocking descriptor. 0 or a negative errno; then it stays the
+ * caller's. */
+int ms__uv_wire_adopt(struct ms__uv_wire *w, int fd);
+
+/* The descriptor, or -1. */
+int ms__uv_wire_fd(const struct ms__uv_wire *w);
+
+/* From now on it moves bytes for a connection. */
+void ms__uv_wire_attach(struct ms__uv_wire *w, ms_conn *conn);
+
+/* Closes one that no connection has; NULL is allowed. */
+void ms__uv_wire_close(struct ms__uv_wire *w, bool reset);
+
+/* What the pump sees of it. */
+struct ms__wire *ms__uv_wire_of(struct ms__uv_wire *w);
+
+#endif

@@ -1,0 +1,143 @@
+/* net: TCP over IPv4 and IPv6. */
+#define _GNU_SOURCE /* SOCK_NONBLOCK, TCP_KEEPIDLE */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "transport/transport.h"
+
+enum { BACKLOG = 511, KEEP_IDLE_SEC = 60, KEEP_EVERY_SEC = 15, KEEP_PROBES = 4 };
+
+static const struct sockaddr_in *in4(const struct ms__place *p) {
+  return (const struct sockaddr_in *)(const void *)&p->address;
+}
+
+static const struct sockaddr_in6 *in6(const struct ms__place *p) {
+  return (const struct sockaddr_in6 *)(const void *)&p->address;
+}
+
+int ms__place_port(const struct ms__place *p) {
+  if (p->address.ss_family == AF_INET) return ntohs(in4(p)->sin_port);
+  return p->address.ss_family == AF_INET6 ? ntohs(in6(p)->sin6_port) : 0;
+}
+
+void ms__place_set_port(struct ms__place *p, int port) {
+  if (p->address.ss_family == AF_INET)
+    ((struct sockaddr_in *)(void *)&p->address)->sin_port = htons((uint16_t)port);
+  else if (p->address.ss_family == AF_INET6)
+    ((struct sockaddr_in6 *)(void *)&p->address)->sin6_port = htons((uint16_t)port);
+}
+
+bool ms__place_is_loopback(const struct ms__place *p) {
+  switch (p->address.ss_family) {
+    case AF_UNIX:
+      return true;
+    case AF_INET:
+      return ntohl(in4(p)->sin_addr.s_addr) >> 24 == 127;
+    case AF_INET6:
+      if (IN6_IS_ADDR_V4MAPPED(&in6(p)->sin6_addr)) return in6(p)->sin6_addr.s6_addr[12] == 127;
+      return IN6_IS_ADDR_LOOPBACK(&in6(p)->sin6_addr);
+    default:
+      return false;
+  }
+}
+
+void ms__place_host(const struct ms__place *p, char *buf, size_t size) {
+  char host[INET6_ADDRSTRLEN + 1 + IF_NAMESIZE] = "", zone[IF_NAMESIZE];
+  struct ms__text t;
+  if (p->address.ss_family == AF_INET) {
+    (void)inet_ntop(AF_INET, &in4(p)->sin_addr, host, sizeof host);
+  } else if (IN6_IS_ADDR_V4MAPPED(&in6(p)->sin6_addr)) {
+    (void)inet_ntop(AF_INET, &in6(p)->sin6_addr.s6_addr[12], host, sizeof host);
+  } else {
+    (void)inet_ntop(AF_INET6, &in6(p)->sin6_addr, host, sizeof host);
+  }
+  ms__text_init(&t, buf, size);
+  ms__text_string(&t, host);
+  if (p->address.ss_family == AF_INET6 && in6(p)->sin6_scope_id) {
+    ms__text_char(&t, '%');
+    if (if_indextoname(in6(p)->sin6_scope_id, zone))
+      ms__text_string(&t, zone);
+    else
+      ms__text_uint(&t, in6(p)->sin6_scope_id);
+  }
+}
+
+static void net_format(struct ms__text *t, const struct ms__place *p) {
+  char host[INET6_ADDRSTRLEN + 1 + IF_NAMESIZE];
+  ms__place_host(p, host, sizeof host);
+  ms__text_string(t, "net:");
+  ms__text_string(t, host);
+  ms__text_char(t, ':');
+  ms__text_uint(t, (unsigned long)ms__place_port(p));
+}
+
+/* Packets leave at once (a packet is all the application has to say for now), and a peer that is
+ * gone without a word is noticed after some two minutes. All of it is best effort. */
+static void net_tune(int fd) {
+  int on = 1, idle = KEEP_IDLE_SEC, every = KEEP_EVERY_SEC, probes = KEEP_PROBES;
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+#ifdef TCP_KEEPIDLE
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+#endif
+#ifdef TCP_KEEPINTVL
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every, sizeof every);
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+#endif
+}
+
+static int failed(int sys, const struct ms__place *place, ms_error *err) {
+  char host[INET6_ADDRSTRLEN + 1 + IF_NAMESIZE];
+  ms__place_host(place, host, sizeof host);
+  if (sys == EADDRINUSE) {
+    ms__error(err, MS_EADDRINUSE, MS_PHASE_LISTEN, "net",
+              "port %d of %s is in use: choose another, or 0 for any", ms__place_port(place), host);
+    if (err) err->sys = sys;
+    return MS_EADDRINUSE;
+  }
+  return ms__error_sys(err, MS_ELISTEN, sys, MS_PHASE_LISTEN, "net",
+                       "cannot listen on port %d of %s", ms__place_port(place), host);
+}
+
+static int net_listen(const struct ms__place *place, struct ms__socket *out, ms_error *err) {
+  int family = place->address.ss_family, on = 1, sys, fd;
+  fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return failed(errno, place, err);
+  (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (family == AF_INET6) {
+    /* "::" serves both families; the others are what they say */
+    int only = !IN6_IS_ADDR_UNSPECIFIED(&in6(place)->sin6_addr) || in6(place)->sin6_scope_id;
+    (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
+  }
+  if (bind(fd, (const struct sockaddr *)&place->address, place->length) < 0 ||
+      listen(fd, BACKLOG) < 0)
+    goto out;
+  memset(out, 0, sizeof *out);
+  out->place.length = sizeof out->place.address;
+  if (getsockname(fd, (struct sockaddr *)&out->place.address, &out->place.length) < 0) goto out;
+  out->fd = fd;
+  return 0;
+out:
+  sys = errno;
+  close(fd);
+  return failed(sys, place, err);
+}
+
+static void net_unlisten(struct ms__socket *s) {
+  if (s->fd >= 0) close(s->fd);
+  s->fd = -1;
+}
+
+const struct ms__transport ms__net = {
+    .name = "net",
+    .by_host = true,
+    .listen = net_listen,
+    .unlisten = net_unlisten,
+    .tune = net_tune,
+    .format = net_format,
+};

@@ -1,0 +1,138 @@
+/* Hosts to addresses, by libuv's look-up in its thread pool. */
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "transport/transport.h"
+
+/* More addresses of one name than this are left out. */
+enum { PLACES_MAX = 32 };
+
+struct ms__lookup {
+  uv_getaddrinfo_t request;
+  uv_timer_t later; /* literal and loopback addresses need no look-up, only a later turn */
+  struct ms__loop *loop;
+  ms__lookup_cb cb; /* NULL: cancelled */
+  void *user;
+  struct ms__places places;
+  ms_error error;
+  int port;
+};
+
+void ms__places_free(const ms_allocator *a, struct ms__places *places) {
+  ms__free(a, places->at);
+  places->at = NULL;
+  places->count = 0;
+}
+
+static void on_closed(uv_handle_t *handle) {
+  struct ms__lookup *l = handle->data;
+  struct ms__loop *loop = l->loop;
+  ms__places_free(loop->env.allocator, &l->places);
+  ms__free(loop->env.allocator, l);
+  ms__loop_release(loop);
+}
+
+static void tell(struct ms__lookup *l) {
+  struct ms__places places = l->places;
+  ms__lookup_cb cb = l->cb;
+  l->cb = NULL;
+  if (cb) {
+    l->places.at = NULL;
+    cb(l->user, &places, l->error.code ? &l->error : NULL);
+  }
+  uv_close((uv_handle_t *)&l->later, on_closed);
+}
+
+static void on_later(uv_timer_t *timer) {
+  tell(timer->data);
+}
+
+static bool keep(struct ms__lookup *l, const struct addrinfo *found) {
+  const ms_allocator *a = l->loop->env.allocator;
+  size_t n = 0;
+  for (const struct addrinfo *i = found; i && n < PLACES_MAX; i = i->ai_next)
+    n++;
+  l->places.at = ms__calloc(a, (n ? n : 1) * sizeof *l->places.at);
+  if (!l->places.at) return false;
+  for (const struct addrinfo *i = found; i && l->places.count < n; i = i->ai_next) {
+    struct ms__place *p = &l->places.at[l->places.count];
+    if ((i->ai_family != AF_INET && i->ai_family != AF_INET6) || i->ai_addrlen > sizeof p->address)
+      continue;
+    memcpy(&p->address, i->ai_addr, i->ai_addrlen);
+    p->length = i->ai_addrlen;
+    ms__place_set_port(p, l->port);
+    l->places.count++;
+  }
+  return true;
+}
+
+static void unknown(struct ms__lookup *l, const char *why) {
+  ms__error(&l->error, MS_EUNKNOWNHOST, MS_PHASE_RESOLVE, "net", "unknown host: %s", why);
+}
+
+static void on_found(uv_getaddrinfo_t *request, int status, struct addrinfo *found) {
+  struct ms__lookup *l = (struct ms__lookup *)request;
+  if (status < 0)
+    unknown(l, uv_strerror(status));
+  else if (!keep(l, found))
+    ms__error(&l->error, MS_ENOMEM, MS_PHASE_RESOLVE, "net", NULL);
+  else if (l->places.count == 0)
+    unknown(l, "it has no address");
+  uv_freeaddrinfo(found);
+  tell(l);
+}
+
+/* Both families of the loopback or the wildcard: IPv6 first, as a dial prefers it. */
+static bool both(struct ms__lookup *l, bool wildcard) {
+  struct sockaddr_in v4 = {.sin_family = AF_INET};
+  struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+  struct addrinfo b = {.ai_family = AF_INET, .ai_addrlen = sizeof v4};
+  struct addrinfo a = {.ai_family = AF_INET6, .ai_addrlen = sizeof v6, .ai_next = &b};
+  v4.sin_addr.s_addr = htonl(wildcard ? INADDR_ANY : INADDR_LOOPBACK);
+  if (!wildcard) v6.sin6_addr = in6addr_loopback;
+  a.ai_addr = (struct sockaddr *)(void *)&v6;
+  b.ai_addr = (struct sockaddr *)(void *)&v4;
+  return keep(l, &a);
+}
+
+struct ms__lookup *ms__resolve(struct ms__loop *loop, const char *host, int port, bool wildcard,
+                               ms__lookup_cb cb, void *user) {
+  struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
+  struct addrinfo *found = NULL;
+  struct ms__lookup *l = ms__calloc(loop->env.allocator, sizeof *l);
+  bool here = true;
+  if (!l) return NULL;
+  l->loop = loop;
+  l->cb = cb;
+  l->user = user;
+  l->port = port;
+  l->later.data = l;
+  (void)uv_timer_init(loop->uv, &l->later);
+  ms__loop_hold(loop);
+  if (!*host || strcmp(host, "localhost") == 0) {
+    here = both(l, wildcard && !*host);
+  } else if (getaddrinfo(host, NULL, &hints, &found) == 0) {
+    here = keep(l, found);
+    freeaddrinfo(found);
+  } else {
+    hints.ai_flags = AI_ADDRCONFIG;
+    int r = uv_getaddrinfo(loop->uv, &l->request, on_found, host, NULL, &hints);
+    if (r == 0) return l;
+    unknown(l, uv_strerror(r));
+  }
+  if (!here) ms__error(&l->error, MS_ENOMEM, MS_PHASE_RESOLVE, "net", NULL);
+  (void)uv_timer_start(&l->later, on_later, 0, 0);
+  return l;
+}
+
+void ms__resolve_cancel(struct ms__lookup *l) {
+  l->cb = NULL;
+  if (uv_is_active((uv_handle_t *)&l->later)) {
+    uv_close((uv_handle_t *)&l->later, on_closed);
+    return;
+  }
+  (void)uv_cancel((uv_req_t *)&l->request); /* running already: its callback finds nobody */
+}

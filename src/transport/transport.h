@@ -1,0 +1,101 @@
+/* Transports: they name places, open and listen on them, and hand descriptors to libuv; nothing
+ * more. A new one is one file and one line in api/table.c. */
+#ifndef MS_TRANSPORT_TRANSPORT_H
+#define MS_TRANSPORT_TRANSPORT_H
+
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include "base/text.h"
+#include "stack/loop.h"
+
+/* One address of the operating system's. */
+struct ms__place {
+  struct sockaddr_storage address;
+  socklen_t length;
+};
+
+/* Many. Belongs to who got it; freed with ms__places_free. */
+struct ms__places {
+  struct ms__place *at;
+  size_t count;
+};
+
+void ms__places_free(const ms_allocator *a, struct ms__places *places);
+
+/* A socket that listens, and what is to be undone when it stops. */
+struct ms__socket {
+  int fd;
+  struct ms__place place; /* as bound, the real port included */
+  dev_t device;           /* unix: the socket file, to unlink only our own */
+  ino_t inode;
+};
+
+struct ms__transport {
+  const char *name;
+
+  /* Its places are found by host and port (ms__resolve), else by `place`. */
+  bool by_host;
+  /* 0 or an ms_code with *err. NULL when by_host. */
+  int (*place)(const ms_section *section, struct ms__place *out, ms_error *err);
+
+  /* Opens a non-blocking socket that listens on one place. 0 or an ms_code with *err. */
+  int (*listen)(const struct ms__place *place, struct ms__socket *out, ms_error *err);
+
+  /* Closes it, and removes what it left behind. */
+  void (*unlisten)(struct ms__socket *socket);
+
+  /* Sets the options of a connected descriptor. NULL: none. */
+  void (*tune)(int fd);
+
+  /* Writes a peer's address: "net:192.0.2.1:5678". NULL: a peer has none, the stack's own is told.
+   */
+  void (*format)(struct ms__text *t, const struct ms__place *peer);
+};
+
+extern const struct ms__transport ms__net, ms__unix;
+
+/* ---- net ---- */
+
+/* The port of an internet address, 0 for another. */
+int ms__place_port(const struct ms__place *place);
+void ms__place_set_port(struct ms__place *place, int port);
+
+/* True for loopback addresses and unix sockets. */
+bool ms__place_is_loopback(const struct ms__place *place);
+
+/* Writes the host of an internet address: IPv6 as in RFC 5952 with its zone, mapped IPv4 as IPv4.
+ */
+void ms__place_host(const struct ms__place *place, char *buf, size_t size);
+
+/* ---- Looking up ---- */
+
+struct ms__lookup;
+
+/* Told once, from the loop: places (now the callee's), or none and why. */
+typedef void (*ms__lookup_cb)(void *user, struct ms__places *places, const ms_error *err);
+
+/* Looks a host and port up. "" and "localhost" are loopback of both families, a literal address is
+ * itself. `wildcard`: "" is the wildcard of both. NULL: no memory. */
+struct ms__lookup *ms__resolve(struct ms__loop *loop, const char *host, int port, bool wildcard,
+                               ms__lookup_cb cb, void *user);
+
+/* No callback from now on. */
+void ms__resolve_cancel(struct ms__lookup *lookup);
+
+/* ---- Accepting ---- */
+
+struct ms__listener;
+
+/* A descriptor, connected and non-blocking; now the callee's. */
+typedef void (*ms__accepted_cb)(void *user, int fd, const struct ms__place *peer);
+
+/* Accepts on a socket that listens, which stays the caller's, a bounded number a turn; without
+ * descriptors it pauses and goes on. NULL: no memory. */
+struct ms__listener *ms__listener_new(struct ms__loop *loop, int fd, ms__accepted_cb cb,
+                                      void *user);
+
+/* Stops. The socket may be closed at once. */
+void ms__listener_close(struct ms__listener *listener);
+
+#endif
