@@ -1,0 +1,603 @@
+/* The library's face on a real loop: every stack carries bytes both ways, ends cleanly, refuses,
+ * is aborted, and leaves nothing behind. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <sodium.h>
+
+#include "loop_fixture.h"
+
+/* ---- A server that echoes, a client that sends a pattern and checks it ---- */
+
+static void echo_pump(ms_conn *conn, void *user) {
+  const uint8_t *p;
+  size_t n = ms_conn_peek(conn, &p);
+  ptrdiff_t k = n ? ms_conn_write(conn, p, n) : 0;
+  (void)user;
+  if (k > 0) ms_conn_consume(conn, (size_t)k);
+}
+
+static void echo_end(ms_conn *conn, void *user) {
+  (void)user;
+  ms_conn_end(conn);
+}
+
+static int server_closed;
+static ms_error server_error;
+
+static void echo_close(ms_conn *conn, const ms_error *err, void *user) {
+  (void)conn;
+  (void)user;
+  server_closed++;
+  if (err) server_error = *err;
+}
+
+static const ms_conn_events echo_events = {
+    .on_readable = echo_pump, .on_end = echo_end, .on_writable = echo_pump, .on_close = echo_close};
+
+static char seen_address[256];
+static bool seen_key;
+
+static void on_connection(ms_conn *conn, void *user) {
+  (void)user;
+  (void)snprintf(seen_address, sizeof seen_address, "%s", ms_conn_address(conn));
+  seen_key = ms_conn_key(conn) != NULL;
+  assert_true(ms_conn_is_server(conn));
+  ms_conn_handle(conn, &echo_events, NULL);
+}
+
+struct client {
+  size_t total, sent, got;
+  int dialled, closed, ended;
+  ms_error error; /* of the dial or of the close */
+  ms_conn *conn;
+  bool abort_at_open;
+};
+
+static uint8_t pattern(size_t i) {
+  return (uint8_t)(i * 31 + i / 251);
+}
+
+static void client_write(ms_conn *conn, void *user) {
+  struct client *c = user;
+  while (c->sent < c->total) {
+    uint8_t piece[1000];
+    size_t n = c->total - c->sent < sizeof piece ? c->total - c->sent : sizeof piece;
+    ptrdiff_t k;
+    for (size_t i = 0; i < n; i++)
+      piece[i] = pattern(c->sent + i);
+    k = ms_conn_write(conn, piece, n);
+    assert_true(k >= 0);
+    c->sent += (size_t)k;
+    if ((size_t)k < n) return;
+  }
+  ms_conn_end(conn);
+}
+
+static void client_read(ms_conn *conn, void *user) {
+  struct client *c = user;
+  const uint8_t *p;
+  size_t n = ms_conn_peek(conn, &p);
+  for (size_t i = 0; i < n; i++)
+    assert_int_equal(p[i], pattern(c->got + i));
+  c->got += n;
+  ms_conn_consume(conn, n);
+}
+
+static void client_end(ms_conn *conn, void *user) {
+  (void)conn;
+  ((struct client *)user)->ended++;
+}
+
+static void client_close(ms_conn *conn, const ms_error *err, void *user) {
+  struct client *c = user;
+  assert_ptr_equal(conn, c->conn);
+  c->closed++;
+  if (err) c->error = *err;
+}
+
+static const ms_conn_events client_events = {.on_readable = client_read,
+                                             .on_end = client_end,
+                                             .on_writable = client_write,
+                                             .on_close = client_close};
+
+static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
+  struct client *c = user;
+  c->dialled++;
+  if (err) {
+    c->error = *err;
+    return;
+  }
+  c->conn = conn;
+  ms_conn_handle(conn, &client_events, c);
+  assert_int_equal(ms_conn_count(conn).in, 0);
+  if (c->abort_at_open)
+    ms_conn_abort(conn);
+  else
+    client_write(conn, c);
+}
+
+static void serve(struct fixture *f, const ms_ctx_opts *opts, const char *stack, char *address,
+                  size_t size) {
+  static ms_server_events events;
+  ms_error err;
+  int r;
+  events = fixture_events(on_connection);
+  server_closed = 0;
+  memset(&server_error, 0, sizeof server_error);
+  assert_int_equal(ms_ctx_new(&f->server, opts, &err), 0);
+  r = ms_add(f->server, stack, NULL, &err);
+  if (r < 0) fail_msg("ms_add %s: %s", stack, err.message);
+  r = ms_listen(f->server, &events, f, &err);
+  if (r < 0) fail_msg("ms_listen %s: %s", stack, err.message);
+  fixture_until(f, &f->ready, -1);
+  if (f->ready != 1) fail_msg("%s does not listen: %s", stack, f->listen_error.message);
+  assert_true(ms_stringify(f->server, MS_DEVICE, address, size) < size);
+}
+
+static void dial_with(struct fixture *f, const ms_ctx_opts *opts, const char *stack,
+                      const char *address, struct client *c) {
+  ms_dial_opts dial = MS_OPTS_INIT(ms_dial_opts);
+  ms_error err;
+  if (!f->client) {
+    assert_int_equal(ms_ctx_new(&f->client, opts, &err), 0);
+    assert_true(ms_add(f->client, stack, NULL, &err) >= 0);
+  }
+  dial.on_dialled = on_dialled;
+  dial.user = c;
+  if (ms_dial(f->client, NULL, address, &dial, &err) < 0)
+    fail_msg("ms_dial %s: %s", address, err.message);
+}
+
+struct stack_case {
+  const char *dial, *listen, *seen;
+  size_t total;
+};
+
+static void echo_case(const struct stack_case *k) {
+  struct fixture f;
+  struct client c = {.total = k->total};
+  char listen[160], address[512];
+  ms_ctx_opts server, client;
+  fixture_init(&f);
+  server = fixture_opts(&f, &f.server_id);
+  client = fixture_opts(&f, &f.client_id);
+  (void)snprintf(listen, sizeof listen, k->listen, f.dir);
+  serve(&f, &server, listen, address, sizeof address);
+  dial_with(&f, &client, k->dial, address, &c);
+  fixture_until(&f, &c.dialled, 0);
+  if (c.error.code) fail_msg("%s: %s %s", address, c.error.layer, c.error.message);
+  fixture_until(&f, &c.closed, 0);
+  if (c.error.code) fail_msg("%s: %s %s", address, c.error.layer, c.error.message);
+  fixture_until(&f, &server_closed, 0);
+  if (server_error.code) fail_msg("%s: server: %s", address, server_error.message);
+  assert_int_equal(c.got, c.total);
+  assert_int_equal(c.ended, 1);
+  assert_int_equal(strncmp(seen_address, k->seen, strlen(k->seen)), 0);
+  assert_int_equal(seen_key, strstr(k->dial, "shs") != NULL);
+  fixture_done(&f);
+  assert_int_equal(c.closed, 1);
+  assert_int_equal(server_closed, 1);
+}
+
+static void every_stack_echoes(void **state) {
+  static const struct stack_case cases[] = {
+      {"net~shs", "net:127.0.0.1:0~shs", "net:127.0.0.1:", 3000000},
+      {"net~shs", "net::0~shs", "net:", 0},
+      {"net~shs", "net::0~shs:", "net:", 1},
+      {"net~noauth", "net:127.0.0.1:0~noauth", "net:127.0.0.1:", 3000000},
+      {"net", "net:127.0.0.1:0", "net:127.0.0.1:", 3000000},
+      {"net", "net:[::1]:0", "net:::1:", 100},
+      {"unix~shs", "unix:%s/s~shs", "unix:/tmp/", 3000000},
+      {"unix~noauth", "unix:%s/s~noauth", "unix:/tmp/", 3000000},
+      {"unix", "unix:%s/s", "unix:/tmp/", 3000000},
+      {"unix", "unix:%s/s", "unix:/tmp/", 0},
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    echo_case(&cases[i]);
+}
+
+/* ---- Authorisation ---- */
+
+static void refuse(ms_conn *conn, const ms_peer *peer, void *user) {
+  struct fixture *f = user;
+  assert_memory_equal(peer->key, f->client_id.public_key, MS_KEY_BYTES);
+  assert_string_equal(peer->stack, "net~shs");
+  assert_int_equal(ms_conn_answer(conn, false, NULL), 0);
+  assert_int_equal(ms_conn_answer(conn, true, NULL), MS_ESTATE);
+}
+
+static void a_refusal_is_a_refusal_on_both_sides(void **state) {
+  struct fixture f;
+  struct client c = {0};
+  char address[512];
+  ms_ctx_opts server, client;
+  (void)state;
+  fixture_init(&f);
+  server = fixture_opts(&f, &f.server_id);
+  client = fixture_opts(&f, &f.client_id);
+  server.on_authorise = refuse;
+  server.user = &f;
+  serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
+  dial_with(&f, &client, "net~shs", address, &c);
+  fixture_until(&f, &c.dialled, 0);
+  fixture_until(&f, &f.failed, 0);
+  assert_int_equal(c.error.code, MS_EREFUSED);
+  assert_int_equal(c.error.phase, MS_PHASE_AUTHORISE);
+  assert_string_equal(c.error.layer, "shs");
+  assert_int_equal(f.failed_error.code, MS_EREFUSED);
+  assert_string_equal(strchr(f.failed_error.address, '~'), "~shs:"); /* the peer is unknown */
+  fixture_done(&f);
+  assert_int_equal(c.dialled, 1);
+  assert_int_equal(f.failed, 1);
+}
+
+static void without_a_callback_nobody_enters(void **state) {
+  struct fixture f;
+  struct client c = {0};
+  char address[512];
+  ms_ctx_opts server, client;
+  (void)state;
+  fixture_init(&f);
+  server = fixture_opts(&f, &f.server_id);
+  client = fixture_opts(&f, &f.client_id);
+  server.on_authorise = NULL;
+  serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
+  dial_with(&f, &client, "net~shs", address, &c);
+  fixture_until(&f, &c.dialled, 0);
+  assert_int_equal(c.error.code, MS_EREFUSED);
+  fixture_done(&f);
+}
+
+struct later {
+  uv_timer_t timer;
+  ms_conn *conn;
+  int answered, result;
+};
+
+static struct later later;
+
+static void on_later(uv_timer_t *timer) {
+  (void)timer;
+  later.result = ms_conn_answer(later.conn, true, &later);
+  later.answered++;
+}
+
+static void answer_later(ms_conn *conn, const ms_peer *peer, void *user) {
+  struct fixture *f = user;
+  (void)peer;
+  later.conn = conn;
+  assert_int_equal(uv_timer_init(&f->loop, &later.timer), 0);
+  assert_int_equal(uv_timer_start(&later.timer, on_later, 30, 0), 0);
+}
+
+static void an_answer_may_come_later(void **state) {
+  struct fixture f;
+  struct client c = {.total = 100};
+  char address[512];
+  ms_ctx_opts server, client;
+  (void)state;
+  memset(&later, 0, sizeof later);
+  fixture_init(&f);
+  server = fixture_opts(&f, &f.server_id);
+  client = fixture_opts(&f, &f.client_id);
+  server.on_authorise = answer_later;
+  server.user = &f;
+  serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
+  dial_with(&f, &client, "net~shs", address, &c);
+  fixture_until(&f, &c.closed, 0);
+  assert_int_equal(c.error.code, 0);
+  assert_int_equal(later.result, 0);
+  assert_int_equal(c.got, 100);
+  uv_close((uv_handle_t *)&later.timer, NULL);
+  fixture_done(&f);
+}
+
+/* ---- Wrong keys ---- */
+
+static void a_wrong_network_key_is_no_way_in(void **state) {
+  static const uint8_t other[MS_KEY_BYTES] = {1, 2, 3};
+  struct fixture f;
+  struct client c = {0};
+  char address[512];
+  ms_ctx_opts server, client;
+  (void)state;
+  fixture_init(&f);
+  server = fixture_opts(&f, &f.server_id);
+  client = fixture_opts(&f, &f.client_id);
+  client.network_key = other;
+  serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
+  dial_with(&f, &client, "net~shs", address, &c);
+  fixture_until(&f, &c.dialled, 0);
+  fixture_until(&f, &f.failed, 0);
+  assert_true(c.error.code == MS_ETRUNCATED || c.error.code == MS_ERESET);
+  assert_int_equal(f.failed_error.code, MS_ECRYPTO);
+  fixture_done(&f);
+}
+
+static void a_wrong_server_key_is_no_way_in(void **state) {
+  struct fixture f;
+  struct client c = {0};
+  char address[512], key[64];
+  ms_identity other;
+  ms_ctx_opts server, client;
+  (void)state;
+  fixture_init(&f);
+  server = fixture_opts(&f, &f.server_id);
+  client = fixture_opts(&f, &f.client_id);
+  serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
+  assert_int_equal(ms_identity_generate(&other), 0);
+  sodium_bin2base64(key, sizeof key, other.public_key, MS_KEY_BYTES,
+                    sodium_base64_VARIANT_ORIGINAL);
+  (void)snprintf(strstr(address, "~shs:"), sizeof key, "~shs:%s", key);
+  dial_with(&f, &client, "net~shs", address, &c);
+  fixture_until(&f, &c.dialled, 0);
+  fixture_until(&f, &f.failed, 0);
+  assert_true(c.error.code == MS_EREFUSED);
+  assert_int_equal(f.failed_error.code, MS_ECRYPTO);
+  fixture_done(&f);
+}
+
+/* ---- Aborts, deadlines, alternatives ---- */
+
+static void a_dial_may_be_aborted_at_any_turn(void **state) {
+  char address[512];
+  (void)state;
+  for (int turns = 0; turns < 40; turns++) {
+    struct fixture f;
+    struct client c = {.total = 10};
+    ms_ctx_opts server, client;
+    ms_dial_opts dial = MS_OPTS_INIT(ms_dial_opts);
+    ms_dialer *dialer;
+    ms_error err;
+    fixture_init(&f);
+    server = fixture_opts(&f, &f.server_id);
+    client = fixture_opts(&f, &f.client_id);
+    serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
+    assert_int_equal(ms_ctx_new(&f.client, &client, &err), 0);
+    assert_int_equal(ms_add(f.client, "net~shs", NULL, &err), 0);
+    dial.on_dialled = on_dialled;
+    dial.user = &c;
+    assert_int_equal(ms_dial(f.client, &dialer, address, &dial, &err), 0);
+    for (int i = 0; i < turns && !c.dialled; i++)
+      uv_run(&f.loop, UV_RUN_NOWAIT);
+    if (!c.dialled) {
+      ms_dial_abort(dialer);
+      assert_int_equal(c.dialled, 0); /* never from inside the call */
+      fixture_until(&f, &c.dialled, 0);
+      assert_int_equal(c.error.code, MS_EABORTED);
+    }
+    fixture_done(&f);
+    assert_int_equal(c.dialled, 1);
+  }
+}
+
+static void an_abort_at_open_closes_once(void **state) {
+  struct fixture f;
+  struct client c = {.abort_at_open = true};
+  char address[512];
+  ms_ctx_opts server, client;
+  (void)state;
+  fixture_init(&f);
+  server = fixture_opts(&f, &f.server_id);
+  client = fixture_opts(&f, &f.client_id);
+  serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
+  dial_with(&f, &client, "net~shs", address, &c);
+  fixture_until(&f, &c.closed, 0);
+  assert_int_equal(c.error.code, MS_EABORTED);
+  fixture_done(&f);
+  assert_int_equal(c.closed, 1);
+}
+
+static void a_silent_client_is_cut_at_the_deadline(void **state) {
+  struct fixture f;
+  char listen[160], address[512];
+  struct sockaddr_un un = {.sun_family = AF_UNIX};
+  ms_ctx_opts server;
+  uint64_t from;
+  int fd;
+  (void)state;
+  fixture_init(&f);
+  server = fixture_opts(&f, &f.server_id);
+  server.accept_timeout_msec = 300;
+  (void)snprintf(listen, sizeof listen, "unix:%s/s~shs", f.dir);
+  serve(&f, &server, listen, address, sizeof address);
+  (void)snprintf(un.sun_path, sizeof un.sun_path, "%s/s", f.dir);
+  fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  assert_int_equal(connect(fd, (struct sockaddr *)&un, sizeof un), 0);
+  from = uv_hrtime();
+  fixture_until(&f, &f.failed, 0);
+  assert_int_equal(f.failed_error.code, MS_ETIMEDOUT);
+  assert_string_equal(f.failed_error.layer, "shs");
+  assert_true((uv_hrtime() - from) / 1000000 >= 290);
+  close(fd);
+  fixture_done(&f);
+}
+
+static void a_dead_alternative_gives_way_to_a_good_one(void **state) {
+  struct fixture f;
+  struct client c = {.total = 1000};
+  char address[512], both[1024];
+  ms_ctx_opts server, client;
+  (void)state;
+  fixture_init(&f);
+  server = fixture_opts(&f, &f.server_id);
+  client = fixture_opts(&f, &f.client_id);
+  serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
+  (void)snprintf(both, sizeof both, "foo:bar;net:127.0.0.1:1%s;%s", strchr(address, '~'), address);
+  dial_with(&f, &client, "net~shs", both, &c);
+  fixture_until(&f, &c.closed, 0);
+  assert_int_equal(c.error.code, 0);
+  assert_int_equal(c.got, 1000);
+  fixture_done(&f);
+}
+
+static void closing_a_context_says_goodbye(void **state) {
+  struct fixture f;
+  struct client c = {.total = 10};
+  char address[512];
+  ms_ctx_opts server, client;
+  (void)state;
+  fixture_init(&f);
+  server = fixture_opts(&f, &f.server_id);
+  client = fixture_opts(&f, &f.client_id);
+  serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
+  c.total = SIZE_MAX; /* it never ends by itself */
+  c.sent = SIZE_MAX - 10;
+  dial_with(&f, &client, "net~shs", address, &c);
+  fixture_until(&f, &c.dialled, 0);
+  fixture_done(&f);
+  assert_int_equal(c.closed, 1);
+  assert_int_equal(server_closed, 1);
+  assert_int_equal(server_error.code, 0);
+}
+
+/* ---- Listening ---- */
+
+static void stacks_report_their_own_results(void **state) {
+  struct fixture f;
+  ms_server_events events = fixture_events(on_connection);
+  char listen[160], busy[512], address[1024];
+  struct sockaddr_un un = {.sun_family = AF_UNIX};
+  struct stat st;
+  ms_ctx_opts opts;
+  ms_error err;
+  int stale;
+  FILE *plain;
+  (void)state;
+  fixture_init(&f);
+  opts = fixture_opts(&f, &f.server_id);
+  serve(&f, &opts, "net:127.0.0.1:0~shs", busy, sizeof busy);
+  /* a stale socket is taken over, a plain file is not */
+  (void)snprintf(un.sun_path, sizeof un.sun_path, "%s/stale", f.dir);
+  stale = socket(AF_UNIX, SOCK_STREAM, 0);
+  assert_int_equal(bind(stale, (struct sockaddr *)&un, sizeof un), 0);
+  close(stale);
+  (void)snprintf(listen, sizeof listen, "%s/plain", f.dir);
+  plain = fopen(listen, "w");
+  assert_non_null(plain);
+  (void)fclose(plain);
+  assert_int_equal(ms_ctx_new(&f.client, &opts, &err), 0);
+  assert_int_equal(ms_add(f.client, busy, NULL, &err), 0);
+  (void)snprintf(listen, sizeof listen, "unix:%s/stale~noauth", f.dir);
+  assert_int_equal(ms_add(f.client, listen, NULL, &err), 1);
+  (void)snprintf(listen, sizeof listen, "unix:%s/plain~noauth", f.dir);
+  assert_int_equal(ms_add(f.client, listen, NULL, &err), 2);
+  (void)snprintf(listen, sizeof listen, "unix:%s/second~shs", f.dir);
+  assert_int_equal(ms_add(f.client, listen, NULL, &err), 3);
+  assert_int_equal(ms_add(f.client, "net~noauth", NULL, &err), 4); /* dial only */
+  f.ready = -1;
+  assert_int_equal(ms_listen(f.client, &events, &f, &err), 0);
+  fixture_until(&f, &f.ready, -1);
+  assert_int_equal(f.ready, 2);
+  assert_int_equal(f.listen_errors, 2);
+  assert_int_equal(f.listen_error.code, MS_EADDRINUSE);
+  assert_true(ms_stringify(f.client, MS_DEVICE, address, sizeof address) < sizeof address);
+  (void)snprintf(listen, sizeof listen, "unix:%s/stale~noauth;unix:%s/second~shs:", f.dir, f.dir);
+  assert_int_equal(strncmp(address, listen, strlen(listen)), 0);
+  assert_int_equal(ms_stringify(f.client, MS_PUBLIC, address, sizeof address), 0);
+  assert_string_equal(address, "");
+  assert_int_equal(stat(un.sun_path, &st), 0);
+  assert_int_equal(st.st_mode & 0777, 0600);
+  (void)snprintf(listen, sizeof listen, "%s/plain", f.dir);
+  assert_int_equal(stat(listen, &st), 0);
+  assert_true(S_ISREG(st.st_mode));
+  assert_int_equal(unlink(listen), 0);
+  fixture_done(&f);
+}
+
+static void stacks_are_checked(void **state) {
+  static const struct {
+    const char *address;
+    int code;
+  } cases[] = {
+      {"net:0.0.0.0:0~noauth", MS_EINSECURE},
+      {"net:0.0.0.0:0", MS_EINSECURE},
+      {"net:192.0.2.1:0~noauth", MS_EINSECURE},
+      {"net~foo", MS_ENOSTACK},
+      {"shs", MS_ENOSTACK},
+      {"net~noauth~shs", MS_ENOSTACK},
+      {"net~unix", MS_EADDRESS},
+      {"net:127.0.0.1:99999~shs", MS_EADDRESS},
+      {"net~shs;net~noauth", MS_EINVAL},
+      {"net:127.0.0.1:0~shs:blgG17hU/z/7Iq6/r04/S+EvjI3ylk1HV+vAa8JLmo0=", MS_EINVAL},
+      {"", MS_EADDRESS},
+  };
+  struct fixture f;
+  ms_ctx_opts opts;
+  ms_stack_opts loud = MS_OPTS_INIT(ms_stack_opts);
+  ms_error err;
+  (void)state;
+  fixture_init(&f);
+  opts = fixture_opts(&f, &f.server_id);
+  assert_int_equal(ms_ctx_new(&f.server, &opts, &err), 0);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    int r = ms_add(f.server, cases[i].address, NULL, &err);
+    if (r != cases[i].code && !(cases[i].code == MS_EADDRESS && r == MS_ENOSTACK))
+      fail_msg("%s: %d (%s) instead of %d", cases[i].address, r, err.message, cases[i].code);
+    assert_int_equal(err.code, r);
+    assert_true(err.message[0]);
+  }
+  loud.insecure_noauth = true;
+  assert_int_equal(ms_add(f.server, "net:0.0.0.0:0~noauth", &loud, &err), 0);
+  fixture_done(&f);
+
+  fixture_init(&f);
+  opts = fixture_opts(&f, NULL);
+  assert_int_equal(ms_ctx_new(&f.server, &opts, &err), 0);
+  assert_int_equal(ms_add(f.server, "net~shs", NULL, &err), MS_EINVAL);
+  f.server_id.public_key[0] ^= 1;
+  opts.identity = &f.server_id;
+  assert_int_equal(ms_ctx_new(&f.client, &opts, &err), MS_EINVAL);
+  assert_null(f.client);
+  fixture_done(&f);
+}
+
+static void nobody_understands_is_said_at_once(void **state) {
+  struct fixture f;
+  ms_ctx_opts opts;
+  ms_dial_opts dial = MS_OPTS_INIT(ms_dial_opts);
+  ms_error err;
+  (void)state;
+  fixture_init(&f);
+  opts = fixture_opts(&f, &f.client_id);
+  assert_int_equal(ms_ctx_new(&f.client, &opts, &err), 0);
+  assert_int_equal(ms_add(f.client, "net~shs", NULL, &err), 0);
+  dial.on_dialled = on_dialled;
+  assert_int_equal(ms_dial(f.client, NULL, "net:localhost:8008~noauth", &dial, &err), MS_ENOSTACK);
+  assert_int_equal(ms_dial(f.client, NULL, "net:localhost", &dial, &err), MS_EADDRESS);
+  assert_int_equal(err.phase, MS_PHASE_PARSE);
+  dial.on_dialled = NULL;
+  assert_int_equal(ms_dial(f.client, NULL, "net:localhost:8008~noauth", &dial, &err), MS_EINVAL);
+  fixture_done(&f);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(every_stack_echoes),
+      cmocka_unit_test(a_refusal_is_a_refusal_on_both_sides),
+      cmocka_unit_test(without_a_callback_nobody_enters),
+      cmocka_unit_test(an_answer_may_come_later),
+      cmocka_unit_test(a_wrong_network_key_is_no_way_in),
+      cmocka_unit_test(a_wrong_server_key_is_no_way_in),
+      cmocka_unit_test(a_dial_may_be_aborted_at_any_turn),
+      cmocka_unit_test(an_abort_at_open_closes_once),
+      cmocka_unit_test(a_silent_client_is_cut_at_the_deadline),
+      cmocka_unit_test(a_dead_alternative_gives_way_to_a_good_one),
+      cmocka_unit_test(closing_a_context_says_goodbye),
+      cmocka_unit_test(stacks_report_their_own_results),
+      cmocka_unit_test(stacks_are_checked),
+      cmocka_unit_test(nobody_understands_is_said_at_once),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
