@@ -163,6 +163,7 @@ typedef struct ms_section {
   const char *path;     /* ws: path and query, "" when none; unix: the socket's path */
   const char *userinfo; /* ws: what stands before '@', or NULL; never to be logged */
   int port;             /* 0-65535, the default port where a ws names none, or -1: none given */
+  const char *data;     /* MS_SECTION_OTHER: what follows the name and its ':', or NULL */
   bool secure;          /* ws: true for wss */
   bool has_key;
   bool has_seed;

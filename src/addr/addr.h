@@ -1,0 +1,55 @@
+/* Addresses, inside the library. The grammar stands in parse.c, a protocol's own data in section.c,
+ * hosts and ports in host.c. */
+#ifndef MS_ADDR_ADDR_H
+#define MS_ADDR_ADDR_H
+
+#include "base/text.h"
+#include "multiserver.h"
+
+enum {
+  MS__ALTERNATIVES_MAX = 1024, /* in one address */
+  MS__SECTIONS_MAX = 16        /* in one alternative */
+};
+
+/* Writes a section in its canonical form, escaped. `safe`: without seed and user information, for
+ * errors and logs. */
+void ms__section_format(struct ms__text *t, const ms_section *s, bool safe);
+
+/* As ms_addr_format, with safe sections. */
+size_t ms__addr_format_safe(const ms_addr *addr, size_t i, char *buf, size_t size);
+
+/* ---- Sections (section.c) ---- */
+
+/* A section being read. */
+struct ms__reading {
+  const char *text; /* unescaped, ended by NUL, controls refused */
+  size_t length;
+  enum ms_addr_use use;
+  char *spare; /* twice `length` and 128 more bytes for what the section keeps */
+  /* on failure: what is wrong, and where in `text` */
+  const char *why;
+  size_t at;
+};
+
+/* Reads one section. False with `why` and `at` set. */
+bool ms__section_read(ms_section *out, struct ms__reading *r);
+
+/* ---- Hosts and ports (host.c) ---- */
+
+/* The scopes, of enum ms_scope, from which a host can be reached: loopback MS_DEVICE, private and
+ * link-local MS_LOCAL, a wildcard all, anything else MS_PUBLIC. */
+unsigned ms__host_scope(const char *host);
+
+bool ms__host_is_wildcard(const char *host);
+
+/* Cuts the zone of an IPv6 address off. */
+void ms__host_without_zone(char *host);
+
+/* Writes an IPv6 address, with its zone if it has one, as in RFC 5952. False when it is none; then
+ * nothing is written. */
+bool ms__host_ipv6(const char *host, size_t length, char *buf, size_t size);
+
+/* Digits only, 0 to 65,535, leading zeros allowed. */
+bool ms__port_parse(const char *s, size_t length, int *port);
+
+#endif

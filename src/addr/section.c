@@ -1,0 +1,356 @@
+/* The data of each kind of section (behaviours.md, section 2). A new protocol is one line in the
+ * table and, where its data has a shape of its own, one function to read and one to write it. */
+#include <arpa/inet.h>
+#include <sodium.h>
+#include <string.h>
+
+#include "addr/addr.h"
+
+/* The longest host of a ws URL, as browsers and Node have it. */
+enum { WS_HOST_MAX = 255, WS_PORT = 80, WSS_PORT = 443 };
+
+static bool bad(struct ms__reading *r, const char *where, const char *why) {
+  r->why = why;
+  r->at = where ? (size_t)(where - r->text) : 0;
+  return false;
+}
+
+/* A copy in the spare room. */
+static const char *keep(struct ms__reading *r, const char *s, size_t n) {
+  char *copy = r->spare;
+  memcpy(copy, s, n);
+  copy[n] = '\0';
+  r->spare += n + 1;
+  return copy;
+}
+
+/* What JavaScript's separator-escape escapes when it writes. */
+static void put(struct ms__text *t, const char *s) {
+  for (; *s; s++) {
+    if (*s == '!' || *s == '~') ms__text_char(t, '!');
+    ms__text_char(t, *s);
+  }
+}
+
+/* ---- net, onion: HOST:PORT ---- */
+
+/* An IPv6 address in its canonical form, with or without brackets; any other host as it is. */
+static bool read_host(ms_section *out, struct ms__reading *r, const char *host, size_t n) {
+  char ipv6[INET6_ADDRSTRLEN + 64];
+  bool bracket = n && host[0] == '[';
+  if (memchr(host, ' ', n)) return bad(r, host, "a host has no spaces");
+  if (bracket) {
+    if (host[n - 1] != ']' || !ms__host_ipv6(host + 1, n - 2, ipv6, sizeof ipv6) ||
+        strlen(ipv6) >= sizeof ipv6 - 1)
+      return bad(r, host, "brackets hold an IPv6 address");
+    out->host = keep(r, ipv6, strlen(ipv6));
+    return true;
+  }
+  if (n < sizeof ipv6 - INET6_ADDRSTRLEN && ms__host_ipv6(host, n, ipv6, sizeof ipv6)) {
+    out->host = keep(r, ipv6, strlen(ipv6));
+    return true;
+  }
+  if (n && strspn(host, ":") >= n)
+    return bad(r, host, "a host of colons only: the wildcard is written net::::8008");
+  out->host = keep(r, host, n);
+  return true;
+}
+
+static bool read_port(ms_section *out, struct ms__reading *r, const char *port, size_t n) {
+  if (n == 0) return bad(r, port, "the port is missing");
+  if (!ms__port_parse(port, n, &out->port))
+    return bad(r, port, "the port is not a number from 1 to 65535");
+  if (out->port == 0 && r->use == MS_ADDR_DIAL) return bad(r, port, "port 0 can not be dialled");
+  return true;
+}
+
+static bool read_net(ms_section *out, struct ms__reading *r, const char *data) {
+  const char *colon = data ? strrchr(data, ':') : NULL;
+  if (!data && r->use == MS_ADDR_LISTEN) return true;
+  if (!colon) return bad(r, data, "host and port are needed, as in net:host:8008");
+  if (!read_port(out, r, colon + 1, strlen(colon + 1))) return false;
+  return read_host(out, r, data, (size_t)(colon - data));
+}
+
+static bool read_onion(ms_section *out, struct ms__reading *r, const char *data) {
+  const char *colon = data ? strrchr(data, ':') : NULL;
+  if (!data && r->use == MS_ADDR_LISTEN) return true;
+  if (!colon || colon == data)
+    return bad(r, data, "host and port are needed, as in onion:NAME.onion:8008");
+  if (!read_port(out, r, colon + 1, strlen(colon + 1))) return false;
+  return read_host(out, r, data, (size_t)(colon - data));
+}
+
+static void write_host_port(struct ms__text *t, const ms_section *s, bool safe) {
+  (void)safe;
+  if (s->port < 0) return;
+  ms__text_char(t, ':');
+  put(t, s->host ? s->host : "");
+  ms__text_char(t, ':');
+  ms__text_uint(t, (unsigned long)s->port);
+}
+
+/* ---- ws, wss: a URL (WHATWG URL, but nothing is mended: what is odd is refused) ---- */
+
+/* In a domain these have a meaning elsewhere or none at all ("forbidden host code points"). */
+static bool is_host_char(char c) {
+  return (unsigned char)c > ' ' && (unsigned char)c < 0x7f && !strchr("#%/:<>?@[\\]^|\"`{}", c);
+}
+
+/* WHATWG takes any host whose last label is a number for an IPv4 address, in four notations. Only
+ * the usual one is taken here. */
+static bool is_odd_ipv4(const char *host, size_t n) {
+  char text[INET_ADDRSTRLEN];
+  struct in_addr in4;
+  size_t end = n && host[n - 1] == '.' ? n - 1 : n, start = end;
+  while (start && host[start - 1] != '.')
+    start--;
+  if (start == end || strspn(host + start, "0123456789") < end - start) {
+    if (end - start < 2 || host[start] != '0' || (host[start + 1] | 32) != 'x') return false;
+    return strspn(host + start + 2, "0123456789abcdefABCDEF") >= end - start - 2;
+  }
+  if (n >= sizeof text) return true;
+  memcpy(text, host, n);
+  text[n] = '\0';
+  return inet_pton(AF_INET, text, &in4) != 1;
+}
+
+static bool read_ws_host(ms_section *out, struct ms__reading *r, const char *host, size_t n) {
+  char ipv6[INET6_ADDRSTRLEN + 1];
+  char *lower;
+  if (n == 0) return bad(r, host, "the host is missing");
+  if (n > WS_HOST_MAX) return bad(r, host, "the host has more than 255 bytes");
+  if (host[0] == '[') {
+    if (host[n - 1] != ']' || memchr(host, '%', n) ||
+        !ms__host_ipv6(host + 1, n - 2, ipv6, sizeof ipv6))
+      return bad(r, host, "brackets hold an IPv6 address without a zone");
+    out->host = keep(r, ipv6, strlen(ipv6));
+    return true;
+  }
+  for (size_t i = 0; i < n; i++) {
+    if ((unsigned char)host[i] >= 0x80)
+      return bad(r, host + i, "write this host in its ASCII form (xn--...)");
+    if (!is_host_char(host[i])) return bad(r, host + i, "a host has no such character");
+  }
+  if (is_odd_ipv4(host, n)) return bad(r, host, "write an IPv4 address as four numbers");
+  lower = r->spare;
+  out->host = keep(r, host, n);
+  for (; *lower; lower++)
+    if (*lower >= 'A' && *lower <= 'Z') *lower = (char)(*lower | 32);
+  return true;
+}
+
+static bool read_ws_path(ms_section *out, struct ms__reading *r, const char *path) {
+  for (const char *p = path; *p; p++) {
+    if (*p == '#') return bad(r, p, "a fragment (#) has no meaning here");
+    if (*p == ' ' || *p == '\\') return bad(r, p, "write this character as %20 or %5C");
+  }
+  if (strcmp(path, "/") == 0) path = "";
+  out->path = r->spare;
+  if (*path == '?') *r->spare++ = '/';
+  (void)keep(r, path, strlen(path));
+  return true;
+}
+
+/* The part between "//" and the path: [USERINFO@]HOST[:PORT]. */
+static bool read_authority(ms_section *out, struct ms__reading *r, const char *s, size_t n) {
+  const char *at = NULL, *host = s, *colon = NULL, *end = s + n;
+  for (const char *p = s; p < end; p++)
+    if (*p == '@') at = p;
+  if (at) {
+    for (const char *p = s; p < at; p++)
+      if (*p == '@' || *p == ' ' || *p == '[' || *p == '\\')
+        return bad(r, p, "write this character of the user information with %");
+    out->userinfo = keep(r, s, (size_t)(at - s));
+    host = at + 1;
+  }
+  for (const char *p = host; p < end; p++) {
+    if (*p == ']')
+      colon = NULL;
+    else if (*p == ':' && !colon)
+      colon = p;
+  }
+  if (host < end && *host == '[' && !memchr(host, ']', (size_t)(end - host)))
+    return bad(r, host, "the bracket is not closed");
+  out->port = out->secure ? WSS_PORT : WS_PORT;
+  if (colon && colon + 1 < end && !read_port(out, r, colon + 1, (size_t)(end - colon - 1)))
+    return false;
+  return read_ws_host(out, r, host, (size_t)((colon ? colon : end) - host));
+}
+
+static bool read_ws(ms_section *out, struct ms__reading *r, const char *data) {
+  size_t n;
+  out->path = "";
+  if (!data && r->use == MS_ADDR_LISTEN) return true;
+  if (!data || strncmp(data, "//", 2) != 0)
+    return bad(r, data, "it is written as a URL: ws://host:port/path, wss://host/path");
+  data += 2;
+  n = strcspn(data, "/?#");
+  return read_authority(out, r, data, n) && read_ws_path(out, r, data + n);
+}
+
+static void write_ws(struct ms__text *t, const ms_section *s, bool safe) {
+  if (!s->host) return;
+  ms__text_string(t, "://");
+  if (s->userinfo && !safe) {
+    put(t, s->userinfo);
+    ms__text_char(t, '@');
+  }
+  ms__text_string(t, strchr(s->host, ':') ? "[" : "");
+  put(t, s->host);
+  ms__text_string(t, strchr(s->host, ':') ? "]" : "");
+  if (s->port != (s->secure ? WSS_PORT : WS_PORT)) {
+    ms__text_char(t, ':');
+    ms__text_uint(t, (unsigned long)s->port);
+  }
+  put(t, s->path ? s->path : "");
+}
+
+/* ---- unix: PATH ---- */
+
+static bool read_unix(ms_section *out, struct ms__reading *r, const char *data) {
+  if (!data && r->use == MS_ADDR_LISTEN) return true;
+  if (!data || !*data) return bad(r, data, "a path is needed, as in unix:/run/x/socket");
+  out->path = keep(r, data, strlen(data));
+  return true;
+}
+
+static void write_unix(struct ms__text *t, const ms_section *s, bool safe) {
+  (void)safe;
+  if (!s->path) return;
+  ms__text_char(t, ':');
+  put(t, s->path);
+}
+
+/* ---- shs, noauth: KEY[:SEED] ---- */
+
+/* 32 bytes of standard base64, with or without '='. Anything else is a typing error, which must not
+ * become another key: bits that are left over, foreign characters and too many '=' are refused. */
+static bool read_base64(uint8_t out[MS_KEY_BYTES], const char *s, size_t n) {
+  size_t got = 0;
+  if (n == 44 && s[43] == '=') n = 43;
+  return n == 43 &&
+         sodium_base642bin(out, MS_KEY_BYTES, s, n, NULL, &got, NULL,
+                           sodium_base64_VARIANT_ORIGINAL_NO_PADDING) == 0 &&
+         got == MS_KEY_BYTES;
+}
+
+static bool read_key(uint8_t out[MS_KEY_BYTES], const char *s, size_t n) {
+  static const char suffix[] = ".ed25519";
+  size_t k = sizeof suffix - 1;
+  if (n && s[0] == '@') {
+    s++;
+    n--;
+  }
+  if (n > k && memcmp(s + n - k, suffix, k) == 0) n -= k;
+  return read_base64(out, s, n);
+}
+
+static bool read_shs(ms_section *out, struct ms__reading *r, const char *data) {
+  const char *colon = data ? strchr(data, ':') : NULL;
+  size_t n = colon ? (size_t)(colon - data) : data ? strlen(data) : 0;
+  if (n == 0 && !colon) {
+    if (r->use != MS_ADDR_DIAL) return true;
+    return bad(r, data, "the peer's public key is missing: shs:KEY");
+  }
+  out->has_key = read_key(out->key, data, n);
+  if (!out->has_key) return bad(r, data, "the key is not 32 bytes of base64");
+  if (!colon) return true;
+  if (r->use != MS_ADDR_DIAL) return bad(r, colon, "a seed is the dialling side's");
+  out->has_seed = read_base64(out->seed, colon + 1, strlen(colon + 1));
+  return out->has_seed || bad(r, colon + 1, "the seed is not 32 bytes of base64");
+}
+
+static bool read_noauth(ms_section *out, struct ms__reading *r, const char *data) {
+  if (!data || !*data) return true;
+  out->has_key = read_key(out->key, data, strlen(data));
+  return out->has_key || bad(r, data, "what follows noauth is no key: leave it out");
+}
+
+static void write_keys(struct ms__text *t, const ms_section *s, bool safe) {
+  if (!s->has_key) return;
+  ms__text_char(t, ':');
+  ms__text_base64(t, s->key, sizeof s->key);
+  if (!s->has_seed || safe) return;
+  ms__text_char(t, ':');
+  ms__text_base64(t, s->seed, sizeof s->seed);
+}
+
+/* ---- anything else ---- */
+
+static bool read_other(ms_section *out, struct ms__reading *r, const char *data) {
+  out->name = keep(r, r->text, data ? (size_t)(data - 1 - r->text) : r->length);
+  out->data = data ? keep(r, data, strlen(data)) : NULL;
+  return true;
+}
+
+static void write_other(struct ms__text *t, const ms_section *s, bool safe) {
+  (void)safe;
+  if (!s->data) return;
+  ms__text_char(t, ':');
+  put(t, s->data);
+}
+
+/* ---- The table ---- */
+
+static const struct kind {
+  const char *word; /* what stands before the ':' */
+  const char *name;
+  enum ms_section_kind kind;
+  bool secure;
+  bool (*read)(ms_section *out, struct ms__reading *r,
+               const char *data); /* data: NULL when no ':' */
+  void (*write)(struct ms__text *t, const ms_section *s, bool safe);
+} kinds[] = {
+    {"net", "net", MS_SECTION_NET, false, read_net, write_host_port},
+    {"ws", "ws", MS_SECTION_WS, false, read_ws, write_ws},
+    {"wss", "ws", MS_SECTION_WS, true, read_ws, write_ws},
+    {"onion", "onion", MS_SECTION_ONION, false, read_onion, write_host_port},
+    {"unix", "unix", MS_SECTION_UNIX, false, read_unix, write_unix},
+    {"shs", "shs", MS_SECTION_SHS, false, read_shs, write_keys},
+    {"noauth", "noauth", MS_SECTION_NOAUTH, false, read_noauth, write_keys},
+    {NULL, NULL, MS_SECTION_OTHER, false, read_other, write_other},
+};
+
+/* URL schemes are the one place where case does not count, and only where the URL shows. */
+static bool is_word(const char *word, const char *s, size_t n, bool url) {
+  if (strlen(word) != n) return false;
+  for (size_t i = 0; i < n; i++)
+    if (s[i] != word[i] && !(url && word[0] == 'w' && (s[i] | 32) == word[i])) return false;
+  return true;
+}
+
+static bool is_name(const char *s, size_t n) {
+  if (n < 2 || s[0] < 'a' || s[0] > 'z') return false;
+  for (size_t i = 1; i < n; i++)
+    if (!((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= '0' && s[i] <= '9') || s[i] == '-'))
+      return false;
+  return true;
+}
+
+bool ms__section_read(ms_section *out, struct ms__reading *r) {
+  const char *colon = strchr(r->text, ':'), *data = colon ? colon + 1 : NULL;
+  size_t n = colon ? (size_t)(colon - r->text) : r->length;
+  bool url = data && strncmp(data, "//", 2) == 0;
+  const struct kind *k = kinds;
+  while (k->word && !is_word(k->word, r->text, n, url))
+    k++;
+  if (!k->word && !is_name(r->text, n))
+    return bad(
+        r, NULL,
+        n ? "a section begins with a name of two or more of a-z, 0-9 and -" : "a section is empty");
+  memset(out, 0, sizeof *out);
+  out->kind = k->kind;
+  out->name = k->name;
+  out->secure = k->secure;
+  out->port = -1;
+  return k->read(out, r, data);
+}
+
+void ms__section_format(struct ms__text *t, const ms_section *s, bool safe) {
+  const struct kind *k = kinds;
+  while (k->word && !(k->kind == s->kind && k->secure == s->secure))
+    k++;
+  ms__text_string(t, k->word ? k->word : s->name);
+  k->write(t, s, safe);
+}
