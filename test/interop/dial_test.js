@@ -1,0 +1,161 @@
+'use strict'
+// An npm server, and our `multiserver connect`:  node dial_test.js net~shs
+
+const assert = require('assert')
+const crypto = require('crypto')
+const fs = require('fs')
+const { scenario, identity, sha256, assertComplaint, MAIN_NETWORK } = require('./harness')
+
+const stack = process.argv[2]
+const [transport, security] = stack.split('~')
+const SIZE = 16 * 1024 * 1024
+const OTHER_NETWORK = Buffer.alloc(32, 7).toString('base64')
+
+// An npm server of `stack` with an identity; `at` is where it listens, as its stringify() says.
+async function server(world, args = [], { network = MAIN_NETWORK } = {}) {
+  const me = identity()
+  const dir = world.socketDir(`npm-${world.procs.length}`)
+  const common = ['--stack', stack, '--seed', me.seed, '--network-key', network, '--dir', dir]
+  const proc = world.npm(['server', ...common, ...args])
+  return { proc, me, at: (await proc.event('listening')).address }
+}
+
+scenario('a line comes back from an npm echo', async (world) => {
+  const npm = await server(world, ['--echo'])
+  const ours = world.ours(['connect', npm.at])
+  ours.child.stdin.write('hello\n')
+  assert.strictEqual(await ours.line(), 'hello')
+  assert.strictEqual(await ours.finish(), 0)
+  assert.strictEqual(ours.stdout().toString(), 'hello\n')
+  assert.strictEqual(ours.err, '')
+  const { bytes, error } = await npm.proc.event('end')
+  assert.deepStrictEqual({ bytes, error }, { bytes: 6, error: null })
+})
+
+scenario('16 MiB each way at the same time', async (world) => {
+  const npm = await server(world, ['--send', String(SIZE)])
+  const data = crypto.randomBytes(SIZE)
+  const stdin = fs.openSync(world.write('in', data), 'r')
+  const stdout = fs.openSync(world.path('out'), 'w')
+  const ours = world.ours(['connect', npm.at], { stdin, stdout })
+  assert.strictEqual(await ours.exit(), 0)
+  assert.strictEqual(ours.err, '')
+  fs.closeSync(stdin)
+  fs.closeSync(stdout)
+  const sent = await npm.proc.event('sent')
+  const end = await npm.proc.event('end')
+  assert.strictEqual(sha256(fs.readFileSync(world.path('out'))), sent.sha256)
+  assert.deepStrictEqual([end.bytes, end.error], [SIZE, null])
+  assert.strictEqual(end.sha256, sha256(data))
+  assert.strictEqual(await npm.proc.finish(), 0)
+})
+
+scenario('the npm server ends first; what we send afterwards arrives', async (world) => {
+  const npm = await server(world, ['--send', '10'])
+  const ours = world.ours(['connect', npm.at])
+  await ours.until(() => ours.stdout().length === 10, 'ten bytes')
+  ours.child.stdin.write('still here')
+  assert.strictEqual(await ours.finish(), 0)
+  const end = await npm.proc.event('end')
+  assert.deepStrictEqual([end.sha256, end.error], [sha256('still here'), null])
+})
+
+scenario('we end first; what the npm server sends afterwards arrives', async (world) => {
+  const npm = await server(world, ['--send', '100000', '--hold'])
+  const ours = world.ours(['connect', npm.at], { stdin: 'ignore' })
+  assert.strictEqual((await npm.proc.event('end')).error, null)
+  await ours.until(() => ours.stdout().length === 100000, 'all bytes')
+  assert.strictEqual(ours.done, null, 'it waits for the end of the peer')
+  npm.proc.say('end')
+  assert.strictEqual(await ours.exit(), 0)
+  assert.strictEqual(sha256(ours.stdout()), (await npm.proc.event('sent')).sha256)
+})
+
+scenario('the npm server sees our address', async (world) => {
+  const npm = await server(world, ['--echo'])
+  const me = identity()
+  const ours = world.ours(['connect', npm.at], { as: me })
+  assert.strictEqual(await ours.finish(), 0)
+  const { address, remote } = await npm.proc.event('connection')
+  if (transport === 'net') assert.match(address, /^net:127\.0\.0\.1:\d+~/)
+  if (security === 'shs') {
+    assert.ok(address.endsWith(`~shs:${me.key}`), address)
+    assert.strictEqual(remote, me.key)
+  }
+})
+
+scenario('a list of alternatives as an npm server prints it is dialled', async (world) => {
+  const stacks = [stack, transport === 'net' ? 'unix~noauth' : 'net~noauth']
+  const npm = await server(world, ['--stack', stacks.join(';'), '--echo'])
+  assert.strictEqual(npm.at.split(';').length, 2)
+  const ours = world.ours(['connect', npm.at])
+  assert.strictEqual(await ours.finish(), 0)
+  const { address } = await npm.proc.event('connection')
+  assert.ok(address.startsWith(transport + ':') && address.includes('~' + security), address)
+})
+
+scenario('a socket path and a host of an unusual shape', async (world, t) => {
+  if (transport === 'net') {
+    if (!hasIPv6()) return t.skip('no IPv6 loopback here')
+    const npm = await server(world, ['--echo', '--host', '::1'])
+    assert.match(npm.at, /^net:::1:\d+~/)
+    assert.strictEqual(await world.ours(['connect', npm.at]).finish(), 0)
+    assert.match((await npm.proc.event('connection')).address, /^net:::1:\d+~/)
+  } else {
+    const npm = await server(world, ['--echo', '--dir', world.socketDir('a ~b!c:d')])
+    assert.ok(npm.at.includes('a !~b!!c:d/socket'), npm.at)
+    assert.strictEqual(await world.ours(['connect', npm.at]).finish(), 0)
+  }
+})
+
+if (security === 'shs') {
+  scenario('a seed address makes us the key of the seed', async (world) => {
+    const invited = identity()
+    const npm = await server(world, ['--echo', '--authorise', invited.key])
+    const ours = world.ours(['connect', `${npm.at}:${invited.seed}`])
+    assert.strictEqual(await ours.finish(), 0)
+    const { address, remote } = await npm.proc.event('connection')
+    assert.strictEqual(remote, invited.key)
+    assert.ok(address.endsWith(`~shs:${invited.key}`))
+  })
+
+  scenario('an npm server that does not admit us', async (world) => {
+    const npm = await server(world, ['--authorise', 'no'])
+    const ours = world.ours(['connect', npm.at])
+    assert.strictEqual(await ours.exit(), 1)
+    assertComplaint(ours, /refused|admit/i)
+    assert.match((await npm.proc.event('failed')).error, /unauthorized/)
+  })
+
+  scenario('another network key', async (world) => {
+    const npm = await server(world, ['--echo'], { network: OTHER_NETWORK })
+    const wrong = world.ours(['connect', npm.at])
+    assert.strictEqual(await wrong.exit(), 1)
+    assertComplaint(wrong, /shs/)
+    assert.match((await npm.proc.event('failed')).error, /client challenge not valid/)
+    const right = world.ours(['connect', '--network-key', OTHER_NETWORK, npm.at])
+    assert.strictEqual(await right.finish(), 0)
+  })
+
+  scenario('another server key', async (world) => {
+    const npm = await server(world, ['--echo'])
+    const ours = world.ours(['connect', npm.at.replace(npm.me.key, identity().key)])
+    assert.strictEqual(await ours.exit(), 1)
+    assertComplaint(ours, /shs/)
+    assert.match((await npm.proc.event('failed')).error, /client hello invalid/)
+  })
+
+  scenario('the socket ends without a goodbye', async (world) => {
+    const npm = await server(world, ['--send', '100000', '--hold'])
+    const ours = world.ours(['connect', npm.at])
+    await ours.until(() => ours.stdout().length === 100000, 'all bytes')
+    npm.proc.say('cut')
+    assert.strictEqual(await ours.exit(), 1)
+    assertComplaint(ours, /truncated|before the stream/i)
+  })
+}
+
+function hasIPv6() {
+  const all = Object.values(require('os').networkInterfaces()).flat()
+  return all.some(({ address }) => address === '::1')
+}
