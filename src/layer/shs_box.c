@@ -2,8 +2,6 @@
 
 #include <sodium.h>
 
-#include "base/mem.h"
-
 enum { HEADER = 18 }; /* two bytes of length, the body's tag */
 
 /* 24 bytes, most significant first, wrapping. */
@@ -42,40 +40,32 @@ void ms__box_goodbye(struct ms__box_writer *w, struct ms__dst *out) {
 /* A header's 34 bytes. IDLE: a body follows. DONE: it was the goodbye. */
 static int open_header(struct ms__box_reader *r, struct ms__src *in) {
   uint8_t header[HEADER];
-  unsigned length;
-  int result = MS__IDLE;
   if (crypto_secretbox_open_easy(header, in->p, MS__BOX_HEAD, r->nonce, r->key) != 0)
     return MS_ECRYPTO;
   next(r->nonce);
   ms__skip(in, MS__BOX_HEAD);
-  length = (unsigned)(header[0] << 8 | header[1]);
-  if (sodium_is_zero(header, sizeof header)) {
-    result = MS__DONE;
-  } else if (length == 0 || length > MS__BOX_BODY) {
-    result = MS_EPROTO;
-  } else {
-    r->left = (uint16_t)length;
-    memcpy(r->tag, header + 2, sizeof r->tag);
-  }
-  ms__wipe(header, sizeof header);
-  return result;
+  if (sodium_is_zero(header, sizeof header)) return MS__DONE;
+  r->length = (uint16_t)(header[0] << 8 | header[1]);
+  r->body = true;
+  memcpy(r->tag, header + 2, sizeof r->tag);
+  return MS__IDLE;
 }
 
 int ms__box_read(struct ms__box_reader *r, struct ms__src *in, struct ms__dst *out) {
   for (;;) {
-    if (r->left == 0) {
+    if (!r->body) {
       int result;
       if (in->n < MS__BOX_HEAD) return in->n ? MS__MORE : MS__IDLE;
       result = open_header(r, in);
       if (result != MS__IDLE) return result;
     }
-    if (in->n < r->left) return MS__MORE;
-    if (out->n < r->left) return MS__FULL;
-    if (crypto_secretbox_open_detached(out->p, in->p, r->tag, r->left, r->nonce, r->key) != 0)
+    if (in->n < r->length) return MS__MORE;
+    if (out->n < r->length) return MS__FULL;
+    if (crypto_secretbox_open_detached(out->p, in->p, r->tag, r->length, r->nonce, r->key) != 0)
       return MS_ECRYPTO;
     next(r->nonce);
-    ms__fill(out, r->left);
-    ms__skip(in, r->left);
-    r->left = 0;
+    ms__fill(out, r->length);
+    ms__skip(in, r->length);
+    r->body = false;
   }
 }

@@ -1,5 +1,6 @@
 /* The box stream of secret-handshake: packets of at most 4,096 bytes, each under its own nonces
- * (behaviours.md, section 6, "Box stream"). One struct a direction. */
+ * (behaviours.md, section 6, "Box stream"). One struct a direction. Like the deployed readers, ours
+ * takes whatever a header can say: an empty packet, and bodies of up to 65,535 bytes. */
 #ifndef MS_LAYER_SHS_BOX_H
 #define MS_LAYER_SHS_BOX_H
 
@@ -9,8 +10,9 @@ enum {
   MS__BOX_KEY = 32,
   MS__BOX_NONCE = 24,
   MS__BOX_TAG = 16,
-  MS__BOX_HEAD = 34, /* tag, then the sealed header: length and the body's tag */
-  MS__BOX_BODY = 4096
+  MS__BOX_HEAD = 34,      /* tag, then the sealed header: length and the body's tag */
+  MS__BOX_BODY = 4096,    /* the longest body that is written */
+  MS__BOX_LONGEST = 65535 /* and read */
 };
 
 /* Writing: the next packet's nonce. */
@@ -22,7 +24,8 @@ struct ms__box_writer {
 struct ms__box_reader {
   uint8_t key[MS__BOX_KEY], nonce[MS__BOX_NONCE];
   uint8_t tag[MS__BOX_TAG];
-  uint16_t left; /* bytes of the body still to come: all or none */
+  uint16_t length; /* of that body */
+  bool body;       /* a body comes next */
 };
 
 /* Seals up to 4,096 bytes of `in` as one packet. Both are advanced. `in` is not empty, and `out`
@@ -33,7 +36,7 @@ void ms__box_write(struct ms__box_writer *w, struct ms__dst *out, struct ms__src
 void ms__box_goodbye(struct ms__box_writer *w, struct ms__dst *out);
 
 /* Opens packets while there is input and room. IDLE between two packets, MORE inside one, FULL when
- * a whole packet has no room, DONE at the goodbye; MS_ECRYPTO, MS_EPROTO. */
+ * a whole packet has no room, DONE at the goodbye; MS_ECRYPTO. */
 int ms__box_read(struct ms__box_reader *r, struct ms__src *in, struct ms__dst *out);
 
 #endif

@@ -51,14 +51,123 @@ scenario('16 MiB each way between files', async (world) => {
   const stdout = fs.openSync(world.path('out'), 'w')
   const ours = await server(world, ['--stdio', '--allow-any'], { stdout })
   const npm = client(world, ours.at, ['--send', String(SIZE)])
-  // A pipe that stays open: without shs the npm client loses what it still sends when we end first.
+  // Our end comes after the client's: without shs it loses what it still has to send otherwise.
   ours.proc.child.stdin.write(data)
-  await npm.event('sent')
-  await ours.proc.until(() => fs.statSync(world.path('out')).size === SIZE || wait(), 'all bytes')
+  const sent = await npm.event('sent')
   assert.strictEqual(await ours.proc.finish(), 0)
   fs.closeSync(stdout)
   const end = await npm.event('end')
   assert.deepStrictEqual([end.bytes, end.error], [SIZE, null])
   assert.strictEqual(end.sha256, sha256(data))
-  assert.strictEqual(sha256(fs.readFileSync(world.path('out'))), (await npm.event('sent')).sha256)
+  assert.strictEqual(sha256(fs.readFileSync(world.path('out'))), sent.sha256)
+  assert.strictEqual(await npm.finish(), 0)
 })
+
+scenario('the npm client ends first; what we send afterwards arrives', async (world) => {
+  const ours = await server(world, ['--stdio', '--allow-any'])
+  const npm = client(world, ours.at, ['--send', '10', '--watch', '4'])
+  await ours.proc.until(() => ours.proc.stdout().length === 10, 'ten bytes')
+  ours.proc.child.stdin.write('more')
+  await npm.event('reached')
+  assert.deepStrictEqual(npm.events('end'), [])
+  assert.strictEqual(await ours.proc.finish(), 0)
+  const end = await npm.event('end')
+  assert.deepStrictEqual([end.sha256, end.error], [sha256('more'), null])
+})
+
+scenario('twenty npm clients at once', async (world) => {
+  const ours = await server(world, ['--echo', '--allow-any'])
+  const size = 100000
+  const clients = Array.from({ length: 20 }, () => client(world, ours.at, ['--send', String(size)]))
+  for (const npm of clients) {
+    const end = await npm.event('end')
+    assert.deepStrictEqual([end.bytes, end.error], [size, null])
+    assert.strictEqual(end.sha256, (await npm.event('sent')).sha256)
+  }
+})
+
+scenario('the list our server prints for two stacks is dialled', async (world) => {
+  const ours = await server(world, ['--echo', '--allow-any', other(world)])
+  assert.strictEqual(ours.at.split(';').length, 2)
+  const npm = client(world, ours.at, ['--send', '10'])
+  const { address } = await npm.event('connection')
+  assert.ok(address.startsWith(transport + ':') && address.includes('~' + security), address)
+  assert.strictEqual((await npm.event('end')).error, null)
+})
+
+if (security === 'shs') {
+  scenario('an npm client with our own key enters without --allow', async (world) => {
+    const ours = await server(world, ['--echo'])
+    const npm = client(world, ours.at, ['--send', '10'], { as: ours.me })
+    assert.strictEqual((await npm.event('end')).error, null)
+    const stranger = client(world, ours.at, ['--send', '10'])
+    assert.match((await stranger.event('failed')).error, /server hung up/)
+  })
+
+  scenario('a refused npm client hears it, an allowed one enters afterwards', async (world) => {
+    const friend = identity()
+    const ours = await server(world, ['--echo', '--allow', friend.key])
+    const stranger = identity()
+    const refused = client(world, ours.at, ['--send', '10'], { as: stranger })
+    assert.match((await refused.event('failed')).error, /server hung up/)
+    const admitted = client(world, ours.at, ['--send', '10'], { as: friend })
+    const end = await admitted.event('end')
+    assert.deepStrictEqual([end.bytes, end.error], [10, null])
+  })
+
+  scenario('an npm client with a seed address has the key of the seed', async (world) => {
+    const invited = identity()
+    const ours = await server(world, ['--echo', '--allow', invited.key])
+    const npm = client(world, `${ours.at}:${invited.seed}`, ['--send', '10'])
+    const end = await npm.event('end')
+    assert.deepStrictEqual([end.bytes, end.error], [10, null])
+  })
+
+  scenario('another network key', async (world) => {
+    const ours = await server(world, ['--echo', '--allow-any', '--network-key', OTHER_NETWORK])
+    const wrong = client(world, ours.at)
+    assert.match((await wrong.event('failed')).error, /hung up|did not respond|challenge/)
+    const right = client(world, ours.at, ['--send', '10'], { network: OTHER_NETWORK })
+    assert.strictEqual((await right.event('end')).error, null)
+  })
+
+  scenario('another server key', async (world) => {
+    const ours = await server(world, ['--echo', '--allow-any'])
+    const npm = client(world, ours.at.replace(ours.me.key, identity().key))
+    assert.match((await npm.event('failed')).error, /server hung up/)
+  })
+
+  scenario('we end first; what the npm client sends afterwards arrives', async (world) => {
+    const ours = await server(world, ['--stdio', '--allow-any'], { stdin: 'ignore' })
+    const npm = client(world, ours.at, ['--send', '100000', '--hold'])
+    assert.strictEqual((await npm.event('end')).error, null)
+    await ours.proc.until(() => ours.proc.stdout().length === 100000, 'all bytes')
+    assert.strictEqual(ours.proc.done, null, 'it waits for the end of the peer')
+    npm.say('end')
+    assert.strictEqual(await ours.proc.exit(), 0)
+    assert.strictEqual(sha256(ours.proc.stdout()), (await npm.event('sent')).sha256)
+  })
+
+  scenario("the npm client's socket ends without a goodbye", async (world) => {
+    const ours = await server(world, ['--stdio', '--allow-any'])
+    const npm = client(world, ours.at, ['--send', '100000', '--hold'])
+    await ours.proc.until(() => ours.proc.stdout().length === 100000, 'all bytes')
+    npm.say('cut')
+    assert.strictEqual(await ours.proc.exit(), 1)
+    assertComplaint(complaint(ours), /truncated|before the stream/i)
+  })
+
+  scenario('an npm client does not take the end of our process for a goodbye', async (world) => {
+    const ours = await server(world, ['--echo', '--allow-any'])
+    const npm = client(world, ours.at, ['--send', '10', '--hold', '--watch', '10'])
+    await npm.event('reached')
+    ours.proc.kill('SIGKILL')
+    assert.match((await npm.event('end')).error, /unexpected hangup/)
+  })
+}
+
+// A second place to listen, which the npm client's one stack does not understand.
+function other(world) {
+  if (transport === 'net') return `unix:${world.socketDir('other')}/socket~noauth`
+  return 'net:127.0.0.1:0~noauth'
+}

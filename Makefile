@@ -1,0 +1,59 @@
+# The two commands a newcomer needs are `make serve` and `make test`. The build itself is CMake's:
+# see CMakePresets.json.
+
+RELEASE := build/release
+ASAN := build/asan
+JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+CLANG_FORMAT := $(shell command -v clang-format-14 || echo clang-format)
+C_FILES = $(shell find src include cli test fuzz examples bench -name node_modules -prune \
+  -o -name '*.[ch]' -print 2>/dev/null)
+NODE_MODULES := test/interop/node_modules
+.DEFAULT_GOAL := help
+
+.PHONY: serve
+serve: build ## open a chat room on this machine and say how to enter it
+	@./scripts/serve
+
+.PHONY: test
+test: $(ASAN)/build.ninja ## build with ASan and UBSan, run every test
+	@./scripts/install-deps test
+	@$(MAKE) --no-print-directory $(NODE_MODULES)/.package-lock.json
+	@cmake --build $(ASAN)
+	@ctest --test-dir $(ASAN) --output-on-failure -j$(JOBS)
+
+.PHONY: build
+build: $(RELEASE)/build.ninja ## build the library and the command: build/release
+	@cmake --build $(RELEASE)
+
+.PHONY: format
+format: ## lay out every C file with clang-format 14
+	@./scripts/install-deps check
+	@$(CLANG_FORMAT) -i $(C_FILES)
+
+.PHONY: check-format
+check-format: ## say which C files are laid out otherwise, and fail
+	@./scripts/install-deps check
+	@$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
+
+.PHONY: clean
+clean: ## remove everything built or downloaded
+	rm -rf build $(NODE_MODULES)
+
+.PHONY: help
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
+
+# CMake looks for the libraries when it configures, so they are installed before.
+$(RELEASE)/build.ninja:
+	@./scripts/install-deps build
+	@cmake --preset release -DBUILD_TESTING=OFF
+
+$(ASAN)/build.ninja:
+	@./scripts/install-deps test
+	@cmake --preset asan
+
+# The npm peers of the interop tests. Without a network these are skipped by name, and the others
+# run; MS_NO_SKIP=1 makes that a failure.
+$(NODE_MODULES)/.package-lock.json: test/interop/package-lock.json test/interop/package.json
+	@cd test/interop && npm ci --no-audit --no-fund && touch node_modules/.package-lock.json || \
+	  { echo 'npm ci failed: the interop tests will be skipped.' >&2; [ "$$MS_NO_SKIP" != 1 ]; }
