@@ -19,12 +19,101 @@ struct cli_command {
 
 extern const struct cli_command cli_keygen, cli_id, cli_address, cli_serve, cli_connect;
 
-/* One line on stderr: "multiserver: WHAT: WHERE: WHY". `where` may be NULL or "". Control characters
- * in it are shown escaped. */
-void cli_error(const char *what, const char *where, const char *why, ...)
+/* ---- Errors (error.c) ---- */
+
+/* One line on stderr: "multiserver: WHAT: WHERE: WHY". `where` may be NULL or "". Control
+ * characters are shown as '?'. Returns CLI_FAILED. */
+int cli_error(const char *what, const char *where, const char *why, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The same from a library error: WHERE is its address, WHY its message with layer and phase. */
-void cli_error_from(const char *what, const ms_error *err);
+/* The same from a library error: WHERE is its address, WHY its layer, phase and message. */
+int cli_error_from(const char *what, const ms_error *err);
+
+/* Something to know that is no error: "multiserver: TEXT" on stderr. */
+void cli_note(const char *text, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- Options (options.c) ---- */
+
+/* A list of texts, in the order given. */
+struct cli_texts {
+  const char **at;
+  size_t count;
+};
+
+enum cli_kind { CLI_FLAG, CLI_TEXT, CLI_LIST, CLI_MSEC };
+
+/* One option: "--name", and "-x" where letter is not 0. `value` points to a bool, a const char *, a
+ * struct cli_texts or a uint32_t, by its kind. */
+struct cli_option {
+  const char *name;
+  char letter;
+  enum cli_kind kind;
+  void *value;
+};
+
+/* Reads the arguments of a subcommand: options anywhere before "--", the rest into `rest`. 0 to go
+ * on; else *status is what to exit with: --help was printed, or an error was. */
+int cli_options(const struct cli_command *command, int argc, char **argv,
+                const struct cli_option *options, size_t count, struct cli_texts *rest,
+                int *status);
+
+/* A usage error: one line, and where to read more. Returns CLI_USAGE. */
+int cli_usage(const struct cli_command *command, const char *where, const char *why);
+
+void cli_texts_free(struct cli_texts *texts);
+
+/* ---- Keys (secret.c) ---- */
+
+/* Base64 of a key with its NUL. */
+enum { CLI_KEY_TEXT = 45 };
+void cli_key_text(const uint8_t *key, char text[CLI_KEY_TEXT]);
+
+/* A public key, also as "@KEY.ed25519"; a network key is plain base64. False: it is none. */
+bool cli_key_read(const char *text, uint8_t key[MS_KEY_BYTES]);
+
+/* Where the identity is kept when no --key says: $XDG_CONFIG_HOME/multiserver/secret. False, after
+ * an error line, when neither that nor HOME is set. */
+bool cli_secret_default(char *path, size_t size);
+
+/* Reads an identity in the format of ~/.ssb/secret. CLI_OK, or CLI_FAILED after an error line. */
+int cli_secret_load(const char *path, ms_identity *out);
+
+/* Makes an identity and writes it, mode 0600, never over another. *existed (may be NULL) tells that
+ * there was one. CLI_OK, or CLI_FAILED after an error line (none when it existed and `existed` is
+ * given). */
+int cli_secret_create(const char *path, ms_identity *out, bool *existed);
+
+/* The identity of --key FILE (NULL: the default file, made on first use with a note). */
+int cli_secret_get(const char *path, ms_identity *out);
+
+/* ---- Stacks (stacks.c) ---- */
+
+/* Lets the context dial every chain that this build knows. `keyed`: it has an identity. */
+int cli_dial_stacks(ms_ctx *ctx, bool keyed);
+
+/* The i-th of them ("net~shs"), or NULL. */
+const char *cli_stack(size_t i);
+
+/* ---- Copying between a connection and standard input and output (stdio.c) ---- */
+
+struct uv_loop_s;
+struct cli_stdio;
+
+/* Takes an open connection on: stdin goes to the peer, the peer to stdout. The end of stdin ends
+ * our direction. `done` gets the exit status, once, when the connection is over and all that came
+ * has been written; an error line was printed when it is not CLI_OK. */
+void cli_stdio_start(struct uv_loop_s *loop, ms_conn *conn, void (*done)(int status, void *user),
+                     void *user);
+
+/* Ends the process when a read of stdin may still be waiting, which nothing can interrupt. */
+void cli_stdio_exit(int status);
+
+/* ---- What serve does with a connection (echo.c, chat.c, forward.c) ---- */
+
+void cli_echo(ms_conn *conn);
+void cli_chat(ms_conn *conn);
+
+/* `address` must outlive the context. */
+void cli_forward(ms_conn *conn, const char *address);
 
 #endif

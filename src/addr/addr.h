@@ -7,8 +7,9 @@
 #include "multiserver.h"
 
 enum {
-  MS__ALTERNATIVES_MAX = 1024, /* in one address */
-  MS__SECTIONS_MAX = 16        /* in one alternative */
+  MS__ALTERNATIVES_MAX = 4096, /* in one address */
+  MS__SECTIONS_MAX = 16,       /* in one alternative */
+  MS__SECTION_SPARE = 160      /* see struct ms__reading */
 };
 
 /* Writes a section in its canonical form, escaped. `safe`: without seed and user information, for
@@ -24,8 +25,12 @@ size_t ms__addr_format_safe(const ms_addr *addr, size_t i, char *buf, size_t siz
 struct ms__reading {
   const char *text; /* unescaped, ended by NUL, controls refused */
   size_t length;
+  const char *raw; /* as it stands in the address; not ended */
+  size_t raw_length;
   enum ms_addr_use use;
-  char *spare; /* twice `length` and 128 more bytes for what the section keeps */
+  char *spare; /* room for what it keeps: thrice `raw_length`, MS__SECTION_SPARE bytes more */
+  bool named;  /* out: `text` begins with a name, `name_length` bytes */
+  size_t name_length; /* out */
   /* on failure: what is wrong, and where in `text` */
   const char *why;
   size_t at;
@@ -44,6 +49,10 @@ bool ms__host_is_wildcard(const char *host);
 
 /* Cuts the zone of an IPv6 address off. */
 void ms__host_without_zone(char *host);
+
+/* Turns an IPv4-mapped IPv6 address (::ffff:192.0.2.1) into the IPv4 address, in place, as it is
+ * advertised; leaves any other host alone. */
+void ms__host_without_mapping(char *host);
 
 /* Writes an IPv6 address, with its zone if it has one, as in RFC 5952. False when it is none; then
  * nothing is written. */

@@ -1,3 +1,4 @@
+/* Hosts and ports: what they are, how they are written, where they can be reached from. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -22,27 +23,76 @@ void ms__host_without_zone(char *host) {
   if (zone) *zone = '\0';
 }
 
-/* The part before the zone as a NUL-ended string. False when it can't be an address. */
-static bool bare(const char *host, size_t length, char out[INET6_ADDRSTRLEN], size_t *used) {
+/* The address without its zone; *used is how much of `host` that is. */
+static bool read_ipv6(const char *host, size_t length, struct in6_addr *out, size_t *used) {
+  char text[INET6_ADDRSTRLEN];
   const char *zone = memchr(host, '%', length);
   *used = zone ? (size_t)(zone - host) : length;
-  if (*used >= INET6_ADDRSTRLEN) return false;
-  memcpy(out, host, *used);
-  out[*used] = '\0';
-  return true;
+  if (*used >= sizeof text) return false;
+  memcpy(text, host, *used);
+  text[*used] = '\0';
+  return inet_pton(AF_INET6, text, out) == 1;
+}
+
+static void put_group(struct ms__text *t, unsigned group) {
+  int shift = 12;
+  while (shift && group >> shift == 0)
+    shift -= 4;
+  for (; shift >= 0; shift -= 4)
+    ms__text_char(t, "0123456789abcdef"[group >> shift & 15]);
+}
+
+/* RFC 5952. C libraries do not agree on it: some write ::1:0 as ::0.1.0.0. */
+static void put_ipv6(struct ms__text *t, const struct in6_addr *a) {
+  unsigned groups[8];
+  size_t from = 8, most = 1; /* the zeros written as "::", the first longest run of two or more */
+  for (size_t i = 0; i < 8; i++)
+    groups[i] = (unsigned)a->s6_addr[2 * i] << 8 | a->s6_addr[2 * i + 1];
+  if (IN6_IS_ADDR_V4MAPPED(a)) { /* section 5: a known prefix */
+    char ipv4[INET_ADDRSTRLEN];
+    ms__text_string(t, "::ffff:");
+    ms__text_string(t, inet_ntop(AF_INET, a->s6_addr + 12, ipv4, sizeof ipv4) ? ipv4 : "");
+    return;
+  }
+  for (size_t i = 0; i < 8; i++) {
+    size_t n = 0;
+    while (i + n < 8 && groups[i + n] == 0)
+      n++;
+    if (n > most) {
+      from = i;
+      most = n;
+    }
+  }
+  for (size_t i = 0; i < 8;) {
+    if (i == from) {
+      ms__text_string(t, "::");
+      i += most;
+      continue;
+    }
+    if (i && i != from + most) ms__text_char(t, ':');
+    put_group(t, groups[i++]);
+  }
 }
 
 bool ms__host_ipv6(const char *host, size_t length, char *buf, size_t size) {
-  char text[INET6_ADDRSTRLEN];
   struct in6_addr in6;
   struct ms__text t;
   size_t used;
-  if (!bare(host, length, text, &used) || inet_pton(AF_INET6, text, &in6) != 1) return false;
-  (void)inet_ntop(AF_INET6, &in6, text, sizeof text);
+  if (!read_ipv6(host, length, &in6, &used)) return false;
   ms__text_init(&t, buf, size);
-  ms__text_string(&t, text);
+  put_ipv6(&t, &in6);
   ms__text_bytes(&t, host + used, length - used);
   return true;
+}
+
+void ms__host_without_mapping(char *host) {
+  char ipv4[INET_ADDRSTRLEN];
+  struct in6_addr in6;
+  size_t used;
+  if (!read_ipv6(host, strlen(host), &in6, &used) || !IN6_IS_ADDR_V4MAPPED(&in6)) return;
+  /* "::ffff:" and eight digits are never shorter than four decimal numbers. */
+  if (inet_ntop(AF_INET, in6.s6_addr + 12, ipv4, sizeof ipv4) && strlen(ipv4) <= strlen(host))
+    memcpy(host, ipv4, strlen(ipv4) + 1);
 }
 
 /* 10/8, 172.16/12, 192.168/16 (RFC 1918), 100.64/10 (RFC 6598), 169.254/16 (RFC 3927). */
@@ -75,14 +125,12 @@ static bool ends_in(const char *host, const char *suffix) {
 }
 
 unsigned ms__host_scope(const char *host) {
-  char text[INET6_ADDRSTRLEN];
   struct in6_addr in6;
   struct in_addr in4;
   size_t used;
   if (!*host || strcasecmp(host, "localhost") == 0 || ends_in(host, ".localhost")) return MS_DEVICE;
   if (inet_pton(AF_INET, host, &in4) == 1) return scope4(ntohl(in4.s_addr));
-  if (bare(host, strlen(host), text, &used) && inet_pton(AF_INET6, text, &in6) == 1)
-    return scope6(&in6);
+  if (read_ipv6(host, strlen(host), &in6, &used)) return scope6(&in6);
   return ends_in(host, ".local") ? MS_LOCAL : MS_PUBLIC;
 }
 

@@ -4,7 +4,6 @@
  *
  * A list is cut at every ';' before anything is unescaped, because the deployed peers do so; then
  * each alternative at the '~' that no '!' stands before; then "!x" becomes x. */
-#include <stdio.h>
 #include <string.h>
 
 #include "addr/addr.h"
@@ -40,23 +39,32 @@ static bool fail(ms_error *err, const struct source *in, const char *where, cons
   return false;
 }
 
-static bool ends_with(const char *s, const char *end, const char *suffix) {
-  size_t n = strlen(suffix);
-  return (size_t)(end - s) >= n && memcmp(end - n, suffix, n) == 0;
+/* KEY.ed25519 that ends at `end`, with the '@' before it the first of the text. NULL: no such key.
+ */
+static const char *feed_key(const char *s, const char *end) {
+  static const char suffix[] = ".ed25519";
+  size_t n = sizeof suffix - 1;
+  const char *at = memchr(s, '@', (size_t)(end - s));
+  if (!at || memchr(at + 1, '@', (size_t)(end - at - 1))) return NULL;
+  return (size_t)(end - at) > n && memcmp(end - n, suffix, n) == 0 ? at : NULL;
 }
 
 /* Texts that people paste and that look like addresses (behaviours.md, "Legacy"). NULL: none. */
 static const char *hint_for(const struct source *in) {
-  const char *tilde = memchr(in->s, '~', (size_t)(in->end - in->s));
-  const char *end = tilde ? tilde : in->end;
-  const char *at = memchr(in->s, '@', (size_t)(end - in->s));
-  if (in->end - in->s >= 4 && memcmp(in->s, "ssb:", 4) == 0)
+  size_t n = (size_t)(in->end - in->s);
+  const char *tilde = memchr(in->s, '~', n), *end = tilde ? tilde : in->end, *at;
+  if (n >= 4 && memcmp(in->s, "ssb:", 4) == 0)
     return "an ssb: URI is no multiserver address: take the address out of it";
-  if (!at || !ends_with(in->s, end, ".ed25519")) return NULL;
-  if (at == in->s) return "this is a key, not an address: write net:HOST:PORT~shs:KEY";
-  if (at[-1] != ':' || memcmp(in->s, "shs:", 4) == 0) return NULL;
-  return "this is a Scuttlebutt legacy address or invite: write net:HOST:PORT~shs:KEY, and the "
-         "invite's seed as shs:KEY:SEED";
+  if (*in->s == '@') return "this is a key, not an address: write net:HOST:PORT~shs:KEY";
+  /* An invite has a seed and nothing else after '~'. A section of another name there makes it an
+   * address whose transport we do not know. */
+  if (tilde && memchr(tilde, ':', (size_t)(in->end - tilde))) return NULL;
+  at = feed_key(in->s, end);
+  if (!at || at == in->s || at[-1] != ':' || memcmp(in->s, "shs:", 4) == 0 ||
+      memcmp(in->s, "noauth:", 7) == 0)
+    return NULL;
+  return tilde ? "this is a Scuttlebutt invite: write net:HOST:PORT~shs:KEY:SEED"
+               : "this is a Scuttlebutt legacy address: write net:HOST:PORT~shs:KEY";
 }
 
 /* ---- Checks of the raw text ---- */
@@ -114,24 +122,20 @@ static const char *section_end(const char *s, const char *end) {
   return s;
 }
 
-/* The section's name for an error, when it is short enough to be one. */
-static const char *name_of(const char *text, char name[16]) {
-  size_t n = strcspn(text, ":");
-  if (n >= 16) return NULL;
-  memcpy(name, text, n);
-  name[n] = '\0';
-  return name;
-}
-
 static bool read_section(const struct source *in, const char *s, const char *end,
                          struct arena *arena, ms_error *err) {
-  struct ms__reading r = {.text = arena->text, .use = in->use};
-  char name[16];
+  struct ms__reading r = {
+      .text = arena->text, .raw = s, .raw_length = (size_t)(end - s), .use = in->use};
+  char name[sizeof err->layer];
   if (!unescape(s, end, arena->text, &r.length))
-    return fail(err, in, end - 1, NULL, "nothing follows this '!'");
+    return fail(err, in, end - 1, NULL, "nothing follows this '!': write !! for a '!'");
   r.spare = arena->text + r.length + 1;
-  if (!ms__section_read(arena->sections, &r))
-    return fail(err, in, raw_position(s, r.at), name_of(r.text, name), r.why);
+  if (!ms__section_read(arena->sections, &r)) {
+    size_t n = r.named && r.name_length < sizeof name ? r.name_length : 0;
+    memcpy(name, r.text, n);
+    name[n] = '\0';
+    return fail(err, in, raw_position(s, r.at), name, r.why);
+  }
   arena->text = r.spare;
   arena->sections++;
   return true;
@@ -173,7 +177,7 @@ static const char *list_end(const char *s, const char *end) {
   return semi ? semi : end;
 }
 
-/* What the input may need at the most; every section keeps at most twice its text and a little. */
+/* What the input may need at the most: each section its unescaped text and what it keeps. */
 static size_t sizes(const char *text, size_t length, size_t *alternatives, size_t *sections) {
   *alternatives = 0;
   *sections = 0;
@@ -183,12 +187,30 @@ static size_t sizes(const char *text, size_t length, size_t *alternatives, size_
     if (text[i] == '~') ++*sections;
   *sections += *alternatives;
   if (*sections > *alternatives * MS__SECTIONS_MAX) *sections = *alternatives * MS__SECTIONS_MAX;
-  return 3 * length + *sections * 160;
+  return 4 * length + *sections * (MS__SECTION_SPARE + 1);
 }
 
 static int malformed(ms_error *err, size_t offset, const char *why) {
   (void)ms__error(err, MS_EADDRESS, MS_PHASE_PARSE, NULL, "%s", why);
   if (err) err->offset = offset;
+  return MS_EADDRESS;
+}
+
+/* Takes the result when it can be used; else frees it. What is written must be readable again, so
+ * the canonical form has the input's limit too. */
+static int finish(ms_addr **out, ms_addr *a, ms_error *err) {
+  size_t i = 0;
+  while (i < a->count && a->alternatives[i].error.code)
+    i++;
+  if (i == a->count) {
+    if (err) *err = a->alternatives[0].error;
+  } else if (ms_addr_format(a, SIZE_MAX, NULL, 0) > MS_ADDRESS_MAX) {
+    (void)malformed(err, 0, "the canonical form of the address has more than 65536 bytes");
+  } else {
+    *out = a;
+    return 0;
+  }
+  ms_addr_free(a);
   return MS_EADDRESS;
 }
 
@@ -199,12 +221,13 @@ int ms_addr_parse(ms_addr **out, const char *text, size_t length, enum ms_addr_u
   struct arena arena;
   ms_addr *a;
   *out = NULL;
+  if (length == 0) return malformed(err, 0, "the address is empty");
   if (length > MS_ADDRESS_MAX)
     return malformed(err, MS_ADDRESS_MAX, "an address has at most 65536 bytes");
   room = sizes(text, length, &alternatives, &sections);
   if (alternatives == 0) return malformed(err, 0, "the address is empty");
   if (alternatives > MS__ALTERNATIVES_MAX)
-    return malformed(err, 0, "an address has at most 1024 alternatives");
+    return malformed(err, 0, "an address has at most 4096 alternatives");
   size = sizeof *a + alternatives * sizeof *arena.alternatives + sections * sizeof *arena.sections +
          room;
   a = ms__calloc(&ms__default_allocator, size);
@@ -220,14 +243,7 @@ int ms_addr_parse(ms_addr **out, const char *text, size_t length, enum ms_addr_u
     in.end = list_end(s, end);
     if (in.end > in.s) read_alternative(&in, &arena);
   }
-  for (size_t i = 0; i < a->count; i++) {
-    if (a->alternatives[i].error.code) continue;
-    *out = a;
-    return 0;
-  }
-  if (err) *err = a->alternatives[0].error;
-  ms_addr_free(a);
-  return MS_EADDRESS;
+  return finish(out, a, err);
 }
 
 void ms_addr_free(ms_addr *addr) {

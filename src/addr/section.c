@@ -34,22 +34,24 @@ static void put(struct ms__text *t, const char *s) {
 
 /* ---- net, onion: HOST:PORT ---- */
 
-/* An IPv6 address in its canonical form, with or without brackets; any other host as it is. */
+/* Keeps an IPv6 address in its canonical form. False: it is none. */
+static bool keep_ipv6(ms_section *out, struct ms__reading *r, const char *host, size_t n) {
+  if (!ms__host_ipv6(host, n, r->spare, n + MS__SECTION_SPARE)) return false;
+  out->host = r->spare;
+  r->spare += strlen(r->spare) + 1;
+  return true;
+}
+
+/* An IPv6 address, with or without brackets and with or without a zone, or any other host as it
+ * is. */
 static bool read_host(ms_section *out, struct ms__reading *r, const char *host, size_t n) {
-  char ipv6[INET6_ADDRSTRLEN + 64];
-  bool bracket = n && host[0] == '[';
-  if (memchr(host, ' ', n)) return bad(r, host, "a host has no spaces");
-  if (bracket) {
-    if (host[n - 1] != ']' || !ms__host_ipv6(host + 1, n - 2, ipv6, sizeof ipv6) ||
-        strlen(ipv6) >= sizeof ipv6 - 1)
-      return bad(r, host, "brackets hold an IPv6 address");
-    out->host = keep(r, ipv6, strlen(ipv6));
-    return true;
+  const char *space = memchr(host, ' ', n);
+  if (space) return bad(r, space, "a host has no spaces");
+  if (n && host[0] == '[') {
+    if (host[n - 1] == ']' && keep_ipv6(out, r, host + 1, n - 2)) return true;
+    return bad(r, host, "brackets hold an IPv6 address and nothing else");
   }
-  if (n < sizeof ipv6 - INET6_ADDRSTRLEN && ms__host_ipv6(host, n, ipv6, sizeof ipv6)) {
-    out->host = keep(r, ipv6, strlen(ipv6));
-    return true;
-  }
+  if (keep_ipv6(out, r, host, n)) return true;
   if (n && strspn(host, ":") >= n)
     return bad(r, host, "a host of colons only: the wildcard is written net::::8008");
   out->host = keep(r, host, n);
@@ -90,11 +92,14 @@ static void write_host_port(struct ms__text *t, const ms_section *s, bool safe) 
   ms__text_uint(t, (unsigned long)s->port);
 }
 
-/* ---- ws, wss: a URL (WHATWG URL, but nothing is mended: what is odd is refused) ---- */
+/* ---- ws, wss: a URL ---- */
 
-/* In a domain these have a meaning elsewhere or none at all ("forbidden host code points"). */
+/* WHATWG URL, which is what a browser dials; what deployed peers (url.parse of Node) would take for
+ * another host is refused. */
+
+/* The forbidden domain code points, and those that url.parse ends a host at. */
 static bool is_host_char(char c) {
-  return (unsigned char)c > ' ' && (unsigned char)c < 0x7f && !strchr("#%/:<>?@[\\]^|\"`{}", c);
+  return c > ' ' && c < 0x7f && !strchr("#%/:<>?@[\\]^|\"'`{}", c);
 }
 
 /* WHATWG takes any host whose last label is a number for an IPv4 address, in four notations. Only
@@ -102,13 +107,13 @@ static bool is_host_char(char c) {
 static bool is_odd_ipv4(const char *host, size_t n) {
   char text[INET_ADDRSTRLEN];
   struct in_addr in4;
-  size_t end = n && host[n - 1] == '.' ? n - 1 : n, start = end;
+  size_t end = host[n - 1] == '.' ? n - 1 : n, start = end;
   while (start && host[start - 1] != '.')
     start--;
-  if (start == end || strspn(host + start, "0123456789") < end - start) {
-    if (end - start < 2 || host[start] != '0' || (host[start + 1] | 32) != 'x') return false;
-    return strspn(host + start + 2, "0123456789abcdefABCDEF") >= end - start - 2;
-  }
+  if (start == end) return false;
+  if (strspn(host + start, "0123456789") < end - start)
+    return end - start >= 2 && host[start] == '0' && (host[start + 1] | 32) == 'x' &&
+           strspn(host + start + 2, "0123456789abcdefABCDEF") >= end - start - 2;
   if (n >= sizeof text) return true;
   memcpy(text, host, n);
   text[n] = '\0';
@@ -116,23 +121,20 @@ static bool is_odd_ipv4(const char *host, size_t n) {
 }
 
 static bool read_ws_host(ms_section *out, struct ms__reading *r, const char *host, size_t n) {
-  char ipv6[INET6_ADDRSTRLEN + 1];
   char *lower;
   if (n == 0) return bad(r, host, "the host is missing");
   if (n > WS_HOST_MAX) return bad(r, host, "the host has more than 255 bytes");
   if (host[0] == '[') {
-    if (host[n - 1] != ']' || memchr(host, '%', n) ||
-        !ms__host_ipv6(host + 1, n - 2, ipv6, sizeof ipv6))
-      return bad(r, host, "brackets hold an IPv6 address without a zone");
-    out->host = keep(r, ipv6, strlen(ipv6));
-    return true;
+    if (host[n - 1] == ']' && !memchr(host, '%', n) && keep_ipv6(out, r, host + 1, n - 2))
+      return true;
+    return bad(r, host, "brackets hold an IPv6 address without a zone");
   }
   for (size_t i = 0; i < n; i++) {
     if ((unsigned char)host[i] >= 0x80)
       return bad(r, host + i, "write this host in its ASCII form (xn--...)");
     if (!is_host_char(host[i])) return bad(r, host + i, "a host has no such character");
   }
-  if (is_odd_ipv4(host, n)) return bad(r, host, "write an IPv4 address as four numbers");
+  if (is_odd_ipv4(host, n)) return bad(r, host, "write an IPv4 address as four decimal numbers");
   lower = r->spare;
   out->host = keep(r, host, n);
   for (; *lower; lower++)
@@ -140,30 +142,59 @@ static bool read_ws_host(ms_section *out, struct ms__reading *r, const char *hos
   return true;
 }
 
-static bool read_ws_path(ms_section *out, struct ms__reading *r, const char *path) {
-  for (const char *p = path; *p; p++) {
-    if (*p == '#') return bad(r, p, "a fragment (#) has no meaning here");
-    if (*p == ' ' || *p == '\\') return bad(r, p, "write this character as %20 or %5C");
+/* Keeps n bytes, those of `set`, spaces and all beyond ASCII written as %XX. */
+static const char *keep_percent(struct ms__reading *r, const char *s, size_t n, const char *set) {
+  struct ms__text t;
+  const char *start = r->spare;
+  ms__text_init(&t, r->spare, 3 * n + 1);
+  for (size_t i = 0; i < n; i++) {
+    unsigned char c = (unsigned char)s[i];
+    if (c > ' ' && c < 0x7f && !strchr(set, c)) {
+      ms__text_char(&t, s[i]);
+      continue;
+    }
+    ms__text_char(&t, '%');
+    ms__text_char(&t, "0123456789ABCDEF"[c >> 4]);
+    ms__text_char(&t, "0123456789ABCDEF"[c & 15]);
   }
+  r->spare += t.len + 1;
+  return start;
+}
+
+static bool read_ws_path(ms_section *out, struct ms__reading *r, const char *path) {
+  const char *odd = strpbrk(path, "#\\");
+  size_t n = strcspn(path, "?");
+  if (odd && *odd == '#') return bad(r, odd, "a fragment (#) has no meaning here");
+  if (odd) return bad(r, odd, "write / or %5C instead of a backslash");
   if (strcmp(path, "/") == 0) path = "";
   out->path = r->spare;
   if (*path == '?') *r->spare++ = '/';
-  (void)keep(r, path, strlen(path));
+  (void)keep_percent(r, path, strcspn(path, "?"), "\"<>`{}");
+  if (!path[0] || !path[n]) return true;
+  r->spare--; /* over the NUL */
+  (void)keep_percent(r, path + n, strlen(path + n), "\"'<>");
+  return true;
+}
+
+static bool is_hex(char c) {
+  return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'f');
+}
+
+/* NAME or NAME:PASSWORD. An empty one says nothing. */
+static bool read_userinfo(ms_section *out, struct ms__reading *r, const char *s, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (s[i] == '%' && !(n - i > 2 && is_hex(s[i + 1]) && is_hex(s[i + 2])))
+      return bad(r, s + i, "two hexadecimal digits follow a % here");
+  if (n) out->userinfo = keep_percent(r, s, n, "\"<>@[]^`{|}");
   return true;
 }
 
 /* The part between "//" and the path: [USERINFO@]HOST[:PORT]. */
 static bool read_authority(ms_section *out, struct ms__reading *r, const char *s, size_t n) {
-  const char *at = NULL, *host = s, *colon = NULL, *end = s + n;
+  const char *host = s, *colon = NULL, *end = s + n;
   for (const char *p = s; p < end; p++)
-    if (*p == '@') at = p;
-  if (at) {
-    for (const char *p = s; p < at; p++)
-      if (*p == '@' || *p == ' ' || *p == '[' || *p == '\\')
-        return bad(r, p, "write this character of the user information with %");
-    out->userinfo = keep(r, s, (size_t)(at - s));
-    host = at + 1;
-  }
+    if (*p == '@') host = p + 1;
+  if (host > s && !read_userinfo(out, r, s, (size_t)(host - 1 - s))) return false;
   for (const char *p = host; p < end; p++) {
     if (*p == ']')
       colon = NULL;
@@ -185,7 +216,7 @@ static bool read_ws(ms_section *out, struct ms__reading *r, const char *data) {
   if (!data || strncmp(data, "//", 2) != 0)
     return bad(r, data, "it is written as a URL: ws://host:port/path, wss://host/path");
   data += 2;
-  n = strcspn(data, "/?#");
+  n = strcspn(data, "/?#\\");
   return read_authority(out, r, data, n) && read_ws_path(out, r, data + n);
 }
 
@@ -278,9 +309,24 @@ static void write_keys(struct ms__text *t, const ms_section *s, bool safe) {
 
 /* ---- anything else ---- */
 
+/* What an escaped ':' means in a protocol we do not know, we do not know: the data keeps its
+ * escapes, those that mean nothing left out. */
 static bool read_other(ms_section *out, struct ms__reading *r, const char *data) {
-  out->name = keep(r, r->text, data ? (size_t)(data - 1 - r->text) : r->length);
-  out->data = data ? keep(r, data, strlen(data)) : NULL;
+  const char *s = r->raw, *end = s + r->raw_length;
+  char *p;
+  out->name = keep(r, r->text, r->name_length);
+  if (!data) return true;
+  for (size_t skip = r->name_length + 1; skip; skip--)
+    s += *s == '!' ? 2 : 1;
+  out->data = p = r->spare;
+  while (s < end) {
+    bool escaped = *s == '!';
+    if (escaped) s++;
+    if (escaped && (*s == '!' || *s == '~' || *s == ':')) *p++ = '!';
+    *p++ = *s++;
+  }
+  *p++ = '\0';
+  r->spare = p;
   return true;
 }
 
@@ -288,7 +334,7 @@ static void write_other(struct ms__text *t, const ms_section *s, bool safe) {
   (void)safe;
   if (!s->data) return;
   ms__text_char(t, ':');
-  put(t, s->data);
+  ms__text_string(t, s->data);
 }
 
 /* ---- The table ---- */
@@ -333,12 +379,13 @@ bool ms__section_read(ms_section *out, struct ms__reading *r) {
   size_t n = colon ? (size_t)(colon - r->text) : r->length;
   bool url = data && strncmp(data, "//", 2) == 0;
   const struct kind *k = kinds;
+  r->name_length = n;
   while (k->word && !is_word(k->word, r->text, n, url))
     k++;
-  if (!k->word && !is_name(r->text, n))
-    return bad(
-        r, NULL,
-        n ? "a section begins with a name of two or more of a-z, 0-9 and -" : "a section is empty");
+  r->named = k->word || is_name(r->text, n);
+  if (!r->named && r->length == 0) return bad(r, NULL, "a section is empty");
+  if (!r->named)
+    return bad(r, NULL, "a section begins with a name: two or more of a-z, 0-9 and -, a-z first");
   memset(out, 0, sizeof *out);
   out->kind = k->kind;
   out->name = k->name;

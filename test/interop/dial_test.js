@@ -38,10 +38,10 @@ scenario('16 MiB each way at the same time', async (world) => {
   const stdin = fs.openSync(world.write('in', data), 'r')
   const stdout = fs.openSync(world.path('out'), 'w')
   const ours = world.ours(['connect', npm.at], { stdin, stdout })
-  assert.strictEqual(await ours.exit(), 0)
-  assert.strictEqual(ours.err, '')
   fs.closeSync(stdin)
   fs.closeSync(stdout)
+  assert.strictEqual(await ours.exit(), 0)
+  assert.strictEqual(ours.err, '')
   const sent = await npm.proc.event('sent')
   const end = await npm.proc.event('end')
   assert.strictEqual(sha256(fs.readFileSync(world.path('out'))), sent.sha256)
@@ -50,14 +50,25 @@ scenario('16 MiB each way at the same time', async (world) => {
   assert.strictEqual(await npm.proc.finish(), 0)
 })
 
-scenario('the npm server ends first; what we send afterwards arrives', async (world) => {
+scenario('the npm server ends first; the file that we send arrives', async (world) => {
+  const npm = await server(world, ['--send', '10'])
+  const data = crypto.randomBytes(SIZE)
+  const stdin = fs.openSync(world.write('in', data), 'r')
+  const ours = world.ours(['connect', npm.at], { stdin })
+  fs.closeSync(stdin)
+  assert.strictEqual(await ours.exit(), 0)
+  assert.strictEqual(ours.stdout().length, 10)
+  const end = await npm.proc.event('end')
+  assert.deepStrictEqual([end.sha256, end.error], [sha256(data), null])
+})
+
+scenario('the npm server ends while our input is still open', async (world) => {
   const npm = await server(world, ['--send', '10'])
   const ours = world.ours(['connect', npm.at])
   await ours.until(() => ours.stdout().length === 10, 'ten bytes')
-  ours.child.stdin.write('still here')
   assert.strictEqual(await ours.finish(), 0)
-  const end = await npm.proc.event('end')
-  assert.deepStrictEqual([end.sha256, end.error], [sha256('still here'), null])
+  const { bytes, error } = await npm.proc.event('end')
+  assert.deepStrictEqual({ bytes, error }, { bytes: 0, error: null })
 })
 
 scenario('we end first; what the npm server sends afterwards arrives', async (world) => {

@@ -179,10 +179,11 @@ class World {
     return proc
   }
 
-  // Our command. `as` is an identity, its own by default.
-  ours(args, { as, ...opts } = {}) {
-    const key = as ? ['--key', this.write(`secret-${this.procs.length}`, secretFile(as))] : []
-    return this.start(`multiserver ${args[0]}`, command, [args[0], ...key, ...args.slice(1)], opts)
+  // Our command, with an identity.
+  ours([subcommand, ...args], { as = identity(), ...opts } = {}) {
+    const secret = this.write(`secret-${this.procs.length}`, secretFile(as))
+    const all = [subcommand, '--key', secret, ...args]
+    return this.start(`multiserver ${subcommand}`, command, all, opts)
   }
 
   // An npm peer.

@@ -1,0 +1,259 @@
+/* address: check an address and write it in its canonical form. */
+#include <jansson.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+/* ---- Which stacks ---- */
+
+/* Adds the names of LIST ("net~shs,unix~noauth"), which it cuts up. Why it can't be, or NULL. */
+static const char *read_stacks(char *list, struct cli_texts *stacks) {
+  for (char *name = strtok(list, ","); name; name = strtok(NULL, ",")) {
+    const char **more;
+    ms_addr *addr;
+    bool known;
+    if (ms_addr_parse(&addr, name, strlen(name), MS_ADDR_LISTEN, NULL) < 0)
+      return "names no stack: as in net~shs,unix~noauth";
+    known = ms_addr_count(addr) == 1 && ms_addr_match(ms_addr_at(addr, 0), name);
+    for (size_t i = 0; known && i < ms_addr_at(addr, 0)->count; i++)
+      known = ms_addr_at(addr, 0)->sections[i].kind != MS_SECTION_OTHER;
+    ms_addr_free(addr);
+    if (!known) return "names a protocol that is not known here";
+    more = realloc(stacks->at, (stacks->count + 1) * sizeof *more);
+    if (!more) return "out of memory";
+    stacks->at = more;
+    stacks->at[stacks->count++] = name;
+  }
+  return stacks->count ? NULL : "names no stack";
+}
+
+/* The stack that understands it, or NULL. */
+static const char *understood_by(const ms_alternative *a, const struct cli_texts *stacks) {
+  for (size_t i = 0; i < stacks->count; i++)
+    if (ms_addr_match(a, stacks->at[i])) return stacks->at[i];
+  return NULL;
+}
+
+/* ---- JSON ---- */
+
+/* A JSON string of any bytes: what is not UTF-8 becomes U+FFFD. */
+static json_t *text_of(const char *s, size_t n) {
+  json_t *whole = json_stringn(s, n), *result;
+  char *clean, *p;
+  if (whole) return whole;
+  clean = p = malloc(3 * n + 1);
+  if (!clean) return NULL;
+  for (size_t i = 0; i < n;) {
+    size_t k = 1;
+    json_t *one = NULL;
+    for (; k <= 4 && i + k <= n; k++)
+      if ((one = json_stringn(s + i, k))) break;
+    if (one) {
+      memcpy(p, s + i, k);
+      p += k;
+      i += k;
+    } else {
+      memcpy(p, "\xef\xbf\xbd", 3);
+      p += 3;
+      i++;
+    }
+    json_decref(one);
+  }
+  result = json_stringn(clean, (size_t)(p - clean));
+  free(clean);
+  return result;
+}
+
+static json_t *base64_of(bool has, const uint8_t *bytes) {
+  char text[CLI_KEY_TEXT];
+  if (!has) return json_null();
+  cli_key_text(bytes, text);
+  return json_string(text);
+}
+
+static json_t *section_of(const ms_section *s) {
+  json_t *o = json_object();
+  json_object_set_new(o, "name", json_string(s->name));
+  switch (s->kind) {
+    case MS_SECTION_WS:
+    case MS_SECTION_NET:
+    case MS_SECTION_ONION:
+      json_object_set_new(o, "host", json_string(s->host));
+      json_object_set_new(o, "port", json_integer(s->port));
+      if (s->kind != MS_SECTION_WS) break;
+      json_object_set_new(o, "path", json_string(s->path));
+      json_object_set_new(o, "secure", json_boolean(s->secure));
+      break;
+    case MS_SECTION_UNIX:
+      json_object_set_new(o, "path", json_string(s->path));
+      break;
+    case MS_SECTION_SHS:
+      json_object_set_new(o, "key", base64_of(s->has_key, s->key));
+      json_object_set_new(o, "seed", base64_of(s->has_seed, s->seed));
+      break;
+    case MS_SECTION_NOAUTH:
+    case MS_SECTION_OTHER:
+      break;
+  }
+  return o;
+}
+
+static json_t *alternative_of(const ms_addr *addr, size_t i, const char *input,
+                              const struct cli_texts *stacks) {
+  const ms_alternative *a = ms_addr_at(addr, i);
+  const char *stack = understood_by(a, stacks);
+  json_t *o = json_object(), *sections;
+  if (a->sections) {
+    size_t n = ms_addr_format(addr, i, NULL, 0);
+    char *canonical = malloc(n + 1);
+    if (canonical) {
+      (void)ms_addr_format(addr, i, canonical, n + 1);
+      json_object_set_new(o, "address", text_of(canonical, n));
+    }
+    free(canonical);
+  } else {
+    json_object_set_new(o, "address", text_of(input + a->offset, a->length));
+  }
+  json_object_set_new(o, "understood", json_boolean(stack != NULL));
+  if (!stack) {
+    json_object_set_new(o, "reason",
+                        json_string(a->sections ? "no stack understands it" : a->error.message));
+    return o;
+  }
+  json_object_set_new(o, "stack", json_string(stack));
+  sections = json_array();
+  for (size_t j = 0; j < a->count; j++)
+    json_array_append_new(sections, section_of(&a->sections[j]));
+  json_object_set_new(o, "sections", sections);
+  return o;
+}
+
+/* `addr` is NULL when nothing of the input could be read: then `err` says why. */
+static int print_json(const char *input, const ms_addr *addr, const ms_error *err,
+                      const struct cli_texts *stacks) {
+  json_t *root = json_object(), *list = json_array();
+  int r;
+  json_object_set_new(root, "input", text_of(input, strlen(input)));
+  for (size_t i = 0; addr && i < ms_addr_count(addr); i++)
+    json_array_append_new(list, alternative_of(addr, i, input, stacks));
+  if (!addr) {
+    json_t *o = json_object();
+    json_object_set_new(o, "address", text_of(input, strlen(input)));
+    json_object_set_new(o, "understood", json_false());
+    json_object_set_new(o, "reason", json_string(err->message));
+    json_array_append_new(list, o);
+  }
+  json_object_set_new(root, "alternatives", list);
+  r = json_dumpf(root, stdout, JSON_COMPACT);
+  (void)fputc('\n', stdout);
+  json_decref(root);
+  return r == 0 && fflush(stdout) == 0 ? CLI_OK : cli_error("address", "stdout", "write failed");
+}
+
+/* ---- Text ---- */
+
+static int print_canonical(const ms_addr *addr) {
+  size_t n = ms_addr_format(addr, SIZE_MAX, NULL, 0);
+  char *s = malloc(n + 1);
+  int r;
+  if (!s) return cli_error("address", NULL, "out of memory");
+  (void)ms_addr_format(addr, SIZE_MAX, s, n + 1);
+  r = puts(s);
+  free(s);
+  return r != EOF && fflush(stdout) == 0 ? CLI_OK : cli_error("address", "stdout", "write failed");
+}
+
+/* Why none is understood: the first alternative's fault. */
+static int not_understood(const ms_addr *addr, const char *input) {
+  const ms_alternative *first = ms_addr_at(addr, 0);
+  for (size_t i = 0; i < ms_addr_count(addr); i++)
+    if (ms_addr_at(addr, i)->error.code) first = ms_addr_at(addr, i);
+  if (first->error.code) {
+    ms_error err = first->error;
+    (void)snprintf(err.address, sizeof err.address, "%s", input);
+    return cli_error_from("address", &err);
+  }
+  return cli_error("address", input, "no stack understands it");
+}
+
+static int check(const char *input, bool json, const struct cli_texts *stacks) {
+  ms_addr *addr;
+  ms_error err;
+  bool understood = false;
+  int status = CLI_OK;
+  int r = ms_addr_parse(&addr, input, strlen(input), MS_ADDR_DIAL, &err);
+  for (size_t i = 0; r == 0 && i < ms_addr_count(addr); i++)
+    understood |= understood_by(ms_addr_at(addr, i), stacks) != NULL;
+  if (json)
+    status = print_json(input, addr, &err, stacks);
+  else if (understood)
+    status = print_canonical(addr);
+  if (!understood) {
+    if (r < 0) {
+      (void)snprintf(err.address, sizeof err.address, "%s", input);
+      status = cli_error_from("address", &err);
+    } else {
+      status = not_understood(addr, input);
+    }
+  }
+  ms_addr_free(addr);
+  return status;
+}
+
+static int run(int argc, char **argv) {
+  const char *list = NULL;
+  bool json = false;
+  const struct cli_option options[] = {
+      {"json", 0, CLI_FLAG, &json},
+      {"stacks", 0, CLI_TEXT, &list},
+  };
+  struct cli_texts rest = {0}, stacks = {0};
+  char *copy = NULL, all[1024] = "";
+  const char *why;
+  int status;
+  if (cli_options(&cli_address, argc, argv, options, 2, &rest, &status) != 0) goto out;
+  if (rest.count != 1) {
+    status = cli_usage(
+        &cli_address, rest.count ? rest.at[1] : NULL,
+        rest.count ? "one address is enough: join alternatives by ';'" : "an address is missing");
+    goto out;
+  }
+  for (size_t i = 0; !list && cli_stack(i); i++)
+    (void)snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? "," : "", cli_stack(i));
+  copy = strdup(list ? list : all);
+  if (!copy) {
+    status = cli_error("address", NULL, "out of memory");
+    goto out;
+  }
+  why = read_stacks(copy, &stacks);
+  status = why ? cli_usage(&cli_address, "--stacks", why) : check(rest.at[0], json, &stacks);
+out:
+  free(copy);
+  cli_texts_free(&stacks);
+  cli_texts_free(&rest);
+  return status;
+}
+
+const struct cli_command cli_address = {
+    .name = "address",
+    .summary = "check an address and write it in its canonical form",
+    .help =
+        "usage: multiserver address [OPTIONS] ADDRESS\n"
+        "\n"
+        "Reads an address, says what is wrong with it or prints its canonical form.\n"
+        "\n"
+        "  --json         print one JSON object: the input, and every alternative taken apart\n"
+        "  --stacks LIST  what shall be understood, as in net~shs,unix~noauth (default: every\n"
+        "                 chain that this build can dial; ws and onion may be named as well)\n"
+        "\n"
+        "exit status: 0 when at least one alternative is understood in whole, else 1; 2 on\n"
+        "wrong usage\n"
+        "\n"
+        "examples:\n"
+        "  multiserver address 'net:[::1]:08008~shs:@KEY.ed25519'\n"
+        "  multiserver address --json --stacks ws~shs 'wss://pub.example/path~shs:KEY'\n",
+    .run = run,
+};

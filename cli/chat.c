@@ -1,0 +1,120 @@
+/* serve --chat: a room. Lines reach all others; who reads too slowly is dropped. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+enum { LINE = 4096, NAME = 8 };
+
+struct guest {
+  struct guest *prev, *next;
+  ms_conn *conn;
+  char name[24];
+  size_t n;      /* bytes of the line so far */
+  bool too_long; /* the line is longer than LINE: it is skipped */
+  char line[LINE];
+};
+
+/* The room: one a process. */
+static struct {
+  struct guest *guests;
+  unsigned long numbers;
+} room;
+
+/* A line to one guest, whole or not at all. */
+static void tell(const struct guest *to, const char *text, size_t n) {
+  if (ms_conn_write(to->conn, text, n) < (ptrdiff_t)n) ms_conn_abort(to->conn);
+}
+
+static void tell_others(const struct guest *from, const char *text, size_t n) {
+  for (struct guest *g = room.guests; g; g = g->next)
+    if (g != from) tell(g, text, n);
+}
+
+static void announce(const struct guest *who, const char *what) {
+  char text[64];
+  int n = snprintf(text, sizeof text, "* %s %s\n", who->name, what);
+  tell_others(who, text, (size_t)n);
+}
+
+static void say(struct guest *g) {
+  char text[sizeof g->name + 2 + LINE + 1];
+  size_t at;
+  while (g->n && g->line[g->n - 1] == '\r')
+    g->n--;
+  if (g->n == 0) return;
+  at = (size_t)snprintf(text, sizeof text, "%s: ", g->name);
+  for (size_t i = 0; i < g->n; i++) {
+    unsigned char c = (unsigned char)g->line[i];
+    text[at++] = (c < 0x20 && c != '\t') || c == 0x7f ? '?' : g->line[i];
+  }
+  text[at++] = '\n';
+  tell_others(g, text, at);
+}
+
+static void end_of_line(struct guest *g) {
+  static const char sorry[] = "* a line has at most 4096 bytes: yours was not passed on\n";
+  if (g->too_long)
+    tell(g, sorry, sizeof sorry - 1);
+  else
+    say(g);
+  g->n = 0;
+  g->too_long = false;
+}
+
+static void on_readable(ms_conn *conn, void *user) {
+  struct guest *g = user;
+  const uint8_t *p;
+  size_t n = ms_conn_peek(conn, &p);
+  for (size_t i = 0; i < n; i++) {
+    if (p[i] == '\n')
+      end_of_line(g);
+    else if (g->n == LINE)
+      g->too_long = true;
+    else
+      g->line[g->n++] = (char)p[i];
+  }
+  ms_conn_consume(conn, n);
+}
+
+static void on_end(ms_conn *conn, void *user) {
+  struct guest *g = user;
+  if (g->n) end_of_line(g);
+  ms_conn_end(conn);
+}
+
+static void on_close(ms_conn *conn, const ms_error *err, void *user) {
+  struct guest *g = user;
+  (void)conn;
+  (void)err;
+  if (g->prev)
+    g->prev->next = g->next;
+  else
+    room.guests = g->next;
+  if (g->next) g->next->prev = g->prev;
+  announce(g, "left");
+  free(g);
+}
+
+static const ms_conn_events events = {
+    .on_readable = on_readable, .on_end = on_end, .on_close = on_close};
+
+void cli_chat(ms_conn *conn) {
+  struct guest *g = calloc(1, sizeof *g);
+  const uint8_t *key = ms_conn_key(conn);
+  char text[CLI_KEY_TEXT];
+  if (!g) return; /* nobody takes it on, so it is closed */
+  g->conn = conn;
+  if (key) {
+    cli_key_text(key, text);
+    (void)snprintf(g->name, sizeof g->name, "%.*s", NAME, text);
+  } else {
+    (void)snprintf(g->name, sizeof g->name, "guest-%lu", ++room.numbers);
+  }
+  g->next = room.guests;
+  if (g->next) g->next->prev = g;
+  room.guests = g;
+  ms_conn_handle(conn, &events, g);
+  announce(g, "joined");
+}

@@ -1,0 +1,149 @@
+/* connect: standard input and output over any address. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "cli.h"
+
+struct session {
+  uv_loop_t *loop;
+  ms_ctx *ctx;
+  int status;
+  bool verbose;
+};
+
+static void on_ctx_closed(ms_ctx *ctx, void *user) {
+  (void)user;
+  ms_ctx_free(ctx);
+}
+
+static void on_done(int status, void *user) {
+  struct session *s = user;
+  s->status = status;
+  ms_ctx_close(s->ctx, 1000, on_ctx_closed, NULL);
+  cli_stdio_exit(status);
+}
+
+static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
+  struct session *s = user;
+  if (err) {
+    s->status = cli_error_from("connect", err);
+    ms_ctx_close(s->ctx, 0, on_ctx_closed, NULL);
+    return;
+  }
+  if (s->verbose) cli_note("connected to %s", ms_conn_address(conn));
+  cli_stdio_start(s->loop, conn, on_done, s);
+}
+
+static void on_attempt(const char *address, const ms_error *err, void *user) {
+  (void)user;
+  if (err)
+    cli_note("%s failed: %s", address, err->message);
+  else
+    cli_note("trying %s", address);
+}
+
+/* Who we are: --key, else the default identity if there is one, else somebody for this once. */
+static int find_identity(const char *path, ms_identity *id) {
+  char standard[4096];
+  if (path) return cli_secret_load(path, id);
+  if (cli_secret_default(standard, sizeof standard) && access(standard, F_OK) == 0)
+    return cli_secret_load(standard, id);
+  if (ms_identity_generate(id) < 0) return cli_error("key", NULL, "libsodium cannot start");
+  cli_note("no identity yet, using one for this connection only (multiserver keygen makes one)");
+  return CLI_OK;
+}
+
+static bool needs_identity(const char *address) {
+  return strstr(address, "~shs") != NULL;
+}
+
+static int connect_to(const char *address, const char *key, const uint8_t *network_key,
+                      uint32_t timeout_msec, bool verbose) {
+  uv_loop_t loop;
+  struct session s = {.loop = &loop, .status = CLI_FAILED, .verbose = verbose};
+  ms_ctx_opts opts = MS_OPTS_INIT(ms_ctx_opts);
+  ms_dial_opts dial = MS_OPTS_INIT(ms_dial_opts);
+  bool keyed = needs_identity(address);
+  ms_identity id;
+  ms_error err;
+  if (keyed && find_identity(key, &id) != CLI_OK) return CLI_FAILED;
+  if (uv_loop_init(&loop) < 0) return cli_error("connect", NULL, "no event loop");
+  opts.loop = &loop;
+  opts.network_key = network_key;
+  opts.identity = keyed ? &id : NULL;
+  if (ms_ctx_new(&s.ctx, &opts, &err) < 0) {
+    s.status = cli_error_from("connect", &err);
+  } else {
+    dial.timeout_msec = timeout_msec;
+    dial.on_dialled = on_dialled;
+    dial.on_attempt = verbose ? on_attempt : NULL;
+    dial.user = &s;
+    if (cli_dial_stacks(s.ctx, keyed) != CLI_OK) {
+      ms_ctx_free(s.ctx);
+    } else if (ms_dial(s.ctx, NULL, address, &dial, &err) < 0) {
+      s.status = cli_error_from("connect", &err);
+      ms_ctx_free(s.ctx);
+    }
+  }
+  if (keyed) ms_identity_wipe(&id);
+  (void)uv_run(&loop, UV_RUN_DEFAULT);
+  (void)uv_loop_close(&loop);
+  return s.status;
+}
+
+static int run(int argc, char **argv) {
+  const char *key = NULL, *network = NULL;
+  uint32_t timeout_msec = 0;
+  bool verbose = false;
+  const struct cli_option options[] = {
+      {"key", 0, CLI_TEXT, &key},
+      {"network-key", 0, CLI_TEXT, &network},
+      {"timeout", 0, CLI_MSEC, &timeout_msec},
+      {"verbose", 'v', CLI_FLAG, &verbose},
+  };
+  struct cli_texts rest = {0};
+  uint8_t network_key[MS_KEY_BYTES];
+  int status;
+  memcpy(network_key, ms_scuttlebutt_network_key, sizeof network_key);
+  if (cli_options(&cli_connect, argc, argv, options, sizeof options / sizeof *options, &rest,
+                  &status) == 0) {
+    if (rest.count != 1)
+      status = cli_usage(
+          &cli_connect, rest.count ? rest.at[1] : NULL,
+          rest.count ? "one address is enough: join alternatives by ';'" : "an address is missing");
+    else if (network && !cli_key_read(network, network_key))
+      status = cli_usage(&cli_connect, "--network-key", "is not 32 bytes of base64");
+    else
+      status = connect_to(rest.at[0], key, network_key, timeout_msec, verbose);
+  }
+  cli_texts_free(&rest);
+  return status;
+}
+
+const struct cli_command cli_connect = {
+    .name = "connect",
+    .summary = "connect standard input and output to an address",
+    .help =
+        "usage: multiserver connect [OPTIONS] ADDRESS\n"
+        "\n"
+        "Reaches ADDRESS by the first of its alternatives that works, sends standard input to\n"
+        "the peer and writes what it sends to standard output. The end of standard input ends\n"
+        "our direction only. Quote the address: it has ';' and '~' in it.\n"
+        "\n"
+        "  --key FILE            who we are (default: $XDG_CONFIG_HOME/multiserver/secret if it\n"
+        "                        is there, else somebody for this once)\n"
+        "  --network-key BASE64  the network (default: Scuttlebutt's main network)\n"
+        "  --timeout MSEC        for reaching the peer, all attempts together (default 15000)\n"
+        "  -v, --verbose         tell of every attempt on standard error\n"
+        "\n"
+        "exit status: 0 after the peer's clean end (authenticated where the stack has such an\n"
+        "end), 1 on a refusal, a truncation, a reset or anything else, 2 on wrong usage\n"
+        "\n"
+        "examples:\n"
+        "  multiserver connect 'net:localhost:8008~shs:KEY'\n"
+        "  multiserver connect 'net:pub.example:8008~shs:KEY:SEED' < hello.txt\n"
+        "  multiserver connect -v 'net:10.0.0.7:8008~shs:KEY;unix:/run/x/socket~noauth'\n",
+    .run = run,
+};

@@ -1,0 +1,28 @@
+/* serve --echo: what a peer sends comes back. */
+#include "cli.h"
+
+static void pump(ms_conn *conn, void *user) {
+  const uint8_t *p;
+  size_t n = ms_conn_peek(conn, &p);
+  ptrdiff_t k = n ? ms_conn_write(conn, p, n) : 0;
+  (void)user;
+  if (k > 0) ms_conn_consume(conn, (size_t)k); /* the rest when on_writable says so */
+}
+
+static void on_end(ms_conn *conn, void *user) {
+  (void)user;
+  ms_conn_end(conn);
+}
+
+static void on_close(ms_conn *conn, const ms_error *err, void *user) {
+  (void)conn;
+  (void)user;
+  if (err) (void)cli_error_from("echo", err);
+}
+
+static const ms_conn_events events = {
+    .on_readable = pump, .on_end = on_end, .on_writable = pump, .on_close = on_close};
+
+void cli_echo(ms_conn *conn) {
+  ms_conn_handle(conn, &events, NULL);
+}

@@ -1,0 +1,286 @@
+/* serve: listen on stacks and do one thing with whoever comes. */
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "cli.h"
+
+enum { DRAIN_MSEC = 5000 };
+
+struct server {
+  uv_loop_t loop;
+  uv_signal_t interrupt, terminate;
+  ms_ctx *ctx;
+  int status;
+  int signals;
+  bool closing;
+
+  /* options */
+  const char *key, *network, *forward;
+  struct cli_texts allow, addresses;
+  bool allow_any, insecure_noauth, echo, chat, stdio;
+
+  uint8_t (*allowed)[MS_KEY_BYTES];
+  uint8_t own[MS_KEY_BYTES];
+  uint8_t network_key[MS_KEY_BYTES];
+  bool taken; /* --stdio has its peer */
+};
+
+/* ---- The end ---- */
+
+static void on_closed(ms_ctx *ctx, void *user) {
+  struct server *s = user;
+  ms_ctx_free(ctx);
+  uv_close((uv_handle_t *)&s->interrupt, NULL);
+  uv_close((uv_handle_t *)&s->terminate, NULL);
+}
+
+static void stop(struct server *s, uint32_t drain_msec) {
+  s->closing = true;
+  ms_ctx_close(s->ctx, drain_msec, on_closed, s);
+}
+
+/* The first signal drains, the second cuts. */
+static void on_signal(uv_signal_t *handle, int number) {
+  struct server *s = handle->data;
+  (void)number;
+  stop(s, s->signals++ ? 0 : DRAIN_MSEC);
+}
+
+/* ---- Who may enter ---- */
+
+static bool is_allowed(const struct server *s, const uint8_t *key) {
+  if (s->allow_any) return true;
+  if (s->allow.count == 0) return sodium_memcmp(key, s->own, MS_KEY_BYTES) == 0;
+  for (size_t i = 0; i < s->allow.count; i++)
+    if (sodium_memcmp(key, s->allowed[i], MS_KEY_BYTES) == 0) return true;
+  return false;
+}
+
+static void on_authorise(ms_conn *conn, const ms_peer *peer, void *user) {
+  (void)ms_conn_answer(conn, is_allowed(user, peer->key), NULL);
+}
+
+/* ---- Events ---- */
+
+static void on_listen(ms_ctx *ctx, int stack, const ms_error *err, void *user) {
+  (void)ctx;
+  (void)stack;
+  (void)user;
+  if (err) (void)cli_error_from("listen", err);
+}
+
+static void on_ready(ms_ctx *ctx, size_t up, void *user) {
+  struct server *s = user;
+  size_t n = ms_stringify(ctx, MS_DEVICE, NULL, 0);
+  char *address = malloc(n + 1);
+  if (up == 0 || !address) {
+    s->status = CLI_FAILED;
+    stop(s, 0);
+  } else {
+    (void)ms_stringify(ctx, MS_DEVICE, address, n + 1);
+    (void)fprintf(s->stdio ? stderr : stdout, "%s\n", address);
+    (void)fflush(stdout);
+  }
+  free(address);
+}
+
+static void on_stdio_done(int status, void *user) {
+  struct server *s = user;
+  s->status = status;
+  if (!s->closing) stop(s, DRAIN_MSEC);
+  cli_stdio_exit(status);
+}
+
+static void on_connection(ms_conn *conn, void *user) {
+  struct server *s = user;
+  if (s->echo) {
+    cli_echo(conn);
+  } else if (s->chat) {
+    cli_chat(conn);
+  } else if (s->forward) {
+    cli_forward(conn, s->forward);
+  } else if (!s->taken) {
+    s->taken = true;
+    ms_unlisten(s->ctx);
+    cli_stdio_start(&s->loop, conn, on_stdio_done, s);
+  }
+}
+
+static void on_failed(ms_ctx *ctx, const ms_error *err, void *user) {
+  (void)ctx;
+  (void)user;
+  if (err->code != MS_EABORTED) (void)cli_error_from("peer", err);
+}
+
+static const ms_server_events events = {.on_listen = on_listen,
+                                        .on_ready = on_ready,
+                                        .on_connection = on_connection,
+                                        .on_failed = on_failed};
+
+/* ---- Starting ---- */
+
+static int add_stacks(struct server *s, bool keyed) {
+  ms_stack_opts opts = MS_OPTS_INIT(ms_stack_opts);
+  ms_error err;
+  opts.insecure_noauth = s->insecure_noauth;
+  for (size_t i = 0; i < s->addresses.count; i++) {
+    int r = ms_add(s->ctx, s->addresses.at[i], &opts, &err);
+    if (r == MS_EINSECURE)
+      return cli_error("serve", s->addresses.at[i],
+                       "without authentication it listens on this machine only; --insecure-noauth "
+                       "lets anybody in");
+    if (r < 0) return cli_error_from("serve", &err);
+  }
+  return s->forward ? cli_dial_stacks(s->ctx, keyed) : CLI_OK;
+}
+
+static bool any_shs(const struct server *s) {
+  for (size_t i = 0; i < s->addresses.count; i++)
+    if (strstr(s->addresses.at[i], "~shs")) return true;
+  return false;
+}
+
+static bool needs_identity(const struct server *s) {
+  return any_shs(s) || (s->forward && strstr(s->forward, "~shs"));
+}
+
+static int start(struct server *s) {
+  ms_ctx_opts opts = MS_OPTS_INIT(ms_ctx_opts);
+  ms_identity id;
+  ms_error err;
+  int r;
+  bool keyed = needs_identity(s);
+  if (keyed && cli_secret_get(s->key, &id) != CLI_OK) return CLI_FAILED;
+  if (keyed) memcpy(s->own, id.public_key, sizeof s->own);
+  opts.loop = &s->loop;
+  opts.identity = keyed ? &id : NULL;
+  opts.network_key = s->network_key;
+  opts.on_authorise = on_authorise;
+  opts.user = s;
+  r = ms_ctx_new(&s->ctx, &opts, &err);
+  if (keyed) ms_identity_wipe(&id);
+  if (r < 0) return cli_error_from("serve", &err);
+  r = add_stacks(s, keyed);
+  if (r == CLI_OK && ms_listen(s->ctx, &events, s, &err) < 0) r = cli_error_from("serve", &err);
+  if (r != CLI_OK) ms_ctx_free(s->ctx);
+  return r;
+}
+
+static int serve(struct server *s) {
+  if (uv_loop_init(&s->loop) < 0) return cli_error("serve", NULL, "no event loop");
+  s->status = start(s);
+  if (s->status == CLI_OK) {
+    if (!s->allow_any && s->allow.count == 0 && any_shs(s))
+      cli_note("only this identity itself may enter: --allow KEY admits another, --allow-any all");
+    (void)uv_signal_init(&s->loop, &s->interrupt);
+    (void)uv_signal_init(&s->loop, &s->terminate);
+    s->interrupt.data = s->terminate.data = s;
+    (void)uv_signal_start(&s->interrupt, on_signal, SIGINT);
+    (void)uv_signal_start(&s->terminate, on_signal, SIGTERM);
+  }
+  (void)uv_run(&s->loop, UV_RUN_DEFAULT);
+  (void)uv_loop_close(&s->loop);
+  return s->status;
+}
+
+/* ---- Options ---- */
+
+static int read_allowed(struct server *s) {
+  s->allowed = calloc(s->allow.count + 1, sizeof *s->allowed);
+  if (!s->allowed) return cli_error("serve", NULL, "out of memory");
+  for (size_t i = 0; i < s->allow.count; i++)
+    if (!cli_key_read(s->allow.at[i], s->allowed[i]))
+      return cli_usage(&cli_serve, s->allow.at[i], "is not a public key: 32 bytes of base64");
+  return CLI_OK;
+}
+
+static int check(struct server *s) {
+  int actions = s->echo + s->chat + s->stdio + (s->forward != NULL);
+  if (s->addresses.count == 0)
+    return cli_usage(&cli_serve, NULL, "an address to listen on is missing, as net::0~shs");
+  if (actions != 1)
+    return cli_usage(
+        &cli_serve, NULL,
+        "say what to do with peers: one of --echo, --chat, --stdio, --forward ADDRESS");
+  if (s->allow_any && s->allow.count)
+    return cli_usage(&cli_serve, "--allow", "makes no sense beside --allow-any");
+  if (s->network && !cli_key_read(s->network, s->network_key))
+    return cli_usage(&cli_serve, "--network-key", "is not 32 bytes of base64");
+  if (s->forward) {
+    ms_addr *addr;
+    ms_error err;
+    if (ms_addr_parse(&addr, s->forward, strlen(s->forward), MS_ADDR_DIAL, &err) < 0) {
+      (void)cli_error_from("serve: --forward", &err);
+      return CLI_USAGE;
+    }
+    ms_addr_free(addr);
+  }
+  return read_allowed(s);
+}
+
+static int run(int argc, char **argv) {
+  struct server s = {.status = CLI_OK};
+  const struct cli_option options[] = {
+      {"key", 0, CLI_TEXT, &s.key},
+      {"network-key", 0, CLI_TEXT, &s.network},
+      {"allow", 0, CLI_LIST, &s.allow},
+      {"allow-any", 0, CLI_FLAG, &s.allow_any},
+      {"insecure-noauth", 0, CLI_FLAG, &s.insecure_noauth},
+      {"echo", 0, CLI_FLAG, &s.echo},
+      {"chat", 0, CLI_FLAG, &s.chat},
+      {"stdio", 0, CLI_FLAG, &s.stdio},
+      {"forward", 0, CLI_TEXT, &s.forward},
+  };
+  int status;
+  memcpy(s.network_key, ms_scuttlebutt_network_key, sizeof s.network_key);
+  if (cli_options(&cli_serve, argc, argv, options, sizeof options / sizeof *options, &s.addresses,
+                  &status) == 0) {
+    status = check(&s);
+    if (status == CLI_OK) status = serve(&s);
+  }
+  free(s.allowed);
+  cli_texts_free(&s.allow);
+  cli_texts_free(&s.addresses);
+  return status;
+}
+
+const struct cli_command cli_serve = {
+    .name = "serve",
+    .summary = "listen on one or more stacks",
+    .help =
+        "usage: multiserver serve [OPTIONS] ACTION ADDRESS...\n"
+        "\n"
+        "Listens on every ADDRESS and prints, once they are up, one line: all of them as this\n"
+        "machine can dial them, joined by ';'. One that fails is an error line, the others go\n"
+        "on. Interrupt it to let it say goodbye to everybody; once more to cut.\n"
+        "\n"
+        "addresses:\n"
+        "  net:127.0.0.1:8008~shs   TCP, encrypted, peers known by their keys\n"
+        "  net::0~shs               loopback of both families, any free port\n"
+        "  net::::8008~shs          every interface (the host is ::)\n"
+        "  unix:/run/x/socket~noauth  a socket that only you can open, nothing on top\n"
+        "\n"
+        "actions, one of:\n"
+        "  --echo                what a peer sends comes back\n"
+        "  --chat                a room: lines reach all others\n"
+        "  --stdio               one peer on standard input and output, then exit\n"
+        "  --forward ADDRESS     a bridge to any other address\n"
+        "\n"
+        "options:\n"
+        "  --key FILE            who we are (default: $XDG_CONFIG_HOME/multiserver/secret, made\n"
+        "                        on first use)\n"
+        "  --network-key BASE64  the network (default: Scuttlebutt's main network)\n"
+        "  --allow KEY           a public key that may enter; may be repeated\n"
+        "  --allow-any           every key may enter; without either only our own may\n"
+        "  --insecure-noauth     listen off this machine without an authenticating layer\n"
+        "\n"
+        "examples:\n"
+        "  multiserver serve --chat --allow-any net::8008~shs unix:/tmp/chat~noauth\n"
+        "  multiserver serve --stdio --allow KEY net::::8008~shs > received\n"
+        "  multiserver serve --forward unix:/run/app/socket~noauth --allow KEY net::0~shs\n",
+    .run = run,
+};

@@ -1,0 +1,24 @@
+/* The chains that this build dials. A new protocol adds its lines here. */
+#include <string.h>
+
+#include "cli.h"
+
+static const struct {
+  const char *name;
+  bool keyed; /* needs an identity */
+} stacks[] = {
+    {"net~shs", true},      {"unix~shs", true}, {"net~noauth", false},
+    {"unix~noauth", false}, {"net", false},     {"unix", false},
+};
+
+const char *cli_stack(size_t i) {
+  return i < sizeof stacks / sizeof *stacks ? stacks[i].name : NULL;
+}
+
+int cli_dial_stacks(ms_ctx *ctx, bool keyed) {
+  ms_error err;
+  for (size_t i = 0; i < sizeof stacks / sizeof *stacks; i++)
+    if ((keyed || !stacks[i].keyed) && ms_add(ctx, stacks[i].name, NULL, &err) < 0)
+      return cli_error_from("stack", &err);
+  return CLI_OK;
+}

@@ -1,0 +1,202 @@
+/* Standard input to a connection, and the connection to standard output.
+ *
+ * Both run in libuv's threads as plain reads and writes, whatever they are (file, pipe, terminal):
+ * so a descriptor that is shared with other processes keeps its flags. One read and one write are
+ * under way at the most; a peer that does not read stops our reading, and the other way round. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "cli.h"
+
+enum { PIECE = 65536 };
+
+struct cli_stdio {
+  uv_loop_t *loop;
+  ms_conn *conn; /* NULL when it is over */
+  void (*done)(int status, void *user);
+  void *user;
+  uv_fs_t in, out;
+  bool in_busy, out_busy, in_ended, in_is_file;
+  bool peer_ended;
+  int status;
+  size_t in_at, in_n, out_at, out_n;
+  char in_buf[PIECE], out_buf[PIECE];
+};
+
+/* A read that waits for a terminal or a pipe can't be interrupted, and libuv waits for its threads
+ * at exit. */
+static bool reading;
+
+void cli_stdio_exit(int status) {
+  (void)fflush(stdout);
+  if (reading) _exit(status);
+}
+
+static void fail(struct cli_stdio *s, const char *where, int error) {
+  if (s->status == CLI_OK) s->status = cli_error("stdio", where, "%s", uv_strerror(error));
+  if (s->conn) ms_conn_abort(s->conn);
+}
+
+/* Over when the connection is and all it gave has been written. */
+static void finish(struct cli_stdio *s) {
+  if (s->conn || s->out_busy || !s->done) return;
+  s->done(s->status, s->user);
+  s->done = NULL;
+  if (!s->in_busy) free(s);
+}
+
+/* ---- stdin to the peer ---- */
+
+static void read_more(struct cli_stdio *s);
+
+/* After the peer's end there is nobody to wait for, but what we have read already, and a file,
+ * still goes out. */
+static void close_if_done(struct cli_stdio *s) {
+  if (s->conn && s->peer_ended && !s->in_ended && s->in_at == s->in_n && !s->in_is_file)
+    ms_conn_close(s->conn);
+}
+
+static void send_in(struct cli_stdio *s) {
+  ptrdiff_t k;
+  if (!s->conn || s->in_busy || s->in_ended) return;
+  if (s->in_at < s->in_n) {
+    k = ms_conn_write(s->conn, s->in_buf + s->in_at, s->in_n - s->in_at);
+    if (k < 0) return; /* writing is over: on_close tells why */
+    s->in_at += (size_t)k;
+    if (s->in_at < s->in_n) return; /* on_writable goes on */
+  }
+  close_if_done(s);
+  read_more(s);
+}
+
+static void on_in(uv_fs_t *request) {
+  struct cli_stdio *s = request->data;
+  ssize_t n = request->result;
+  uv_fs_req_cleanup(request);
+  s->in_busy = reading = false;
+  if (!s->done) {
+    free(s);
+    return;
+  }
+  if (!s->conn) return;
+  if (n < 0) {
+    fail(s, "stdin", (int)n);
+  } else if (n == 0) {
+    s->in_ended = true;
+    ms_conn_end(s->conn);
+  } else {
+    s->in_at = 0;
+    s->in_n = (size_t)n;
+    send_in(s);
+  }
+}
+
+static void read_more(struct cli_stdio *s) {
+  uv_buf_t buf = uv_buf_init(s->in_buf, sizeof s->in_buf);
+  s->in_at = s->in_n = 0;
+  s->in.data = s;
+  if (uv_fs_read(s->loop, &s->in, STDIN_FILENO, &buf, 1, -1, on_in) == 0)
+    s->in_busy = reading = true;
+  else
+    fail(s, "stdin", UV_ENOMEM);
+}
+
+/* ---- The peer to stdout ---- */
+
+static void write_out(struct cli_stdio *s);
+
+static void on_out(uv_fs_t *request) {
+  struct cli_stdio *s = request->data;
+  ssize_t n = request->result;
+  uv_fs_req_cleanup(request);
+  s->out_busy = false;
+  if (n == UV_EAGAIN) n = 0; /* somebody made it non-blocking: the thread tries again */
+  if (n < 0) {
+    fail(s, "stdout", (int)n);
+    s->out_n = 0;
+  } else {
+    s->out_at += (size_t)n;
+  }
+  write_out(s);
+  finish(s);
+}
+
+static void write_out(struct cli_stdio *s) {
+  uv_buf_t buf;
+  if (s->out_busy || s->status != CLI_OK) return;
+  if (s->out_at == s->out_n && s->conn) {
+    const uint8_t *p;
+    size_t n = ms_conn_peek(s->conn, &p);
+    if (n > sizeof s->out_buf) n = sizeof s->out_buf;
+    if (n) memcpy(s->out_buf, p, n);
+    ms_conn_consume(s->conn, n);
+    s->out_at = 0;
+    s->out_n = n;
+  }
+  if (s->out_at == s->out_n) return;
+  buf = uv_buf_init(s->out_buf + s->out_at, (unsigned)(s->out_n - s->out_at));
+  s->out.data = s;
+  if (uv_fs_write(s->loop, &s->out, STDOUT_FILENO, &buf, 1, -1, on_out) == 0)
+    s->out_busy = true;
+  else
+    fail(s, "stdout", UV_ENOMEM);
+}
+
+/* ---- The connection's events ---- */
+
+static void on_readable(ms_conn *conn, void *user) {
+  (void)conn;
+  write_out(user);
+}
+
+static void on_writable(ms_conn *conn, void *user) {
+  (void)conn;
+  send_in(user);
+}
+
+static void on_end(ms_conn *conn, void *user) {
+  struct cli_stdio *s = user;
+  (void)conn;
+  s->peer_ended = true;
+  close_if_done(s);
+}
+
+static void on_close(ms_conn *conn, const ms_error *err, void *user) {
+  struct cli_stdio *s = user;
+  (void)conn;
+  s->conn = NULL;
+  if (err && s->status == CLI_OK) s->status = cli_error_from("connection", err);
+  finish(s);
+}
+
+static const ms_conn_events events = {
+    .on_readable = on_readable, .on_end = on_end, .on_writable = on_writable, .on_close = on_close};
+
+void cli_stdio_start(uv_loop_t *loop, ms_conn *conn, void (*done)(int status, void *user),
+                     void *user) {
+  struct cli_stdio *s = calloc(1, sizeof *s);
+  struct stat st;
+  if (!s) {
+    ms_conn_abort(conn);
+    done(cli_error("stdio", NULL, "out of memory"), user);
+    return;
+  }
+  s->loop = loop;
+  s->conn = conn;
+  s->done = done;
+  s->user = user;
+  s->in_is_file = fstat(STDIN_FILENO, &st) == 0 && S_ISREG(st.st_mode);
+  ms_conn_handle(conn, &events, s);
+  if (fcntl(STDIN_FILENO, F_GETFD) < 0) { /* closed: there is nothing to say */
+    s->in_ended = true;
+    ms_conn_end(conn);
+  } else {
+    send_in(s);
+  }
+}
