@@ -9,19 +9,47 @@
 
 /* ---- Which stacks ---- */
 
+/* What this build can read. A new protocol is one line here. */
+static const struct part {
+  enum ms_section_kind kind;
+  bool transport;
+} parts[] = {
+    {MS_SECTION_NET, true},  {MS_SECTION_WS, true},   {MS_SECTION_ONION, true},
+    {MS_SECTION_UNIX, true}, {MS_SECTION_SHS, false}, {MS_SECTION_NOAUTH, false},
+};
+
+static const struct part *part_of(const ms_section *s) {
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+    if (parts[i].kind == s->kind) return &parts[i];
+  return NULL;
+}
+
+/* Why `name` is no stack, or NULL. */
+static const char *check_stack(const char *name) {
+  const char *why = NULL;
+  const ms_alternative *a;
+  ms_addr *addr;
+  if (ms_addr_parse(&addr, name, strlen(name), MS_ADDR_LISTEN, NULL) < 0)
+    return "names no stack: as in net~shs,unix~noauth";
+  a = ms_addr_at(addr, 0);
+  for (size_t i = 0; !why && i < a->count; i++) {
+    const struct part *part = part_of(&a->sections[i]);
+    if (!part)
+      why = "names a protocol that is not known here";
+    else if (part->transport != (i == 0))
+      why = "a stack is one transport, then what stands on it: as in net~shs";
+  }
+  if (!why && (ms_addr_count(addr) != 1 || !ms_addr_match(a, name)))
+    why = "names only, as in net~shs; ws stands for wss too";
+  ms_addr_free(addr);
+  return why;
+}
+
 /* Adds the names of LIST ("net~shs,unix~noauth"), which it cuts up. Why it can't be, or NULL. */
 static const char *read_stacks(char *list, struct cli_texts *stacks) {
   for (char *name = strtok(list, ","); name; name = strtok(NULL, ",")) {
-    const char **more;
-    ms_addr *addr;
-    bool known;
-    if (ms_addr_parse(&addr, name, strlen(name), MS_ADDR_LISTEN, NULL) < 0)
-      return "names no stack: as in net~shs,unix~noauth";
-    known = ms_addr_count(addr) == 1 && ms_addr_match(ms_addr_at(addr, 0), name);
-    for (size_t i = 0; known && i < ms_addr_at(addr, 0)->count; i++)
-      known = ms_addr_at(addr, 0)->sections[i].kind != MS_SECTION_OTHER;
-    ms_addr_free(addr);
-    if (!known) return "names a protocol that is not known here";
+    const char **more, *why = check_stack(name);
+    if (why) return why;
     more = realloc(stacks->at, (stacks->count + 1) * sizeof *more);
     if (!more) return "out of memory";
     stacks->at = more;
@@ -35,6 +63,17 @@ static const char *understood_by(const ms_alternative *a, const struct cli_texts
   for (size_t i = 0; i < stacks->count; i++)
     if (ms_addr_match(a, stacks->at[i])) return stacks->at[i];
   return NULL;
+}
+
+/* Why none of the stacks does. No secret is in it. */
+static const char *why_not(const ms_alternative *a) {
+  if (a->error.code) return a->error.message;
+  for (size_t i = 0; i < a->count; i++) {
+    const struct part *part = part_of(&a->sections[i]);
+    if (!part) return "it has a section of a protocol that is not known here";
+    if (i == 0 && !part->transport) return "its first section is no transport";
+  }
+  return "no stack understands it";
 }
 
 /* ---- JSON ---- */
@@ -119,8 +158,7 @@ static json_t *alternative_of(const ms_addr *addr, size_t i, const char *input,
   }
   json_object_set_new(o, "understood", json_boolean(stack != NULL));
   if (!stack) {
-    json_object_set_new(o, "reason",
-                        json_string(a->sections ? "no stack understands it" : a->error.message));
+    json_object_set_new(o, "reason", json_string(why_not(a)));
     return o;
   }
   json_object_set_new(o, "stack", json_string(stack));
@@ -131,6 +169,26 @@ static json_t *alternative_of(const ms_addr *addr, size_t i, const char *input,
   return o;
 }
 
+/* What could not be read at all: one by one, the alternatives and what is wrong with each. */
+static void add_refused(json_t *list, const char *input, const ms_error *whole) {
+  size_t length = strlen(input), n;
+  for (const char *s = input; length <= MS_ADDRESS_MAX && *s; s += n + (s[n] == ';')) {
+    ms_addr *addr;
+    ms_error err;
+    json_t *o;
+    if ((n = strcspn(s, ";")) == 0) continue;
+    if (ms_addr_parse(&addr, s, n, MS_ADDR_DIAL, &err) == 0) { /* the whole is at fault, not it */
+      ms_addr_free(addr);
+      err = *whole;
+    }
+    o = json_object();
+    json_object_set_new(o, "address", text_of(s, n));
+    json_object_set_new(o, "understood", json_false());
+    json_object_set_new(o, "reason", json_string(err.message));
+    json_array_append_new(list, o);
+  }
+}
+
 /* `addr` is NULL when nothing of the input could be read: then `err` says why. */
 static int print_json(const char *input, const ms_addr *addr, const ms_error *err,
                       const struct cli_texts *stacks) {
@@ -139,13 +197,7 @@ static int print_json(const char *input, const ms_addr *addr, const ms_error *er
   json_object_set_new(root, "input", text_of(input, strlen(input)));
   for (size_t i = 0; addr && i < ms_addr_count(addr); i++)
     json_array_append_new(list, alternative_of(addr, i, input, stacks));
-  if (!addr) {
-    json_t *o = json_object();
-    json_object_set_new(o, "address", text_of(input, strlen(input)));
-    json_object_set_new(o, "understood", json_false());
-    json_object_set_new(o, "reason", json_string(err->message));
-    json_array_append_new(list, o);
-  }
+  if (!addr) add_refused(list, input, err);
   json_object_set_new(root, "alternatives", list);
   r = json_dumpf(root, stdout, JSON_COMPACT);
   (void)fputc('\n', stdout);
@@ -166,22 +218,27 @@ static int print_canonical(const ms_addr *addr) {
   return r != EOF && fflush(stdout) == 0 ? CLI_OK : cli_error("address", "stdout", "write failed");
 }
 
-/* Why none is understood: the first alternative's fault. */
-static int not_understood(const ms_addr *addr, const char *input) {
-  const ms_alternative *first = ms_addr_at(addr, 0);
-  for (size_t i = 0; i < ms_addr_count(addr); i++)
-    if (ms_addr_at(addr, i)->error.code) first = ms_addr_at(addr, i);
-  if (first->error.code) {
-    ms_error err = first->error;
-    (void)snprintf(err.address, sizeof err.address, "%s", input);
-    return cli_error_from("address", &err);
+/* Why none is understood: the first alternative's fault. A malformed address may have a seed or a
+ * password anywhere, so that only the place in it is told. */
+static int not_understood(const ms_addr *addr, const ms_error *whole) {
+  const ms_alternative *first = addr ? ms_addr_at(addr, 0) : NULL;
+  const ms_error *err = first ? &first->error : whole;
+  char names[256] = "";
+  if (err->code == MS_EADDRESS) {
+    (void)snprintf(names, sizeof names, "%s%sbyte %zu", err->layer, *err->layer ? ", " : "",
+                   err->offset);
+    return cli_error("address", names, "%s", err->message);
   }
-  return cli_error("address", input, "no stack understands it");
+  if (err->code) return cli_error("address", NULL, "%s", err->message);
+  for (size_t i = 0; i < first->count; i++)
+    (void)snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? "~" : "",
+                   first->sections[i].name);
+  return cli_error("address", names, "%s", why_not(first));
 }
 
 static int check(const char *input, bool json, const struct cli_texts *stacks) {
   ms_addr *addr;
-  ms_error err;
+  ms_error err = {0};
   bool understood = false;
   int status = CLI_OK;
   int r = ms_addr_parse(&addr, input, strlen(input), MS_ADDR_DIAL, &err);
@@ -191,14 +248,7 @@ static int check(const char *input, bool json, const struct cli_texts *stacks) {
     status = print_json(input, addr, &err, stacks);
   else if (understood)
     status = print_canonical(addr);
-  if (!understood) {
-    if (r < 0) {
-      (void)snprintf(err.address, sizeof err.address, "%s", input);
-      status = cli_error_from("address", &err);
-    } else {
-      status = not_understood(addr, input);
-    }
-  }
+  if (!understood) status = not_understood(addr, &err);
   ms_addr_free(addr);
   return status;
 }
@@ -211,7 +261,7 @@ static int run(int argc, char **argv) {
       {"stacks", 0, CLI_TEXT, &list},
   };
   struct cli_texts rest = {0}, stacks = {0};
-  char *copy = NULL, all[1024] = "";
+  char *copy = NULL, all[1024] = ""; /* every chain that this build dials */
   const char *why;
   int status;
   if (cli_options(&cli_address, argc, argv, options, 2, &rest, &status) != 0) goto out;

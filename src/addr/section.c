@@ -330,9 +330,9 @@ static bool read_other(ms_section *out, struct ms__reading *r, const char *data)
   return true;
 }
 
+/* What is secret in it we do not know either. */
 static void write_other(struct ms__text *t, const ms_section *s, bool safe) {
-  (void)safe;
-  if (!s->data) return;
+  if (!s->data || safe) return;
   ms__text_char(t, ':');
   ms__text_string(t, s->data);
 }

@@ -44,6 +44,14 @@ void ms__shs_set_ephemeral(void *scratch, const uint8_t secret[32]) {
   ms__wipe(&old, sizeof old);
 }
 
+const struct ms__box_reader *ms__shs_reader(const void *state) {
+  return &((const struct state *)state)->in;
+}
+
+const struct ms__box_writer *ms__shs_writer(const void *state) {
+  return &((const struct state *)state)->out;
+}
+
 static void write_hello(struct handshake *h, struct ms__port *p) {
   ms__shs_write_hello(&h->steps, p->wire_out.p);
   ms__fill(&p->wire_out, MS__SHS_HELLO);
