@@ -130,8 +130,8 @@ void ms__conn_read_done(ms_conn *c, ptrdiff_t n) {
 }
 
 void ms__conn_sent(ms_conn *c, int status) {
-  c->flying = false;
   if (status < 0) ms__conn_write_failed(c);
+  c->flying = false;
 }
 
 int ms__conn_answer(ms_conn *c, const struct ms__answer *answer) {

@@ -1,4 +1,6 @@
 /* The pump: the only code that moves bytes between layers. docs/architecture.md tells its rules. */
+#include <errno.h>
+
 #include "base/error.h"
 #include "base/mem.h"
 #include "stack/stack.h"
@@ -29,17 +31,21 @@ void ms__slot_free(ms_conn *c, struct ms__slot *s) {
 
 /* Has everything the application gave us, its end included, left? */
 static bool all_sent(const ms_conn *c) {
-  if (c->fin_sent) return true;
-  if (c->flying || c->write_over) return false;
-  for (size_t i = 0; i <= c->n; i++)
-    if (c->out[i].len) return false;
-  return c->last >= 0 ? c->slots[c->last].ended : false;
+  return c->fin_sent || c->end_sent;
 }
 
-/* Was anything lost by writing being over? An end that the application asked for counts. */
+/* The ends of the layers below the last word are no loss. */
+static void note_end_sent(ms_conn *c) {
+  if (c->end_sent || c->last < 0 || !c->slots[c->last].ended) return;
+  for (int i = 0; i <= c->last; i++)
+    if (c->out[i].len) return;
+  c->end_sent = true;
+}
+
+/* Is anything lost when writing is over now? An end that the application asked for counts. */
 static bool any_unsent(const ms_conn *c) {
-  if (c->fin_sent) return false;
-  if (c->flying || c->out[c->n].fin) return !all_sent(c);
+  if (all_sent(c)) return false;
+  if (c->flying || c->out[c->n].fin) return true;
   for (size_t i = 0; i <= c->n; i++)
     if (c->out[i].len) return true;
   return false;
@@ -59,7 +65,7 @@ static void writing_over(ms_conn *c, bool unsent) {
 }
 
 void ms__conn_write_failed(ms_conn *c) {
-  writing_over(c, true);
+  writing_over(c, any_unsent(c));
 }
 
 void ms__conn_cut(ms_conn *c, bool reset) {
@@ -284,16 +290,18 @@ static void up_handshake(ms_conn *c, size_t i) {
 
 /* ---- Coming up: data ---- */
 
-/* The edge below layer i has ended and decode holds nothing more of it (section 6, "Up"). */
+/* The edge below layer i has ended, and decode makes nothing more of it. Only the last word knows a
+ * clean end from a cut: the layers below it pass the end on, for its own may still be in between. */
 static void ended_below(ms_conn *c, size_t i, enum ms__step result) {
-  if ((int)i <= c->last) {
-    if (!c->in_end) ms__conn_fail(c, (int)i, MS_ETRUNCATED, 0);
-  } else if (result == MS__IDLE && c->in[i].len == 0) {
-    ms__edge_finish(&c->in[i + 1]);
-    c->moved = true;
-  } else {
+  bool between = result == MS__IDLE && c->in[i].len == 0;
+  if (c->in_end && (int)i <= c->last) return;
+  if ((int)i == c->last || ((int)i > c->last && !between)) {
     ms__conn_fail(c, (int)i, MS_ETRUNCATED, 0);
+    return;
   }
+  if (c->in[i + 1].fin) return;
+  ms__edge_finish(&c->in[i + 1]);
+  c->moved = true;
 }
 
 static void peer_ended(ms_conn *c, size_t i) {
@@ -327,7 +335,7 @@ static void up_data(ms_conn *c, size_t i) {
   p = port_of(c, s);
   p.wire_in = ms__edge_bytes(lo);
   p.app_in = ms__edge_tail(hi);
-  if (out->size == out->capacity) p.wire_out = ms__edge_tail(out);
+  if (out->size == out->capacity && !out->fin && !c->write_over) p.wire_out = ms__edge_tail(out);
   shown = p.app_in.n;
   shown_out = p.wire_out.n;
   s->stepped = true;
@@ -479,11 +487,16 @@ static void flush(ms_conn *c) {
         e->changes++;
       }
     }
+    if (r == -ENOMEM) {
+      ms__conn_fail(c, -1, MS_ENOMEM, 0);
+      return;
+    }
     if (r < 0) {
       ms__conn_write_failed(c);
       return;
     }
   }
+  if (!c->flying) note_end_sent(c);
   if (!e->fin || e->len || c->flying || c->fin_sent || !released(c, -1)) return;
   if (c->failed && c->last == -1 && !c->said) {
     ms__conn_cut(c, true); /* a FIN would be a clean end */
@@ -557,9 +570,14 @@ static void tell(ms_conn *c) {
 
 /* ---- Time ---- */
 
-/* Cuts the wire; what the application has still to read stays readable. */
+/* Cuts the wire; what the application has still to read stays readable. While it has, and the
+ * peer's end may stand behind that, the deadline is not the peer's. */
 static void drain_is_over(ms_conn *c) {
   bool sent = all_sent(c), over = c->write_over;
+  if (!ms__conn_discards(c) && !c->in_end && c->in[c->n].len) {
+    c->drained = false;
+    return;
+  }
   if (!sent) writing_over(c, true);
   ms__conn_cut(c, !sent);
   c->moved = true;
@@ -618,7 +636,7 @@ static uint64_t next_time(const ms_conn *c) {
 static bool wants_to_read(const ms_conn *c) {
   uint32_t low = ms__pool_largest(&c->env->pool) / 4;
   if (c->eof) return false;
-  if (c->failed || c->close_told || c->detached) return true;
+  if (c->failed || c->close_told || c->detached || c->in_end) return true;
   if (c->up < c->n && c->slots[c->up].asked) return !c->in[0].len && !c->in[c->up].len;
   if (ms__edge_room(&c->in[0]) == 0) return false;
   if (c->n && c->slots[0].last_in == MS__FULL && !c->slots[0].done) return false;
@@ -643,7 +661,7 @@ static void settle(ms_conn *c) {
 
 static void free_conn(ms_conn *c) {
   ms__conn_unmark(c);
-  ms__conn_cut(c, false);
+  ms__conn_cut(c, c->unsent); /* a FIN would be a clean end */
   for (size_t i = c->n; i-- > 0;)
     ms__slot_free(c, &c->slots[i]);
   for (size_t i = 0; i <= c->n; i++) {

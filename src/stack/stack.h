@@ -123,6 +123,7 @@ struct ms_conn {
   bool implied;            /* our end came from the peer's: later writes are EPIPE */
   bool short_write;        /* `writable` is owed */
   bool write_over, unsent; /* the wire takes no more; something was lost by it */
+  bool end_sent;           /* the last word's end has been taken by the wire, and all before it */
   bool fin_sent, eof;      /* FIN out, FIN in */
   bool in_end;             /* the peer's clean end has come */
   bool end_told, close_told;
