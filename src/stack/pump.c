@@ -1,7 +1,6 @@
 /* The pump: the only code that moves bytes between layers. docs/architecture.md tells its rules. */
 #include <errno.h>
 
-#include "base/error.h"
 #include "base/mem.h"
 #include "stack/stack.h"
 
@@ -9,114 +8,6 @@ enum { ROUNDS = 16 }; /* of one turn: then the others have theirs */
 
 static size_t room_of(const struct ms__layer *l) {
   return l->room_down;
-}
-
-/* ---- Failure ---- */
-
-static void wipe_scratch(ms_conn *c, struct ms__slot *s) {
-  if (!s->scratch) return;
-  ms__wipe(s->scratch, s->layer->scratch);
-  ms__free(c->env->allocator, s->scratch);
-  s->scratch = NULL;
-}
-
-void ms__slot_free(ms_conn *c, struct ms__slot *s) {
-  wipe_scratch(c, s);
-  if (!s->state) return;
-  if (s->layer->wipe) s->layer->wipe(s->state);
-  if (s->layer->flags & MS__SECRET) ms__wipe(s->state, s->layer->state);
-  ms__free(c->env->allocator, s->state);
-  s->state = NULL;
-}
-
-/* Has everything the application gave us, its end included, left? */
-static bool all_sent(const ms_conn *c) {
-  return c->fin_sent || c->end_sent;
-}
-
-/* The ends of the layers below the last word are no loss. */
-static void note_end_sent(ms_conn *c) {
-  if (c->end_sent || c->last < 0 || !c->slots[c->last].ended) return;
-  for (int i = 0; i <= c->last; i++)
-    if (c->out[i].len) return;
-  c->end_sent = true;
-}
-
-/* Is anything lost when writing is over now? An end that the application asked for counts. */
-static bool any_unsent(const ms_conn *c) {
-  if (all_sent(c)) return false;
-  if (c->flying || c->out[c->n].fin) return true;
-  for (size_t i = 0; i <= c->n; i++)
-    if (c->out[i].len) return true;
-  return false;
-}
-
-static void drop_out(ms_conn *c) {
-  for (size_t i = 0; i <= c->n; i++)
-    ms__edge_drop(&c->env->pool, &c->out[i]);
-}
-
-static void writing_over(ms_conn *c, bool unsent) {
-  if (c->write_over) return;
-  c->unsent = unsent;
-  c->write_over = true;
-  c->moved = true;
-  drop_out(c);
-}
-
-void ms__conn_write_failed(ms_conn *c) {
-  writing_over(c, any_unsent(c));
-}
-
-void ms__conn_cut(ms_conn *c, bool reset) {
-  if (!c->wire) return;
-  c->wire->ops->close(c->wire, reset);
-  c->wire = NULL;
-  c->flying = false;
-  drop_out(c);
-}
-
-void ms__conn_fail(ms_conn *c, int k, int code, int sys) {
-  struct ms__slot *s;
-  if (c->failed || c->close_told) return;
-  c->moved = true;
-  if (k == -1) c->eof = true;
-  if (c->in_end && (k == -1 || k < c->last)) { /* the peer said all it had to say */
-    writing_over(c, any_unsent(c));
-    return;
-  }
-  /* A peer that leaves once it knows who we are has refused us (behaviours.md, section 5). */
-  if (!c->opened && c->proved && (code == MS_ETRUNCATED || code == MS_ERESET)) code = MS_EREFUSED;
-  if (code == MS_ERESET && sys)
-    ms__error_sys(&c->error, code, sys, c->opened ? MS_PHASE_STREAM : MS_PHASE_HANDSHAKE,
-                  k >= 0 ? c->slots[k].layer->name : NULL, "the connection was lost");
-  else
-    ms__error(&c->error, code,
-              c->opened             ? MS_PHASE_STREAM
-              : code == MS_EREFUSED ? MS_PHASE_AUTHORISE
-                                    : MS_PHASE_HANDSHAKE,
-              k >= 0 ? c->slots[k].layer->name : NULL, NULL);
-  c->failed = true;
-  c->failed_at = k;
-  c->question.kind = 0;
-  for (size_t i = 0; i <= c->n; i++)
-    ms__edge_drop(&c->env->pool, &c->in[i]);
-  for (size_t i = c->n; i > (size_t)(k + 1); i--) {
-    ms__edge_drop(&c->env->pool, &c->out[i]);
-    ms__slot_free(c, &c->slots[i - 1]);
-  }
-  c->n = (size_t)(k + 1);
-  ms__edge_drop(&c->env->pool, &c->out[c->n]);
-  if (k < 0) { /* a lost transport has no last words */
-    ms__conn_cut(c, true);
-    return;
-  }
-  s = &c->slots[k];
-  wipe_scratch(c, s);
-  if (!s->started) { /* nor has a layer that never was */
-    s->ended = true;
-    ms__edge_finish(&c->out[k]);
-  }
 }
 
 /* ---- Coming up: handshakes ---- */
@@ -165,7 +56,7 @@ static void detach(ms_conn *c, size_t i) {
 }
 
 static void layer_is_up(ms_conn *c, struct ms__slot *s) {
-  wipe_scratch(c, s);
+  ms__wipe_scratch(c, s);
   s->stepped = false;
   s->kick = true;
   s->last_in = MS__IDLE;
@@ -291,7 +182,8 @@ static void up_handshake(ms_conn *c, size_t i) {
 /* ---- Coming up: data ---- */
 
 /* The edge below layer i has ended, and decode makes nothing more of it. Only the last word knows a
- * clean end from a cut: the layers below it pass the end on, for its own may still be in between. */
+ * clean end from a cut: the layers below it pass the end on, for its own may still be in between.
+ */
 static void ended_below(ms_conn *c, size_t i, enum ms__step result) {
   bool between = result == MS__IDLE && c->in[i].len == 0;
   if (c->in_end && (int)i <= c->last) return;
@@ -429,7 +321,7 @@ static void run_end(ms_conn *c, size_t i) {
   struct ms__edge *lo = &c->out[i];
   /* No clean end after a failure: from the last word up to the failing layer all hear of it. */
   int floor = c->last < c->failed_at ? c->last : c->failed_at;
-  int err = c->failed && (int)i >= floor ? c->error.code : 0;
+  int err = c->failed && (int)i >= floor ? c->cause.code : 0;
   int r = MS__DONE;
   if (s->layer->end) {
     struct ms__port p = port_of(c, s);
@@ -496,7 +388,7 @@ static void flush(ms_conn *c) {
       return;
     }
   }
-  if (!c->flying) note_end_sent(c);
+  if (!c->flying) ms__conn_note_end_sent(c);
   if (!e->fin || e->len || c->flying || c->fin_sent || !released(c, -1)) return;
   if (c->failed && c->last == -1 && !c->said) {
     ms__conn_cut(c, true); /* a FIN would be a clean end */
@@ -531,25 +423,6 @@ static void tell_writable(ms_conn *c) {
   c->events->writable(c);
 }
 
-static void tell_close(ms_conn *c) {
-  bool peer_done = c->end_told || ((c->closing || c->detached) && c->in_end);
-  if (c->close_told) return;
-  if (c->aborted && !c->finished) {
-    ms__error(&c->error, MS_EABORTED, c->opened ? MS_PHASE_STREAM : MS_PHASE_HANDSHAKE, NULL, NULL);
-    c->finished = true;
-    ms__conn_cut(c, true);
-  } else if (c->failed) {
-    c->finished = true;
-  } else if (peer_done && (c->fin_sent || c->write_over)) {
-    if (!c->fin_sent && c->unsent) ms__error(&c->error, MS_EPIPE, MS_PHASE_STREAM, NULL, NULL);
-    c->finished = true;
-  }
-  if (!c->finished) return;
-  c->close_told = true;
-  c->moved = true;
-  c->events->close(c, c->error.code ? &c->error : NULL);
-}
-
 static void tell(ms_conn *c) {
   if (c->question.kind && !c->aborted) {
     struct ms__question q = c->question;
@@ -565,27 +438,10 @@ static void tell(ms_conn *c) {
   }
   tell_readable(c);
   tell_writable(c);
-  tell_close(c);
+  ms__conn_tell_close(c);
 }
 
 /* ---- Time ---- */
-
-/* Cuts the wire; what the application has still to read stays readable. While it has, and the
- * peer's end may stand behind that, the deadline is not the peer's. */
-static void drain_is_over(ms_conn *c) {
-  bool sent = all_sent(c), over = c->write_over;
-  if (!ms__conn_discards(c) && !c->in_end && c->in[c->n].len) {
-    c->drained = false;
-    return;
-  }
-  if (!sent) writing_over(c, true);
-  ms__conn_cut(c, !sent);
-  c->moved = true;
-  if (c->finished || c->failed || (c->in_end && !c->closing && !c->detached)) return;
-  if (!((c->closing || c->detached) && sent))
-    ms__error(&c->error, over ? MS_EPIPE : MS_ETIMEDOUT, MS_PHASE_STREAM, NULL, NULL);
-  c->finished = true;
-}
 
 static void on_time(ms_conn *c) {
   if (c->deadline_of != MS__NO_DEADLINE && c->deadline <= c->now) {
@@ -594,7 +450,7 @@ static void on_time(ms_conn *c) {
     if (attempt)
       ms__conn_fail(c, c->up < c->n ? (int)c->up : (int)c->n - 1, MS_ETIMEDOUT, 0);
     else
-      drain_is_over(c);
+      ms__conn_drain_is_over(c);
   }
   for (size_t i = 0; i < c->n && !c->failed; i++) {
     struct ms__slot *s = &c->slots[i];
@@ -612,16 +468,6 @@ static void on_time(ms_conn *c) {
       c->moved = true;
     }
   }
-}
-
-static void arm_drain(ms_conn *c) {
-  if (c->drained || !c->wire) return;
-  if (!((c->fin_sent && (c->in_end || c->detached)) || c->closing || c->failed ||
-        (c->write_over && c->opened)))
-    return;
-  c->drained = true;
-  c->deadline_of = MS__DRAIN;
-  c->deadline = c->now + c->env->drain_msec;
 }
 
 static uint64_t next_time(const ms_conn *c) {
@@ -659,27 +505,6 @@ static void settle(ms_conn *c) {
   if (t != c->armed) c->wire->ops->wake(c->wire, c->armed = t);
 }
 
-static void free_conn(ms_conn *c) {
-  ms__conn_unmark(c);
-  ms__conn_cut(c, c->unsent); /* a FIN would be a clean end */
-  for (size_t i = c->n; i-- > 0;)
-    ms__slot_free(c, &c->slots[i]);
-  for (size_t i = 0; i <= c->n; i++) {
-    ms__edge_drop(&c->env->pool, &c->in[i]);
-    ms__edge_drop(&c->env->pool, &c->out[i]);
-  }
-  c->events->gone(c);
-  ms__free(c->env->allocator, c);
-}
-
-/* Nobody's any more, and nothing left to say or to wait for? */
-static bool is_over(const ms_conn *c) {
-  if (!c->close_told) return false;
-  if (!c->wire) return true;
-  if (!c->fin_sent && !c->write_over) return false;
-  return c->eof || c->write_over || (c->failed && !c->said && !c->opened);
-}
-
 void ms__conn_turn(ms_conn *c, uint64_t now) {
   ms__conn_unmark(c);
   c->in_turn = true;
@@ -694,11 +519,11 @@ void ms__conn_turn(ms_conn *c, uint64_t now) {
       for (size_t i = c->n; i-- > 0;)
         if (i < c->n) down(c, i);
     if (!c->aborted) flush(c);
-    arm_drain(c);
+    ms__conn_arm_drain(c);
   }
   c->in_turn = false;
-  if (is_over(c)) {
-    free_conn(c);
+  if (ms__conn_is_over(c)) {
+    ms__conn_free(c);
     return;
   }
   settle(c);

@@ -87,6 +87,13 @@ struct ms__slot {
   bool ended;                      /* our end has gone through this layer */
 };
 
+/* Why it is over; the first cause wins. */
+struct ms__cause {
+  int code, sys; /* code 0: none */
+  enum ms_phase phase;
+  const char *layer; /* NULL: none */
+};
+
 enum ms__deadline { MS__NO_DEADLINE, MS__ATTEMPT, MS__DRAIN };
 
 struct ms_conn {
@@ -111,7 +118,7 @@ struct ms_conn {
   uint32_t read_seen; /* in[n].changes when readable last fired */
   uint64_t count_in, count_out;
 
-  ms_error error; /* the first failure; code 0: none */
+  struct ms__cause cause;
 
   bool server;
   bool in_turn, dirty, moved;
@@ -165,29 +172,44 @@ void ms__conn_cut_short(ms_conn *c);
 /* Answers the question that stands. 0, or MS_ESTATE when there is none. */
 int ms__conn_answer(ms_conn *c, const struct ms__answer *answer);
 
-/* ---- Inside the stack: what pump.c and conn.c share ---- */
+/* ---- Inside the stack: what conn.c, pump.c and ends.c share ---- */
 
 /* Asks for a turn. */
 void ms__conn_mark(ms_conn *c);
 void ms__conn_unmark(ms_conn *c);
 
-/* Layer k has failed (-1: the transport); the first failure wins. */
+/* Acts on what the handshake or answer of layer i returned. */
+void ms__handshake_result(ms_conn *c, size_t i, int result, const struct ms__port *port);
+
+/* Gives the edges their capacities, which only grow. */
+void ms__conn_size_edges(ms_conn *c);
+
+/* Layer k has failed (-1: the transport); the first failure wins. `sys`: an errno, or 0. */
 void ms__conn_fail(ms_conn *c, int k, int code, int sys);
 
 /* The wire takes no more. */
 void ms__conn_write_failed(ms_conn *c);
 
-/* Acts on what the handshake or answer of layer i returned. */
-void ms__handshake_result(ms_conn *c, size_t i, int result, const struct ms__port *port);
-
-/* Wipes and frees a layer's state. */
-void ms__slot_free(ms_conn *c, struct ms__slot *s);
+/* The wire has taken all there was: has the last word's end been part of it? */
+void ms__conn_note_end_sent(ms_conn *c);
 
 /* Closes the wire for good. */
 void ms__conn_cut(ms_conn *c, bool reset);
 
-/* Gives the edges their capacities, which only grow. */
-void ms__conn_size_edges(ms_conn *c);
+/* Sets the drain deadline once there is a reason; acts when it has passed. */
+void ms__conn_arm_drain(ms_conn *c);
+void ms__conn_drain_is_over(ms_conn *c);
+
+/* Fires `close` once there is a reason. */
+void ms__conn_tell_close(ms_conn *c);
+
+/* Nobody's any more, and nothing left to say or to wait for? Then it is freed. */
+bool ms__conn_is_over(const ms_conn *c);
+void ms__conn_free(ms_conn *c);
+
+/* Wipes and frees a layer's state, or its scratch memory only. */
+void ms__slot_free(ms_conn *c, struct ms__slot *s);
+void ms__wipe_scratch(ms_conn *c, struct ms__slot *s);
 
 /* What comes in is nobody's any more. */
 static inline bool ms__conn_discards(const ms_conn *c) {

@@ -22,8 +22,8 @@ static uint8_t pattern(bool server, uint64_t at) {
 static uint8_t content(const struct side *s, uint64_t at) {
   uint64_t left = s->app.to_send - at;
   if (s->server || s->world->mode != PLAIN) return pattern(s->server, at);
-  if (at < 4) return (uint8_t)"GET "[at];
-  return left <= 4 ? (uint8_t)"\n\r\n\r"[left - 1] : 'x';
+  if (at < 4) return (uint8_t) "GET "[at];
+  return left <= 4 ? (uint8_t) "\n\r\n\r"[left - 1] : 'x';
 }
 
 static size_t message_length(bool server, uint64_t n) {
@@ -117,13 +117,16 @@ static bool wants_to_write(const struct side *s) {
 }
 
 static void write_some(struct side *s) {
-  size_t n = rng_size(&s->world->rng, 8192);
   struct app *a = &s->app;
-  if (!wants_to_write(s)) return;
-  if (s->conn->messages)
-    write_message(s, n);
-  else
-    write_bytes(s, ms__min(n, (size_t)(a->to_send - a->accepted)));
+  bool burst = rng_once_in(&s->world->rng, 3); /* as much as goes in */
+  do {
+    size_t n = rng_size(&s->world->rng, 8192);
+    if (!wants_to_write(s)) return;
+    if (s->conn->messages)
+      write_message(s, n);
+    else
+      write_bytes(s, ms__min(n, (size_t)(a->to_send - a->accepted)));
+  } while (burst);
 }
 
 /* ---- Reading ---- */
@@ -152,7 +155,8 @@ static void read_messages(struct side *s, size_t most) {
     check_bytes(s, m.data, m.length);
     a->message_got += m.length;
     if (!content_is_random(s)) {
-      if (m.type != message_type(a->got_messages)) world_blame(s->world, "a message's type is wrong");
+      if (m.type != message_type(a->got_messages))
+        world_blame(s->world, "a message's type is wrong");
       if (a->message_got > whole || (m.last && a->message_got != whole))
         world_blame(s->world, "a message's boundary is lost");
     }
@@ -298,7 +302,8 @@ static void on_end(ms_conn *c) {
   count_callback(s);
   if (content_is_random(s) || (faked && c->last == -1)) return;
   if (w->mode == PLAIN) return;
-  if (!peer->ended && !peer->closed && w->half) world_blame(w, "on_end, and the peer has not ended");
+  if (!peer->ended && !peer->closed && w->half)
+    world_blame(w, "on_end, and the peer has not ended");
   if (s->app.received != peer->accepted) world_blame(w, "on_end, and bytes are missing");
 }
 
@@ -358,7 +363,8 @@ static bool can_answer(const struct side *s) {
 
 bool app_can_act(const struct side *s, bool quiet) {
   if (!s->conn || s->app.close_seen) return false;
-  return can_answer(s) || leaves_now(s) || wants_to_write(s) || wants_to_end(s) || can_read(s, quiet);
+  return can_answer(s) || leaves_now(s) || wants_to_write(s) || wants_to_end(s) ||
+         can_read(s, quiet);
 }
 
 void app_act(struct side *s, bool quiet) {
@@ -423,6 +429,10 @@ void app_judge(struct side *s) {
       break;
     case ABORT:
       if (a->aborted && !a->error) world_blame(w, "an abort without an error");
+      break;
+    case SPOILED:
+      if (w->toys.spoils[!s->server] && peer->accepted > 65535 && !a->error)
+        world_blame(w, "a broken frame was not noticed");
       break;
     case CLOSE:
     case FIN_AT:

@@ -70,7 +70,8 @@ static size_t put(struct fake_wire *w, const uint8_t *p, size_t n) {
 
 static ptrdiff_t fake_write(struct ms__wire *wire, const uint8_t *p, size_t n) {
   struct fake_wire *w = (struct fake_wire *)wire;
-  if (w->closed || w->fin || w->flying) *w->blame = "a write to a wire that is closed, ended or busy";
+  if (w->closed || w->fin || w->flying)
+    *w->blame = "a write to a wire that is closed, ended or busy";
   if (is_dead(w)) return -ECONNRESET;
   if (w->tx->abandoned && rng_once_in(w->rng, 2)) {
     if (!w->rx->fin && w->has_rst) w->rx->rst = true;
@@ -82,7 +83,8 @@ static ptrdiff_t fake_write(struct ms__wire *wire, const uint8_t *p, size_t n) {
 
 static int fake_send(struct ms__wire *wire, const struct ms__edge *flight) {
   struct fake_wire *w = (struct fake_wire *)wire;
-  if (w->closed || w->fin || w->flying) *w->blame = "a send on a wire that is closed, ended or busy";
+  if (w->closed || w->fin || w->flying)
+    *w->blame = "a send on a wire that is closed, ended or busy";
   if (!(w->request = ms__malloc(w->env->allocator, 200))) return -ENOMEM;
   w->flight = *flight;
   w->flying = true;
@@ -115,7 +117,8 @@ static void fake_wake(struct ms__wire *wire, uint64_t at) {
 }
 
 static void land(struct fake_wire *w) {
-  ms__pool_give(&w->env->pool, w->flight.block, w->flight.size, w->flight.secret ? w->flight.high : 0);
+  ms__pool_give(&w->env->pool, w->flight.block, w->flight.size,
+                w->flight.secret ? w->flight.high : 0);
   ms__free(w->env->allocator, w->request);
   w->flying = false;
 }
@@ -149,8 +152,8 @@ static const struct ms__wire_ops ops = {
     .close = fake_close,
 };
 
-void fake_wire_init(struct fake_wire *w, struct rng *rng, struct ms__env *env, struct fake_queue *tx,
-                    struct fake_queue *rx, const char **blame) {
+void fake_wire_init(struct fake_wire *w, struct rng *rng, struct ms__env *env,
+                    struct fake_queue *tx, struct fake_queue *rx, const char **blame) {
   memset(w, 0, sizeof *w);
   w->wire.ops = &ops;
   w->rng = rng;

@@ -31,8 +31,8 @@ struct fake_wire {
   void *request; /* what libuv's write request is: an allocation */
   uint64_t wake;
   bool flying, reading, closed, fin;
-  bool has_rst;  /* no: as a unix socket, a reset looks like an end */
-  bool stuck;    /* writes are accepted by nobody */
+  bool has_rst;       /* no: as a unix socket, a reset looks like an end */
+  bool stuck;         /* writes are accepted by nobody */
   const char **blame; /* where to say what the pump did wrong */
 };
 
@@ -40,8 +40,8 @@ void fake_queue_init(struct fake_queue *q, size_t size);
 void fake_queue_free(struct fake_queue *q);
 
 /* Joins two wires; the caller sets `conn` when it has one. */
-void fake_wire_init(struct fake_wire *w, struct rng *rng, struct ms__env *env, struct fake_queue *tx,
-                    struct fake_queue *rx, const char **blame);
+void fake_wire_init(struct fake_wire *w, struct rng *rng, struct ms__env *env,
+                    struct fake_queue *tx, struct fake_queue *rx, const char **blame);
 
 /* Can it deliver, or finish a part of a pending write? */
 bool fake_wire_can_deliver(const struct fake_wire *w);

@@ -1,6 +1,7 @@
 /* The stack under everything that two peers, a network and a clock can do to it: a seed a world.
  *
  *   test-stack-matrix [--seeds N] [--from S] [--jobs N]   4000 seeds from 1 on, unless told
+ *   test-stack-matrix --first 1 [...]                     stop at the first that fails
  *   test-stack-matrix --seed S                            one, step by step
  *
  * Ends with "N passed, N failed" and status 1 when one failed. */
@@ -32,14 +33,14 @@ static bool run_seed(uint64_t seed, bool verbose, bool tell) {
 }
 
 /* Every jobs-th seed; how many failed. */
-static unsigned long run_share(uint64_t from, uint64_t n, uint64_t job, uint64_t jobs) {
+static unsigned long run_share(uint64_t from, uint64_t n, uint64_t job, uint64_t jobs, bool first) {
   unsigned long failed = 0;
-  for (uint64_t i = job; i < n; i += jobs)
+  for (uint64_t i = job; i < n && !(first && failed); i += jobs)
     if (!run_seed(from + i, false, failed < TOLD_MAX)) failed++;
   return failed;
 }
 
-static unsigned long run_jobs(uint64_t from, uint64_t n, uint64_t jobs) {
+static unsigned long run_jobs(uint64_t from, uint64_t n, uint64_t jobs, bool first) {
   unsigned long failed = 0;
   int pipes[JOBS_MAX];
   (void)fflush(stdout);
@@ -51,7 +52,7 @@ static unsigned long run_jobs(uint64_t from, uint64_t n, uint64_t jobs) {
       exit(1);
     }
     if (pid == 0) {
-      unsigned long f = run_share(from, n, j, jobs);
+      unsigned long f = run_share(from, n, j, jobs, first);
       bool told = write(ends[1], &f, sizeof f) == sizeof f;
       if (f) _exit(1); /* a failed world is left as it is: no word about leaks */
       exit(told ? 0 : 1);
@@ -89,18 +90,19 @@ static const char *name_of_random(void) {
   return "repeated";
 }
 
-static randombytes_implementation repeated = {.implementation_name = name_of_random,
-                                              .random = repeated_random,
-                                              .buf = repeated_bytes};
+static randombytes_implementation repeated = {
+    .implementation_name = name_of_random, .random = repeated_random, .buf = repeated_bytes};
 
 int main(int argc, char **argv) {
   uint64_t seeds = SEEDS, from = 1, one = 0, jobs = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
   unsigned long failed;
+  bool first = false;
   for (int i = 1; i + 1 < argc; i += 2) {
     uint64_t value = strtoull(argv[i + 1], NULL, 10);
     if (strcmp(argv[i], "--seeds") == 0) seeds = value;
     if (strcmp(argv[i], "--from") == 0) from = value;
     if (strcmp(argv[i], "--jobs") == 0) jobs = value;
+    if (strcmp(argv[i], "--first") == 0) first = value != 0;
     if (strcmp(argv[i], "--seed") == 0) one = value;
   }
   (void)randombytes_set_implementation(&repeated);
@@ -108,7 +110,7 @@ int main(int argc, char **argv) {
   if (one) return run_seed(one, true, true) ? 0 : 1;
   if (jobs < 1) jobs = 1;
   if (jobs > JOBS_MAX) jobs = JOBS_MAX;
-  failed = run_jobs(from, seeds, jobs);
+  failed = run_jobs(from, seeds, jobs, first);
   printf("%llu passed, %lu failed\n", (unsigned long long)seeds - failed, failed);
   return failed ? 1 : 0;
 }

@@ -49,8 +49,8 @@ static int door_client(struct door *s, struct ms__port *p) {
     size_t left = s->opts->head - s->said;
     uint8_t c = 'x';
     if (p->wire_out.n == 0) return MS__FULL;
-    if (s->said < 3) c = (uint8_t)"UP "[s->said];
-    if (left <= 4) c = (uint8_t)"\n\r\n\r"[left - 1];
+    if (s->said < 3) c = (uint8_t) "UP "[s->said];
+    if (left <= 4) c = (uint8_t) "\n\r\n\r"[left - 1];
     *p->wire_out.p = c;
     ms__fill(&p->wire_out, 1);
     s->said++;

@@ -94,7 +94,8 @@ static int seal_decode(void *st, struct ms__port *p) {
     const uint8_t *from;
     if (!s->in_chunk) {
       if (p->wire_in.n < HEAD) return p->wire_in.n ? MS__MORE : MS__IDLE;
-      if (!tag_is(p->wire_in.p + 2, salt(s->in_count++, !s->server), p->wire_in.p, 2)) return MS_ECRYPTO;
+      if (!tag_is(p->wire_in.p + 2, salt(s->in_count++, !s->server), p->wire_in.p, 2))
+        return MS_ECRYPTO;
       s->in_length = ms__take_be16(&p->wire_in);
       ms__skip(&p->wire_in, TAG);
       if (s->in_length == 0) return MS__DONE;

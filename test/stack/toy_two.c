@@ -31,7 +31,8 @@ static void put(struct ms__port *p, const void *from, size_t n) {
 
 static int two_handshake(void *st, struct ms__port *p) {
   struct two *s = st;
-  const char *mine = s->server ? "two+yes!" : "two+try?", *theirs = s->server ? "two+try?" : "two+yes!";
+  const char *mine = s->server ? "two+yes!" : "two+try?",
+             *theirs = s->server ? "two+try?" : "two+yes!";
   if (!s->server && !s->hello_sent) {
     put(p, mine, HELLO);
     s->hello_sent = true;

@@ -29,9 +29,10 @@ extern const struct ms__layer toy_door;
 
 /* Options of all of them. */
 struct toy_opts {
-  uint64_t ping_msec;       /* two: between pings; 0: none */
-  unsigned pings;           /* two: after so many it is silent, so that a test can end */
-  size_t head;              /* door: the client's head is so long */
+  uint64_t ping_msec; /* two: between pings; 0: none */
+  unsigned pings;     /* two: after so many it is silent, so that a test can end */
+  size_t head;        /* door: the client's head is so long */
+  unsigned spoils[2]; /* lp: which frame of the client's and the server's is broken; 0: none */
   uint8_t key[MS_KEY_BYTES]; /* seal: what the client says its key is */
 };
 

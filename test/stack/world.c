@@ -7,8 +7,8 @@
 
 #include "base/mem.h"
 
-const char *const mode_names[MODES] = {"whole",   "slow",  "close",     "abort",   "fin", "rst",
-                                       "silence", "no",    "plain",     "memory",  "flip"};
+const char *const mode_names[MODES] = {"whole",   "slow", "close", "abort",  "fin",  "rst",
+                                       "silence", "no",   "plain", "memory", "flip", "spoilt"};
 
 enum { ATTEMPT_MSEC = 15000, DRAIN_MSEC = 5000, STEPS = 400000 };
 
@@ -21,7 +21,8 @@ void world_blame(struct world *w, const char *what) {
 static void *take(void *user, size_t size) {
   struct world *w = user;
   void *p;
-  if (++w->allocations == w->fails_at || (w->forever && w->fails_at && w->allocations > w->fails_at))
+  if (++w->allocations == w->fails_at ||
+      (w->forever && w->fails_at && w->allocations > w->fails_at))
     return NULL;
   p = malloc(size);
   if (p) w->out++;
@@ -71,6 +72,11 @@ static void choose_stack(struct world *w) {
     const struct ms__layer *l = rng_once_in(&w->rng, 2) ? &toy_seal : &ms__shs;
     add_floor(client, l);
     add_floor(server, l);
+  }
+  if (w->mode == SPOILED) {
+    add_floor(client, &toy_lp);
+    add_floor(server, &toy_lp);
+    w->toys.spoils[rng_below(&w->rng, 2)] = 1 + (unsigned)rng_below(&w->rng, 2);
   }
   if (w->mode == PLAIN) { /* the client has what is below the door; above it stands anything */
     client->n = server->n = rng_below(&w->rng, server->n + 1);
@@ -129,6 +135,7 @@ static void choose_faults(struct world *w, uint64_t most) {
       break;
     case UNANSWERED:
     case REFUSED:
+    case SPOILED:
     case MODES:
       break;
   }
@@ -164,14 +171,14 @@ static void set_bound(struct side *s) {
 
 static void make_side(struct world *w, size_t i) {
   struct side *s = &w->sides[i];
-  s->wire.conn = s->conn =
-      ms__conn_new(&s->env, &s->wire.wire, s->server, s->floors, s->n, w->now + ATTEMPT_MSEC,
-                   &app_events, s);
+  s->wire.conn = s->conn = ms__conn_new(&s->env, &s->wire.wire, s->server, s->floors, s->n,
+                                        w->now + ATTEMPT_MSEC, &app_events, s);
   if (s->conn) set_bound(s);
 }
 
 void world_make(struct world *w, uint64_t seed) {
   size_t sizes[2];
+  bool large;
   uint64_t most;
   memset(w, 0, sizeof *w);
   w->seed = seed;
@@ -182,12 +189,12 @@ void world_make(struct world *w, uint64_t seed) {
   w->allocator = (ms_allocator){.alloc = take, .free = give, .user = w};
   w->toys.ping_msec = rng_once_in(&w->rng, 2) ? 0 : 100 + rng_below(&w->rng, 20000);
   w->toys.pings = (unsigned)rng_below(&w->rng, 8);
-  w->toys.head = w->mode == PLAIN || rng_once_in(&w->rng, 3)
-                     ? 16 + rng_below(&w->rng, 16384 - 16)
-                     : 16 + rng_below(&w->rng, 300);
+  w->toys.head = w->mode == PLAIN || rng_once_in(&w->rng, 3) ? 16 + rng_below(&w->rng, 16384 - 16)
+                                                             : 16 + rng_below(&w->rng, 300);
   choose_keys(w);
-  sizes[0] = rng_size(&w->rng, 131072);
-  sizes[1] = rng_size(&w->rng, 131072);
+  large = rng_once_in(&w->rng, 4);
+  sizes[0] = large ? 131072 : rng_size(&w->rng, 131072);
+  sizes[1] = large ? 131072 : rng_size(&w->rng, 131072);
   most = 200000;
   for (size_t i = 0; i < 2; i++) {
     uint64_t limit = (uint64_t)sizes[i] * 1500 + 2000;
@@ -202,6 +209,7 @@ void world_make(struct world *w, uint64_t seed) {
     s->env.drain_msec = DRAIN_MSEC;
     fake_wire_init(&s->wire, &w->rng, &s->env, &w->sides[!i].rx, &s->rx, &w->wrong);
     choose_app(s, most);
+    if (large) s->app.to_send = most / 4 + rng_below(&w->rng, (size_t)most / 2);
   }
   choose_stack(w);
   choose_faults(w, most);
@@ -215,8 +223,10 @@ void world_describe(const struct world *w, char *buf, size_t size) {
                    w->sides[1].rx.size, (unsigned long long)w->sides[0].app.to_send,
                    (unsigned long long)w->sides[1].app.to_send);
   for (size_t i = 0; i < w->sides[1].n && n > 0 && (size_t)n < size; i++)
-    n += snprintf(buf + n, size - (size_t)n, "%s%s", i ? "~" : "", w->sides[1].floors[i].layer->name);
-  if (n > 0 && (size_t)n < size && !w->sides[1].n) (void)snprintf(buf + n, size - (size_t)n, "bare");
+    n += snprintf(buf + n, size - (size_t)n, "%s%s", i ? "~" : "",
+                  w->sides[1].floors[i].layer->name);
+  if (n > 0 && (size_t)n < size && !w->sides[1].n)
+    (void)snprintf(buf + n, size - (size_t)n, "bare");
 }
 
 /* ---- Checks after each step ---- */
@@ -235,7 +245,8 @@ static void check_side(struct side *s) {
     check_edge(s->world, &c->in[i]);
     check_edge(s->world, &c->out[i]);
   }
-  if (s->env.pool.peak_bytes > s->bound) world_blame(s->world, "more blocks than the capacities allow");
+  if (s->env.pool.peak_bytes > s->bound)
+    world_blame(s->world, "more blocks than the capacities allow");
 }
 
 /* ---- Running ---- */
@@ -341,7 +352,7 @@ static void judge(struct world *w) {
   }
 }
 
-static void free_world(struct world *w) {
+void world_free(struct world *w) {
   for (size_t i = 0; i < 2; i++) {
     ms__env_done(&w->sides[i].env);
     fake_queue_free(&w->sides[i].rx);
@@ -356,6 +367,6 @@ bool world_run(struct world *w) {
     if (++w->steps > w->step_limit) world_blame(w, "it does not come to an end");
   if (!w->wrong) judge(w);
   if (w->wrong) return false; /* what is left is not worth freeing */
-  free_world(w);
+  world_free(w);
   return !w->wrong;
 }

@@ -22,6 +22,7 @@ enum mode {
   PLAIN,      /* an HTTP request that is no upgrade */
   NO_MEMORY,  /* the n-th allocation fails, once or from then on */
   FLIPPED,    /* a bit of byte k is turned */
+  SPOILED,    /* a layer of the peer's breaks its protocol */
   MODES
 };
 extern const char *const mode_names[MODES];
@@ -33,13 +34,14 @@ struct app {
   uint64_t to_send, accepted, received;
   uint64_t sent_messages, message_sent; /* whole messages written; bytes of the next */
   uint64_t got_messages, message_got;
-  size_t message_next; /* length of the message being written */
+  size_t message_next;                 /* length of the message being written */
   unsigned callbacks, act_in_callback; /* 0: never */
-  uint64_t act_after;  /* bytes received or accepted before it closes or aborts from outside */
-  bool waits_for_end;  /* ends only after the peer has */
-  bool late;           /* answers later */
-  bool lazy;           /* reads nothing in callbacks */
-  bool opened, asked, asked_head, answered, blocked, ended, closed, aborted, end_seen, close_seen, gone;
+  uint64_t act_after; /* bytes received or accepted before it closes or aborts from outside */
+  bool waits_for_end; /* ends only after the peer has */
+  bool late;          /* answers later */
+  bool lazy;          /* reads nothing in callbacks */
+  bool opened, asked, asked_head, answered, blocked, ended, closed, aborted, end_seen, close_seen,
+      gone;
   bool reply_checked;
   int error;
 };
@@ -61,7 +63,7 @@ struct world {
   uint64_t seed;
   struct rng rng;
   enum mode mode;
-  const char *wrong;  /* the first thing found wrong */
+  const char *wrong; /* the first thing found wrong */
   bool verbose;
   uint64_t now, steps, step_limit;
   struct side sides[2]; /* client, server */
@@ -69,14 +71,14 @@ struct world {
   struct ms__shs_opts shs[2];
   ms_identity identities[2];
   uint32_t block;
-  bool secure;    /* a flipped byte must be noticed */
-  bool ends_below; /* plain: the client's stack has an end of its own */
-  bool half;      /* no layer forbids a half-close */
+  bool secure;       /* a flipped byte must be noticed */
+  bool ends_below;   /* plain: the client's stack has an end of its own */
+  bool half;         /* no layer forbids a half-close */
   bool memory_fails; /* from fails_at on, once or for ever */
-  bool yes;       /* the answer to a plain request */
+  bool yes;          /* the answer to a plain request */
   bool forever;
   uint64_t allocations, fails_at; /* 0: never */
-  size_t out;     /* allocations not freed */
+  size_t out;                     /* allocations not freed */
   ms_allocator allocator;
 };
 
@@ -88,6 +90,9 @@ void world_describe(const struct world *w, char *buf, size_t size);
 
 /* Runs until nothing can happen, then judges. True: nothing is wrong. Frees everything. */
 bool world_run(struct world *w);
+
+/* Frees one that is not run. */
+void world_free(struct world *w);
 
 /* Keeps the first. */
 void world_blame(struct world *w, const char *what);

@@ -1,0 +1,196 @@
+/* How a connection fails, drains, is told to be over, and goes. */
+#include "base/error.h"
+#include "base/mem.h"
+#include "stack/stack.h"
+
+/* ---- Memory ---- */
+
+void ms__wipe_scratch(ms_conn *c, struct ms__slot *s) {
+  if (!s->scratch) return;
+  ms__wipe(s->scratch, s->layer->scratch);
+  ms__free(c->env->allocator, s->scratch);
+  s->scratch = NULL;
+}
+
+void ms__slot_free(ms_conn *c, struct ms__slot *s) {
+  ms__wipe_scratch(c, s);
+  if (!s->state) return;
+  if (s->layer->wipe) s->layer->wipe(s->state);
+  if (s->layer->flags & MS__SECRET) ms__wipe(s->state, s->layer->state);
+  ms__free(c->env->allocator, s->state);
+  s->state = NULL;
+}
+
+/* ---- Failure ---- */
+
+/* Has everything the application gave us, its end included, left? */
+static bool all_sent(const ms_conn *c) {
+  return c->fin_sent || c->end_sent;
+}
+
+/* The ends of the layers below the last word are no loss. */
+void ms__conn_note_end_sent(ms_conn *c) {
+  if (c->end_sent || c->last < 0 || !c->slots[c->last].ended) return;
+  for (int i = 0; i <= c->last; i++)
+    if (c->out[i].len) return;
+  c->end_sent = true;
+}
+
+/* Is anything lost when writing is over now? An end that the application asked for counts. */
+static bool any_unsent(const ms_conn *c) {
+  if (all_sent(c)) return false;
+  if (c->flying || c->out[c->n].fin) return true;
+  for (size_t i = 0; i <= c->n; i++)
+    if (c->out[i].len) return true;
+  return false;
+}
+
+static void drop_out(ms_conn *c) {
+  for (size_t i = 0; i <= c->n; i++)
+    ms__edge_drop(&c->env->pool, &c->out[i]);
+}
+
+static void writing_over(ms_conn *c, bool unsent) {
+  if (c->write_over) return;
+  c->unsent = unsent;
+  c->write_over = true;
+  c->moved = true;
+  drop_out(c);
+}
+
+void ms__conn_write_failed(ms_conn *c) {
+  writing_over(c, any_unsent(c));
+}
+
+void ms__conn_cut(ms_conn *c, bool reset) {
+  if (!c->wire) return;
+  c->wire->ops->close(c->wire, reset);
+  c->wire = NULL;
+  c->flying = false;
+  drop_out(c);
+}
+
+static void set_cause(ms_conn *c, int code, int sys, const char *layer) {
+  c->cause.code = code;
+  c->cause.sys = sys;
+  c->cause.layer = layer;
+  if (c->opened)
+    c->cause.phase = MS_PHASE_STREAM;
+  else
+    c->cause.phase = code == MS_EREFUSED ? MS_PHASE_AUTHORISE : MS_PHASE_HANDSHAKE;
+}
+
+void ms__conn_fail(ms_conn *c, int k, int code, int sys) {
+  struct ms__slot *s;
+  if (c->failed || c->close_told) return;
+  c->moved = true;
+  if (k == -1) c->eof = true;
+  if (c->in_end && (k == -1 || k < c->last)) { /* the peer said all it had to say */
+    writing_over(c, any_unsent(c));
+    return;
+  }
+  /* A peer that leaves once it knows who we are has refused us (behaviours.md, section 5). */
+  if (!c->opened && c->proved && (code == MS_ETRUNCATED || code == MS_ERESET)) code = MS_EREFUSED;
+  set_cause(c, code, sys, k >= 0 ? c->slots[k].layer->name : NULL);
+  c->failed = true;
+  c->failed_at = k;
+  c->question.kind = 0;
+  for (size_t i = 0; i <= c->n; i++)
+    ms__edge_drop(&c->env->pool, &c->in[i]);
+  for (size_t i = c->n; i > (size_t)(k + 1); i--) {
+    ms__edge_drop(&c->env->pool, &c->out[i]);
+    ms__slot_free(c, &c->slots[i - 1]);
+  }
+  c->n = (size_t)(k + 1);
+  ms__edge_drop(&c->env->pool, &c->out[c->n]);
+  if (k < 0) { /* a lost transport has no last words */
+    ms__conn_cut(c, true);
+    return;
+  }
+  s = &c->slots[k];
+  ms__wipe_scratch(c, s);
+  if (!s->started) { /* nor has a layer that never was */
+    s->ended = true;
+    ms__edge_finish(&c->out[k]);
+  }
+}
+
+/* ---- The drain deadline ---- */
+
+void ms__conn_arm_drain(ms_conn *c) {
+  if (c->drained || !c->wire) return;
+  if (!((c->fin_sent && (c->in_end || c->detached)) || c->closing || c->failed ||
+        (c->write_over && c->opened)))
+    return;
+  c->drained = true;
+  c->deadline_of = MS__DRAIN;
+  c->deadline = c->now + c->env->drain_msec;
+}
+
+/* Cuts the wire; what the application has still to read stays readable. While it has, and the
+ * peer's end may stand behind that, the deadline is not the peer's. */
+void ms__conn_drain_is_over(ms_conn *c) {
+  bool sent = all_sent(c), over = c->write_over;
+  if (!ms__conn_discards(c) && !c->in_end && c->in[c->n].len) {
+    c->drained = false;
+    return;
+  }
+  if (!sent) writing_over(c, true);
+  ms__conn_cut(c, !sent);
+  c->moved = true;
+  if (c->finished || c->failed || (c->in_end && !c->closing && !c->detached)) return;
+  if (!((c->closing || c->detached) && sent)) set_cause(c, over ? MS_EPIPE : MS_ETIMEDOUT, 0, NULL);
+  c->finished = true;
+}
+
+/* ---- The last event ---- */
+
+void ms__conn_tell_close(ms_conn *c) {
+  bool peer_done = c->end_told || ((c->closing || c->detached) && c->in_end);
+  const struct ms__cause *k = &c->cause;
+  ms_error err;
+  if (c->close_told) return;
+  if (c->aborted && !c->finished) {
+    set_cause(c, MS_EABORTED, 0, NULL);
+    c->finished = true;
+    ms__conn_cut(c, true);
+  } else if (c->failed) {
+    c->finished = true;
+  } else if (peer_done && (c->fin_sent || c->write_over)) {
+    if (!c->fin_sent && c->unsent) set_cause(c, MS_EPIPE, 0, NULL);
+    c->finished = true;
+  }
+  if (!c->finished) return;
+  c->close_told = true;
+  c->moved = true;
+  if (!k->code) {
+    c->events->close(c, NULL);
+    return;
+  }
+  if (k->sys)
+    ms__error_sys(&err, k->code, k->sys, k->phase, k->layer, "%s", ms_code_text(k->code));
+  else
+    ms__error(&err, k->code, k->phase, k->layer, NULL);
+  c->events->close(c, &err);
+}
+
+void ms__conn_free(ms_conn *c) {
+  ms__conn_unmark(c);
+  ms__conn_cut(c, c->unsent); /* a FIN would be a clean end */
+  for (size_t i = c->n; i-- > 0;)
+    ms__slot_free(c, &c->slots[i]);
+  for (size_t i = 0; i <= c->n; i++) {
+    ms__edge_drop(&c->env->pool, &c->in[i]);
+    ms__edge_drop(&c->env->pool, &c->out[i]);
+  }
+  c->events->gone(c);
+  ms__free(c->env->allocator, c);
+}
+
+/* Nobody's any more, and nothing left to say or to wait for? */
+bool ms__conn_is_over(const ms_conn *c) {
+  if (!c->close_told) return false;
+  if (!c->wire) return true;
+  if (!c->fin_sent && !c->write_over) return false;
+  return c->eof || c->write_over || (c->failed && !c->said && !c->opened);
+}

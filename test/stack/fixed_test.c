@@ -1,0 +1,420 @@
+/* Cases of the stack that chance should not have to find. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lone.h"
+#include "world.h"
+
+#define LAYERS(...)                               \
+  (const struct ms__layer *const[]){__VA_ARGS__}, \
+      sizeof((const struct ms__layer *const[]){__VA_ARGS__}) / sizeof(struct ms__layer *)
+
+enum { BLOCK = 4400, CLIENT = 0, SERVER = 1 };
+
+static void expect_sent(struct lone *l, const char *bytes, size_t n) {
+  uint8_t buf[4096];
+  assert_int_equal(lone_take(l, buf, sizeof buf), n);
+  if (n) assert_memory_equal(buf, bytes, n);
+}
+
+/* Our FIN is out, or a reset. */
+static bool ended(const struct lone *l) {
+  return l->from_us.fin && !l->from_us.rst;
+}
+
+/* ---- Last words ---- */
+
+static void begin_two(struct lone *l, const struct ms__layer *above) {
+  if (above)
+    lone_begin(l, SERVER, LAYERS(&toy_two, above), NULL, BLOCK);
+  else
+    lone_begin(l, SERVER, LAYERS(&toy_two), NULL, BLOCK);
+  lone_put(l, "two+try?", 8);
+  lone_run(l);
+  expect_sent(l, "two+yes!", 8);
+  assert_int_equal(l->opens, 1);
+}
+
+static void last_words_reach_the_peer(void **state) {
+  struct lone l;
+  (void)state;
+  begin_two(&l, NULL);
+  lone_put(&l, "\x09zzz", 4); /* no such frame */
+  lone_run(&l);
+  assert_int_equal(l.error, MS_EPROTO);
+  expect_sent(&l, "\x06\x01\0\0", 4); /* an alert */
+  assert_true(ended(&l));
+  l.to_us.fin = true;
+  lone_run(&l);
+  lone_end(&l);
+}
+
+static void a_failure_above_is_told_by_the_last_word(void **state) {
+  struct lone l;
+  (void)state;
+  begin_two(&l, &toy_lp);
+  lone_put(&l, "\x02\x01\0\x02\0\0", 6); /* an lp frame of no length */
+  lone_run(&l);
+  assert_int_equal(l.error, MS_EPROTO);
+  expect_sent(&l, "\x06\x01\0\0", 4);
+  lone_wait(&l, 5000); /* a peer that stays is cut off */
+  lone_end(&l);
+}
+
+static void an_alert_of_a_failing_step_reaches_the_peer(void **state) {
+  struct lone l;
+  uint8_t buf[64];
+  static const uint8_t bad[3 + 16 + 1] = {22, 0, 1};
+  (void)state;
+  lone_begin(&l, SERVER, LAYERS(&toy_tls), NULL, BLOCK);
+  lone_put(&l, bad, sizeof bad); /* a record whose tag is wrong */
+  lone_run(&l);
+  assert_int_equal(l.error, MS_ECRYPTO);
+  assert_int_equal(lone_take(&l, buf, sizeof buf), 3 + 1 + 16);
+  assert_memory_equal(buf, "\x15\0\1\1", 4);
+  assert_true(ended(&l));
+  l.to_us.fin = true;
+  lone_run(&l);
+  lone_end(&l);
+}
+
+static void shs_says_nothing(void **state) {
+  struct lone l;
+  ms_identity me;
+  struct ms__shs_opts opts = {ms_scuttlebutt_network_key, &me, NULL};
+  const uint8_t hello[64] = {1};
+  (void)state;
+  assert_int_equal(ms_identity_generate(&me), 0);
+  lone_begin(&l, SERVER, LAYERS(&ms__shs), &opts, BLOCK);
+  lone_put(&l, hello, sizeof hello);
+  lone_run(&l);
+  assert_int_equal(l.error, MS_ECRYPTO);
+  expect_sent(&l, "", 0);
+  l.to_us.fin = true;
+  lone_run(&l);
+  lone_end(&l);
+}
+
+static void a_failure_over_nothing_resets(void **state) {
+  struct lone l;
+  (void)state;
+  lone_begin(&l, SERVER, LAYERS(&toy_lp), NULL, BLOCK);
+  lone_put(&l, "\0\0", 2);
+  lone_run(&l);
+  assert_int_equal(l.error, MS_EPROTO);
+  expect_sent(&l, "", 0);
+  assert_true(l.from_us.rst);
+  lone_end(&l);
+}
+
+static void a_failure_over_an_end_does_not_end(void **state) {
+  struct lone l;
+  uint8_t buf[64];
+  (void)state;
+  lone_begin(&l, SERVER, LAYERS(&toy_squash, &toy_lp), NULL, BLOCK);
+  lone_put(&l, "\2\0", 2); /* two zeros: an lp frame of no length */
+  lone_run(&l);
+  assert_int_equal(l.error, MS_EPROTO);
+  assert_int_equal(lone_take(&l, buf, sizeof buf), 2);
+  assert_memory_equal(buf, "\0\xee", 2); /* a last block that is none */
+  assert_true(ended(&l));
+  l.to_us.fin = true;
+  lone_run(&l);
+  lone_end(&l);
+}
+
+/* ---- Questions ---- */
+
+/* A seal server that has been told everything up to the question. */
+static void begin_question(struct lone *l) {
+  uint8_t hello[64], auth[112];
+  lone_begin(l, SERVER, LAYERS(&toy_seal), NULL, BLOCK);
+  memset(hello, 'A', sizeof hello);
+  toy_tag(hello + 48, 0, hello, 48);
+  memset(auth, 'C', sizeof auth);
+  toy_tag(auth + 96, 2, auth, 96);
+  lone_put(l, hello, sizeof hello);
+  lone_put(l, auth, sizeof auth);
+  lone_run(l);
+  assert_int_equal(l->questions, 1);
+  assert_int_equal(l->opens, 0);
+}
+
+static void a_reset_voids_the_question(void **state) {
+  const struct ms__answer yes = {.yes = true};
+  struct lone l;
+  (void)state;
+  begin_question(&l);
+  l.to_us.rst = true;
+  lone_run(&l);
+  assert_int_equal(l.closes, 1);
+  assert_int_equal(l.error, MS_ERESET);
+  lone_end(&l);
+  begin_question(&l);
+  ms_conn_abort(l.conn);
+  assert_int_equal(ms__conn_answer(l.conn, &yes), MS_ESTATE);
+  lone_run(&l);
+  assert_int_equal(l.error, MS_EABORTED);
+  lone_end(&l);
+}
+
+static void a_fin_leaves_the_question(void **state) {
+  const struct ms__answer yes = {.yes = true};
+  struct lone l;
+  uint8_t buf[256];
+  (void)state;
+  begin_question(&l);
+  l.to_us.fin = true;
+  lone_run(&l);
+  assert_int_equal(l.closes, 0);
+  assert_int_equal(ms__conn_answer(l.conn, &yes), 0);
+  lone_run(&l);
+  assert_int_equal(lone_take(&l, buf, sizeof buf), 64 + 80);
+  assert_int_equal(l.opens, 0); /* the end comes first, and it is not a goodbye */
+  assert_int_equal(l.error, MS_ETRUNCATED);
+  lone_end(&l);
+}
+
+static void an_answer_comes_once(void **state) {
+  const struct ms__answer yes = {.yes = true};
+  struct lone l;
+  (void)state;
+  begin_question(&l);
+  assert_int_equal(ms__conn_answer(l.conn, &yes), 0);
+  assert_int_equal(ms__conn_answer(l.conn, &yes), MS_ESTATE);
+  lone_run(&l);
+  assert_int_equal(l.opens, 1);
+  assert_int_equal(ms__conn_answer(l.conn, &yes), MS_ESTATE);
+  ms_conn_abort(l.conn);
+  lone_run(&l);
+  lone_end(&l);
+}
+
+static void a_half_closed_client_gets_its_answer(void **state) {
+  const struct ms__answer yes = {.yes = true};
+  static const char request[] = "GET / HTTP/1.1\r\n\r\n";
+  static const char reply[] = TOY_DOOR_YES "hello";
+  struct lone l;
+  (void)state;
+  lone_begin(&l, SERVER, LAYERS(&toy_door, &toy_seal), NULL, BLOCK);
+  lone_put(&l, request, strlen(request));
+  l.to_us.fin = true;
+  lone_run(&l);
+  assert_int_equal(l.questions, 1);
+  assert_int_equal(ms__conn_answer(l.conn, &yes), 0);
+  assert_int_equal(ms_conn_write(l.conn, "hello", 5), 5);
+  ms_conn_end(l.conn);
+  lone_run(&l);
+  expect_sent(&l, reply, strlen(reply));
+  assert_true(ended(&l));
+  assert_int_equal(l.error, 0);
+  assert_int_equal(l.opens, 0);
+  lone_end(&l);
+}
+
+/* ---- Time ---- */
+
+static void keepalive_against_a_deaf_peer_does_not_spin(void **state) {
+  struct lone l;
+  uint8_t buf[8192] = {0};
+  (void)state;
+  lone_begin(&l, CLIENT, LAYERS(&toy_two, &toy_lp), NULL, BLOCK);
+  l.toys.ping_msec = 1000;
+  l.toys.pings = 1000;
+  lone_put(&l, "two+yes!", 8);
+  lone_run(&l);
+  l.wire.stuck = true;
+  while (ms_conn_write(l.conn, buf, sizeof buf) > 0)
+    lone_run(&l);
+  lone_wait(&l, 200 * 1000); /* lone_run fails when it does not come to rest */
+  assert_int_equal(l.closes, 0);
+  assert_true(l.env.pool.out <= 4);
+  ms_conn_abort(l.conn);
+  lone_run(&l);
+  lone_end(&l);
+}
+
+static void a_reply_is_read_after_a_failed_write(void **state) {
+  struct lone l;
+  (void)state;
+  lone_begin(&l, CLIENT, LAYERS(&toy_lp), NULL, BLOCK);
+  lone_run(&l);
+  lone_put_frame(&l, "the reply", 9);
+  l.to_us.fin = true;
+  l.from_us.abandoned = true;
+  l.wire.has_rst = false; /* the reset has not come yet */
+  while (!l.conn->write_over) {
+    assert_int_equal(ms_conn_write(l.conn, "x", 1), 1);
+    while (l.env.dirty_head)
+      (void)ms__env_run(&l.env, l.now);
+  }
+  lone_run(&l);
+  assert_int_equal(l.got_n, 9);
+  assert_memory_equal(l.got, "the reply", 9);
+  assert_int_equal(l.ends, 1);
+  assert_int_equal(l.error, MS_EPIPE);
+  lone_end(&l);
+}
+
+static void the_attempt_has_a_deadline(void **state) {
+  struct lone l;
+  (void)state;
+  lone_begin(&l, SERVER, LAYERS(&toy_lp, &toy_seal), NULL, BLOCK);
+  for (unsigned i = 0; i < 14; i++) { /* a byte a second is no excuse */
+    lone_put_frame(&l, "A", 1);
+    lone_wait(&l, 1000);
+  }
+  assert_int_equal(l.closes, 0);
+  lone_wait(&l, 1000);
+  assert_int_equal(l.closes, 1);
+  assert_int_equal(l.error, MS_ETIMEDOUT);
+  l.to_us.fin = true;
+  lone_run(&l);
+  lone_end(&l);
+}
+
+/* ---- Economy ---- */
+
+static unsigned decodes, encodes;
+
+static int counted_decode(void *st, struct ms__port *p) {
+  decodes++;
+  return toy_lp.decode(st, p);
+}
+
+static int counted_encode(void *st, struct ms__port *p) {
+  encodes++;
+  return toy_lp.encode(st, p);
+}
+
+static void a_message_costs_two_calls_a_layer(void **state) {
+  static const uint8_t ping[] = {0, 7, 0, 5, 0, 3, 'a', 'b', 'c'};
+  struct ms__layer counted = toy_lp;
+  struct lone l;
+  (void)state;
+  counted.decode = counted_decode;
+  counted.encode = counted_encode;
+  lone_begin(&l, SERVER, LAYERS(&counted, &counted, &counted), NULL, BLOCK);
+  l.echo = true;
+  lone_run(&l);
+  for (unsigned i = 0; i < 10; i++) {
+    decodes = encodes = 0;
+    lone_put(&l, ping, sizeof ping);
+    lone_run(&l);
+    expect_sent(&l, (const char *)ping, sizeof ping);
+    assert_int_equal(decodes, 3);
+    assert_int_equal(encodes, 3);
+    assert_int_equal(l.env.pool.out, 0); /* a connection at rest owns no buffer */
+  }
+  ms_conn_abort(l.conn);
+  lone_run(&l);
+  lone_end(&l);
+}
+
+static size_t held(const struct ms__edge *edges, size_t n) {
+  size_t bytes = 0;
+  for (size_t i = 0; i <= n; i++)
+    bytes += edges[i].block ? edges[i].size : 0;
+  return bytes;
+}
+
+/* However deep the stack: one block on the reading side, two on the writing side, partial frames
+ * beside. */
+static void a_stalled_connection_holds_little(void **state) {
+  enum { DEEP = 6, PARTIAL = 1024, FRAME = 400 };
+  struct lone l;
+  uint8_t frame[FRAME] = {0};
+  (void)state;
+  for (unsigned i = 0; i < DEEP; i++) { /* frames in frames */
+    frame[2 * i] = (uint8_t)((FRAME - 2 * i - 2) >> 8);
+    frame[2 * i + 1] = (uint8_t)(FRAME - 2 * i - 2);
+  }
+  lone_begin(&l, SERVER, LAYERS(&toy_lp, &toy_lp, &toy_lp, &toy_lp, &toy_lp, &toy_lp), NULL,
+             MS__BLOCK);
+  lone_run(&l);
+  l.paused = true;
+  l.wire.stuck = true;
+  for (unsigned i = 0; i < 600; i++)
+    lone_put(&l, frame, sizeof frame);
+  lone_run(&l);
+  assert_true(l.to_us.length > 0); /* it has stopped reading */
+  assert_true(held(l.conn->in, l.conn->n) <= MS__BLOCK + DEEP * PARTIAL);
+  for (unsigned i = 0; i < 1000; i++) {
+    (void)ms_conn_write(l.conn, frame, sizeof frame);
+    lone_run(&l);
+  }
+  assert_true(held(l.conn->out, l.conn->n) + l.wire.flight.size <= 2 * MS__BLOCK + DEEP * PARTIAL);
+  ms_conn_abort(l.conn);
+  lone_run(&l);
+  lone_end(&l);
+}
+
+static void a_connection_is_small(void **state) {
+  size_t size =
+      sizeof(ms_conn) + sizeof(struct ms__slot) + 4 * sizeof(struct ms__edge) + ms__shs.state;
+  (void)state;
+  printf("net~shs at rest takes %zu bytes\n", size);
+  if (size > 900) fail_msg("net~shs at rest takes %zu bytes", size);
+}
+
+/* ---- Memory ---- */
+
+/* Whole exchanges of several worlds, each allocation of theirs failing once. */
+static void every_allocation_fails_once(void **state) {
+  static struct world w;
+  unsigned long runs = 0;
+  uint64_t seed = 0;
+  (void)state;
+  for (unsigned worlds = 0; worlds < 60; seed++) {
+    uint64_t n = 1, made;
+    world_make(&w, seed);
+    if (w.mode != WHOLE || w.sides[0].n < 2) {
+      world_free(&w);
+      continue;
+    }
+    world_free(&w);
+    worlds++;
+    do {
+      world_make(&w, seed);
+      w.mode = NO_MEMORY;
+      w.fails_at = n;
+      if (!world_run(&w)) {
+        char what[512];
+        world_describe(&w, what, sizeof what);
+        fail_msg("%s, allocation %llu: %s", what, (unsigned long long)n, w.wrong);
+      }
+      made = w.allocations;
+      runs++;
+      n += 1 + n / 40; /* the first ones all, then every so many */
+    } while (made >= n);
+  }
+  printf("%lu allocations failed\n", runs);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(last_words_reach_the_peer),
+      cmocka_unit_test(a_failure_above_is_told_by_the_last_word),
+      cmocka_unit_test(an_alert_of_a_failing_step_reaches_the_peer),
+      cmocka_unit_test(shs_says_nothing),
+      cmocka_unit_test(a_failure_over_nothing_resets),
+      cmocka_unit_test(a_failure_over_an_end_does_not_end),
+      cmocka_unit_test(a_reset_voids_the_question),
+      cmocka_unit_test(a_fin_leaves_the_question),
+      cmocka_unit_test(an_answer_comes_once),
+      cmocka_unit_test(a_half_closed_client_gets_its_answer),
+      cmocka_unit_test(keepalive_against_a_deaf_peer_does_not_spin),
+      cmocka_unit_test(a_reply_is_read_after_a_failed_write),
+      cmocka_unit_test(the_attempt_has_a_deadline),
+      cmocka_unit_test(a_message_costs_two_calls_a_layer),
+      cmocka_unit_test(a_stalled_connection_holds_little),
+      cmocka_unit_test(a_connection_is_small),
+      cmocka_unit_test(every_allocation_fails_once),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
