@@ -6,10 +6,6 @@
 
 enum { ROUNDS = 16 }; /* of one turn: then the others have theirs */
 
-static size_t room_of(const struct ms__layer *l) {
-  return l->room_down;
-}
-
 /* ---- Coming up: handshakes ---- */
 
 void ms__conn_size_edges(ms_conn *c) {
@@ -161,11 +157,13 @@ static void up_handshake(ms_conn *c, size_t i) {
   if (s->stepped && !s->kick && in->changes == s->seen_in &&
       !(s->last_in == MS__FULL && (out->changes != s->seen_out || squeeze)))
     return;
-  if (ms__edge_room(out) < room_of(s->layer)) return;
-  if (!open_edge(c, i, out, room_of(s->layer), squeeze)) return;
   p = port_of(c, s);
   p.wire_in = ms__edge_bytes(in);
-  p.wire_out = ms__edge_tail(out);
+  if (s->layer->room_down) {
+    if (ms__edge_room(out) < s->layer->room_down) return;
+    if (!open_edge(c, i, out, s->layer->room_down, squeeze)) return;
+    p.wire_out = ms__edge_tail(out);
+  }
   shown = p.wire_out.n;
   s->stepped = true;
   s->kick = false;
@@ -295,8 +293,8 @@ static void run_encode(ms_conn *c, size_t i) {
   if (!hi->len && !s->kick && !full) return;
   if (!s->kick && (full ? lo->changes == s->seen_out && !squeeze : hi->changes == s->seen_app))
     return;
-  if (room < room_of(s->layer)) return;
-  if (!open_edge(c, i, lo, room_of(s->layer), squeeze)) return;
+  if (room < s->layer->room_down) return;
+  if (!open_edge(c, i, lo, s->layer->room_down, squeeze)) return;
   p = port_of(c, s);
   p.app_out = ms__edge_bytes(hi);
   p.wire_out = ms__edge_tail(lo);
@@ -326,8 +324,8 @@ static void run_end(ms_conn *c, size_t i) {
   if (s->layer->end) {
     struct ms__port p = port_of(c, s);
     size_t shown;
-    if (ms__edge_room(lo) < room_of(s->layer)) return;
-    if (!ms__edge_open(&c->env->pool, lo, room_of(s->layer))) {
+    if (ms__edge_room(lo) < s->layer->room_down) return;
+    if (!ms__edge_open(&c->env->pool, lo, s->layer->room_down)) {
       if (c->failed)
         ms__conn_cut(c, true);
       else

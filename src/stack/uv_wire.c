@@ -40,8 +40,10 @@ struct connecting {
 
 /* ---- Reading ---- */
 
-static void turn(struct ms__uv_wire *w) {
-  if (w->conn) ms__conn_turn(w->conn, uv_now(w->loop->uv));
+/* What was told to a connection may have closed its wire: the connection is the caller's to name.
+ */
+static void turn(const struct ms__uv_wire *w, ms_conn *conn) {
+  ms__conn_turn(conn, uv_now(w->loop->uv));
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
@@ -54,17 +56,18 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   struct ms__uv_wire *w = stream->data;
+  ms_conn *conn = w->conn;
   (void)buf;
-  if (!w->conn) return;
+  if (!conn) return;
   if (n == UV_EOF) {
     uv_read_stop(stream);
-    ms__conn_read_done(w->conn, 0);
+    ms__conn_read_done(conn, 0);
   } else if (n == UV_ENOBUFS) {
-    ms__conn_read_done(w->conn, -ENOMEM);
+    ms__conn_read_done(conn, -ENOMEM);
   } else if (n != 0) { /* 0: nothing there after all */
-    ms__conn_read_done(w->conn, n);
+    ms__conn_read_done(conn, n);
   }
-  turn(w);
+  turn(w, conn);
 }
 
 static void wire_reading(struct ms__wire *wire, bool on) {
@@ -96,11 +99,12 @@ static void on_written(uv_write_t *request, int status) {
   struct flight *f = (struct flight *)request;
   struct ms__uv_wire *w = f->wire;
   struct ms__env *env = &w->loop->env;
-  ms__pool_give(&env->pool, f->edge.block, f->edge.size, 0);
+  ms_conn *conn = w->conn;
+  ms__pool_give(&env->pool, f->edge.block, f->edge.size, f->edge.secret ? f->edge.high : 0);
   ms__free(env->allocator, f);
-  if (!w->conn) return;
-  ms__conn_sent(w->conn, status);
-  turn(w);
+  if (!conn) return;
+  ms__conn_sent(conn, status);
+  turn(w, conn);
 }
 
 static int wire_send(struct ms__wire *wire, const struct ms__edge *e) {
@@ -126,7 +130,8 @@ static void wire_fin(struct ms__wire *wire) {
 /* ---- Time ---- */
 
 static void on_timer(uv_timer_t *timer) {
-  turn(timer->data);
+  struct ms__uv_wire *w = timer->data;
+  if (w->conn) turn(w, w->conn);
 }
 
 static void wire_wake(struct ms__wire *wire, uint64_t at) {

@@ -1,5 +1,6 @@
 /* The library's face on a real loop: every stack carries bytes both ways, ends cleanly, refuses,
  * is aborted, and leaves nothing behind. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -126,18 +127,19 @@ static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
     client_write(conn, c);
 }
 
+static ms_server_events server_events;
+
 static void serve(struct fixture *f, const ms_ctx_opts *opts, const char *stack, char *address,
                   size_t size) {
-  static ms_server_events events;
   ms_error err;
   int r;
-  events = fixture_events(on_connection);
+  server_events = fixture_events(on_connection);
   server_closed = 0;
   memset(&server_error, 0, sizeof server_error);
   assert_int_equal(ms_ctx_new(&f->server, opts, &err), 0);
   r = ms_add(f->server, stack, NULL, &err);
   if (r < 0) fail_msg("ms_add %s: %s", stack, err.message);
-  r = ms_listen(f->server, &events, f, &err);
+  r = ms_listen(f->server, &server_events, f, &err);
   if (r < 0) fail_msg("ms_listen %s: %s", stack, err.message);
   fixture_until(f, &f->ready, -1);
   if (f->ready != 1) fail_msg("%s does not listen: %s", stack, f->listen_error.message);
@@ -409,6 +411,39 @@ static void an_abort_at_open_closes_once(void **state) {
   assert_int_equal(c.closed, 1);
 }
 
+static void abort_now(ms_conn *conn, void *user) {
+  (void)user;
+  ms_conn_abort(conn);
+}
+
+static const ms_conn_events aborting_events = {.on_readable = abort_now, .on_close = echo_close};
+
+static void on_connection_abort(ms_conn *conn, void *user) {
+  (void)user;
+  ms_conn_handle(conn, &aborting_events, NULL);
+}
+
+/* The server aborts at the first byte: the client hears of it at once. */
+static void a_reset_is_heard(void **state) {
+  struct fixture f;
+  struct client c = {.total = 1000};
+  char address[512];
+  ms_ctx_opts server, client;
+  (void)state;
+  fixture_init(&f);
+  server = fixture_opts(&f, &f.server_id);
+  client = fixture_opts(&f, &f.client_id);
+  serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
+  server_events.on_connection = on_connection_abort;
+  dial_with(&f, &client, "net~shs", address, &c);
+  fixture_until(&f, &c.closed, 0);
+  assert_int_equal(c.error.code, MS_ERESET);
+  assert_int_equal(c.error.sys, ECONNRESET);
+  assert_int_equal(server_closed, 1);
+  assert_int_equal(server_error.code, MS_EABORTED);
+  fixture_done(&f);
+}
+
 static void a_silent_client_is_cut_at_the_deadline(void **state) {
   struct fixture f;
   char listen[160], address[512];
@@ -602,6 +637,7 @@ int main(void) {
       cmocka_unit_test(a_wrong_server_key_is_no_way_in),
       cmocka_unit_test(a_dial_may_be_aborted_at_any_turn),
       cmocka_unit_test(an_abort_at_open_closes_once),
+      cmocka_unit_test(a_reset_is_heard),
       cmocka_unit_test(a_silent_client_is_cut_at_the_deadline),
       cmocka_unit_test(a_dead_alternative_gives_way_to_a_good_one),
       cmocka_unit_test(closing_a_context_says_goodbye),

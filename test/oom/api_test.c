@@ -1,0 +1,239 @@
+/* Each allocation of the library's fails once, in a loop, until an exchange needs no more: whatever
+ * fails, every callback comes exactly once, nothing leaks, nothing hangs, no byte is wrong. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "loop_fixture.h"
+
+enum { TOTAL = 200000, PIECE = 8192 };
+
+/* ---- An allocator whose n-th allocation fails ---- */
+
+struct memory {
+  ms_allocator allocator;
+  unsigned long count, fails_at;
+  size_t out;
+};
+
+static void *take(void *user, size_t size) {
+  struct memory *m = user;
+  void *p;
+  if (++m->count == m->fails_at) return NULL;
+  p = malloc(size);
+  if (p) m->out++;
+  return p;
+}
+
+static void give(void *user, void *p) {
+  struct memory *m = user;
+  if (p) m->out--;
+  free(p);
+}
+
+/* ---- An echo ---- */
+
+struct side {
+  int opened, closed;
+  size_t sent, got;
+  bool wrong, ended;
+};
+
+struct exchange {
+  struct side client, server;
+  int over; /* the client has nothing more to wait for */
+  int dialled;
+};
+
+static uint8_t pattern(size_t i) {
+  return (uint8_t)(i * 7 + i / 509);
+}
+
+static void client_write(ms_conn *conn, void *user) {
+  struct side *s = &((struct exchange *)user)->client;
+  uint8_t piece[PIECE];
+  while (s->sent < TOTAL) {
+    size_t n = TOTAL - s->sent < PIECE ? TOTAL - s->sent : PIECE;
+    ptrdiff_t k;
+    for (size_t i = 0; i < n; i++)
+      piece[i] = pattern(s->sent + i);
+    k = ms_conn_write(conn, piece, n);
+    if (k < 0) {
+      ms_conn_abort(conn);
+      return;
+    }
+    s->sent += (size_t)k;
+    if ((size_t)k < n) return;
+  }
+  ms_conn_end(conn);
+}
+
+static void client_read(ms_conn *conn, void *user) {
+  struct side *s = &((struct exchange *)user)->client;
+  const uint8_t *p;
+  size_t n = ms_conn_peek(conn, &p);
+  for (size_t i = 0; i < n; i++)
+    if (p[i] != pattern(s->got + i)) s->wrong = true;
+  s->got += n;
+  ms_conn_consume(conn, n);
+}
+
+static void client_end(ms_conn *conn, void *user) {
+  (void)conn;
+  ((struct exchange *)user)->client.ended = true;
+}
+
+static void client_close(ms_conn *conn, const ms_error *err, void *user) {
+  struct exchange *e = user;
+  (void)conn;
+  if (!err && e->client.got != TOTAL) e->client.wrong = true; /* a short answer is no success */
+  e->client.closed++;
+  e->over = 1;
+}
+
+static const ms_conn_events client_events = {.on_readable = client_read,
+                                             .on_end = client_end,
+                                             .on_writable = client_write,
+                                             .on_close = client_close};
+
+static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
+  struct exchange *e = user;
+  (void)err;
+  e->dialled++;
+  if (!conn) {
+    e->over = 1;
+    return;
+  }
+  e->client.opened++;
+  ms_conn_handle(conn, &client_events, e);
+  client_write(conn, e);
+}
+
+static void server_read(ms_conn *conn, void *user) {
+  const uint8_t *p;
+  size_t n = ms_conn_peek(conn, &p);
+  ptrdiff_t k = n ? ms_conn_write(conn, p, n) : 0;
+  (void)user;
+  if (k < 0)
+    ms_conn_abort(conn);
+  else
+    ms_conn_consume(conn, (size_t)k);
+}
+
+static void server_end(ms_conn *conn, void *user) {
+  (void)user;
+  ms_conn_end(conn);
+}
+
+static void server_close(ms_conn *conn, const ms_error *err, void *user) {
+  (void)conn;
+  (void)err;
+  ((struct exchange *)user)->server.closed++;
+}
+
+static const ms_conn_events server_events = {.on_readable = server_read,
+                                             .on_end = server_end,
+                                             .on_writable = server_read,
+                                             .on_close = server_close};
+
+static struct exchange *current; /* the fixture's user pointer is its own */
+
+static void on_connection(ms_conn *conn, void *user) {
+  (void)user;
+  current->server.opened++;
+  ms_conn_handle(conn, &server_events, current);
+}
+
+static void admit(ms_conn *conn, const ms_peer *peer, void *user) {
+  (void)peer;
+  (void)user;
+  (void)ms_conn_answer(conn, true, NULL);
+}
+
+/* ---- One run ---- */
+
+/* The client dials what the server says it listens on. */
+static void dial(struct fixture *f, const ms_ctx_opts *opts, const char *stack,
+                 struct exchange *e) {
+  ms_dial_opts how = MS_OPTS_INIT(ms_dial_opts);
+  char address[512];
+  if (ms_stringify(f->server, MS_DEVICE, address, sizeof address) == 0) return;
+  if (ms_ctx_new(&f->client, opts, NULL) < 0) return;
+  how.on_dialled = on_dialled;
+  how.user = e;
+  how.timeout_msec = 2000;
+  if (ms_add(f->client, stack, NULL, NULL) < 0) return;
+  if (ms_dial(f->client, NULL, address, &how, NULL) == 0) fixture_until(f, &e->over, 0);
+}
+
+/* True when all went well. */
+static bool run(const char *stack, const char *where, struct memory *m) {
+  struct fixture f;
+  struct exchange e = {0};
+  ms_server_events events = fixture_events(on_connection);
+  ms_ctx_opts server, client;
+  char listen[160] = "";
+  fixture_init(&f);
+  current = &e;
+  server = fixture_opts(&f, &f.server_id);
+  client = fixture_opts(&f, &f.client_id);
+  server.allocator = client.allocator = &m->allocator;
+  server.on_authorise = admit;
+  server.accept_timeout_msec = 1000;
+  (void)snprintf(listen, sizeof listen, "%s%s%s", where, strcmp(where, "unix:") == 0 ? f.dir : "",
+                 strcmp(where, "unix:") == 0 ? "/s~noauth" : "");
+  if (ms_ctx_new(&f.server, &server, NULL) == 0 && ms_add(f.server, listen, NULL, NULL) >= 0 &&
+      ms_listen(f.server, &events, &f, NULL) == 0) {
+    fixture_until(&f, &f.ready, -1);
+    dial(&f, &client, stack, &e);
+  }
+  fixture_done(&f);
+  assert_int_equal(e.client.closed, e.client.opened);
+  assert_int_equal(e.server.closed, e.server.opened);
+  assert_false(e.client.wrong);
+  return e.client.ended && e.client.got == TOTAL;
+}
+
+static void fail_each(const char *stack, const char *where) {
+  struct memory m = {.fails_at = 0};
+  unsigned long all, survived = 0;
+  m.allocator = (ms_allocator){take, give, &m};
+  assert_true(run(stack, where, &m));
+  all = m.count;
+  for (unsigned long n = 1; n <= all; n++) {
+    m.count = 0;
+    m.fails_at = n;
+    survived += run(stack, where, &m);
+    if (m.out) fail_msg("%s: %zu allocations are left when number %lu fails", stack, m.out, n);
+  }
+  printf("%s: each of %lu allocations failed once, %lu exchanges went on\n", stack, all, survived);
+}
+
+static void net_shs(void **state) {
+  (void)state;
+  fail_each("net~shs", "net:127.0.0.1:0~shs");
+}
+
+static void net_by_name(void **state) {
+  (void)state;
+  fail_each("net~shs", "net:localhost:0~shs");
+}
+
+static void unix_noauth(void **state) {
+  (void)state;
+  fail_each("unix~noauth", "unix:");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(net_shs),
+      cmocka_unit_test(net_by_name),
+      cmocka_unit_test(unix_noauth),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
