@@ -115,8 +115,8 @@ static int parse(const char *path, char *text, size_t n, ms_identity *out) {
   blank_comments(text, n);
   root = json_loadb(text, n, 0, &problem);
   if (!root)
-    return cli_error("key", path, "line %d, column %d: %s", problem.line, problem.column,
-                     problem.text);
+    return cli_error("key", path, "line %d, column %d: this is not JSON", problem.line,
+                     problem.column); /* not its text, which quotes the file */
   curve = json_string_value(json_object_get(root, "curve"));
   public = json_string_value(json_object_get(root, "public"));
   private = json_string_value(json_object_get(root, "private"));

@@ -1,16 +1,9 @@
 'use strict'
-// What the interop tests share: scenarios, the processes in them, identities.
-//
-// The command under test is $MULTISERVER. Without the npm packages a test is skipped (status 77),
-// or fails where MS_NO_SKIP=1 is set.
+// What the interop tests share beside ../world.js: npm peers. Without the npm packages a test is
+// skipped (status 77), or fails where MS_NO_SKIP=1 is set.
 
-const assert = require('assert')
-const { spawn } = require('child_process')
-const crypto = require('crypto')
-const fs = require('fs')
-const os = require('os')
 const path = require('path')
-const test = require('node:test')
+const { World, ...shared } = require('../world')
 
 try {
   require('multiserver/package.json')
@@ -19,210 +12,16 @@ try {
   console.log('The npm packages are missing: run `npm ci` in test/interop.')
   process.exit(process.env.MS_NO_SKIP === '1' ? 1 : 77)
 }
-const command = process.env.MULTISERVER
-if (!command) {
-  console.error('MULTISERVER names the command to test; it is not set.')
-  process.exit(2)
-}
 
-const DEADLINE_MSEC = 60000 // of one scenario
 const MAIN_NETWORK = '1KHLiKZvAvjbY1ziZEHMXawbCEIM6qwjCDm3VYRan/s='
 
-// An identity from a seed, as base64, and as the raw secret key.
-function identity(seed = crypto.randomBytes(32)) {
-  const { publicKey, secretKey } = require('chloride').crypto_sign_seed_keypair(seed)
-  return { seed: seed.toString('base64'), key: publicKey.toString('base64'), secretKey }
-}
-
-// The text of ~/.ssb/secret as npm's ssb-keys writes it.
-function secretFile({ key, secretKey }) {
-  const json = {
-    curve: 'ed25519',
-    public: `${key}.ed25519`,
-    private: `${secretKey.toString('base64')}.ed25519`,
-    id: `@${key}.ed25519`,
-  }
-  return [
-    '# this is your SECRET name.',
-    '# this name gives you magical powers.',
-    '',
-    JSON.stringify(json, null, 2),
-    '',
-    '# WARNING! It\'s vital that you DO NOT edit OR share your secret name',
-    `# instead, share your public name: ${json.id}`,
-    '',
-  ].join('\n')
-}
-
-const sha256 = (data) => crypto.createHash('sha256').update(data).digest('hex')
-
-// A process, what it has said, and how to wait for what it says.
-class Proc {
-  constructor(label, file, args, { cwd, stdin = 'pipe', stdout = 'pipe' } = {}) {
-    this.label = label
-    this.out = []
-    this.err = ''
-    this.done = null // { code, signal } when it is over
-    this.waiting = new Set()
-    this.child = spawn(file, args, {
-      cwd,
-      stdio: [stdin, stdout, 'pipe'],
-      env: { ...process.env, HOME: cwd, XDG_CONFIG_HOME: path.join(cwd, 'config') },
-    })
-    if (this.child.stdin) this.child.stdin.on('error', () => {}) // it may have left: its status tells
-    if (this.child.stdout) this.child.stdout.on('data', (data) => this.#heard(() => this.out.push(data)))
-    this.child.stderr.on('data', (data) => this.#heard(() => (this.err += data)))
-    this.child.on('error', (err) => this.#heard(() => (this.err += err.stack)))
-    this.child.on('close', (code, signal) => this.#heard(() => (this.done = { code, signal })))
-  }
-
-  #heard(note) {
-    note()
-    for (const look of [...this.waiting]) look()
-  }
-
-  // Resolves with what `find` returns as soon as that is neither undefined nor false; fails when
-  // the process is over before.
-  until(find, what) {
-    return new Promise((resolve, reject) => {
-      const look = () => {
-        const found = find()
-        if (found === undefined || found === false || found === null) {
-          if (!this.done) return
-          this.waiting.delete(look)
-          return reject(new Error(`${this.label} is over, without ${what}`))
-        }
-        this.waiting.delete(look)
-        resolve(found)
-      }
-      this.waiting.add(look)
-      look()
-    })
-  }
-
-  stdout() {
-    return Buffer.concat(this.out)
-  }
-
-  // The first line said on stdout (or stderr).
-  line(stream = 'stdout') {
-    return this.until(() => {
-      const text = stream === 'stdout' ? this.stdout().toString() : this.err
-      return text.includes('\n') && text.slice(0, text.indexOf('\n'))
-    }, `a line on ${stream}`)
-  }
-
-  // The n-th event of that name told by peer.js.
-  event(name, n = 0) {
-    return this.until(() => this.events(name)[n], `event "${name}"`)
-  }
-
-  events(name) {
-    const lines = this.stdout().toString().split('\n').slice(0, -1)
-    return lines.map((line) => JSON.parse(line)).filter(({ event }) => event === name)
-  }
-
-  say(line) {
-    this.child.stdin.write(line + '\n')
-  }
-
-  // Ends stdin and waits for the exit status.
-  async finish() {
-    if (this.child.stdin) this.child.stdin.end()
-    await this.until(() => this.done, 'an exit')
-    return this.done.code
-  }
-
-  // Waits for the exit status, leaving stdin as it is.
-  async exit() {
-    await this.until(() => this.done, 'an exit')
-    return this.done.code
-  }
-
-  kill(signal = 'SIGKILL') {
-    this.child.kill(signal)
-  }
-
-  toString() {
-    const how = this.done ? `over, ${JSON.stringify(this.done)}` : 'running'
-    const out = this.stdout()
-    const shown = out.length > 2000 ? `(${out.length} bytes)` : out.toString()
-    return `--- ${this.label}: ${how}\nstdout: ${shown}\nstderr: ${this.err}`
-  }
-}
-
-// A folder and the processes that a scenario starts.
-class World {
-  constructor() {
-    this.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'ms-interop-'))
-    this.procs = []
-  }
-
-  path(name) {
-    return path.join(this.dir, name)
-  }
-
-  write(name, data) {
-    fs.writeFileSync(this.path(name), data, { mode: 0o600 })
-    return this.path(name)
-  }
-
-  // A folder for the socket of a unix listener.
-  socketDir(name) {
-    fs.mkdirSync(this.path(name), { mode: 0o700 })
-    return this.path(name)
-  }
-
-  start(label, file, args, opts) {
-    const proc = new Proc(label, file, args, { cwd: this.dir, ...opts })
-    this.procs.push(proc)
-    return proc
-  }
-
-  // Our command, with an identity.
-  ours([subcommand, ...args], { as = identity(), ...opts } = {}) {
-    const secret = this.write(`secret-${this.procs.length}`, secretFile(as))
-    const all = [subcommand, '--key', secret, ...args]
-    return this.start(`multiserver ${subcommand}`, command, all, opts)
-  }
-
-  // An npm peer.
+class NpmWorld extends World {
   npm(args) {
     const script = path.join(__dirname, 'peer.js')
     return this.start(`npm ${args[0]}`, process.execPath, ['--no-deprecation', script, ...args])
   }
-
-  async end() {
-    for (const proc of this.procs) if (!proc.done) proc.kill()
-    await Promise.all(this.procs.map((proc) => proc.until(() => proc.done, 'an exit')))
-    fs.rmSync(this.dir, { recursive: true, force: true })
-  }
 }
 
-// One test: runs `body` with a world of its own and ends every process of it, whatever happens.
-function scenario(name, body) {
-  test(name, async (t) => {
-    const world = new World()
-    let timer
-    const late = new Promise((_, reject) => {
-      timer = setTimeout(() => reject(new Error('the scenario is late')), DEADLINE_MSEC)
-    })
-    try {
-      await Promise.race([body(world, t), late])
-    } catch (err) {
-      err.message += '\n' + world.procs.join('\n')
-      throw err
-    } finally {
-      clearTimeout(timer)
-      await world.end()
-    }
-  })
-}
+const scenario = (name, body) => shared.scenario(name, body, NpmWorld)
 
-// The one line our command says when it fails.
-function assertComplaint(proc, pattern) {
-  assert.match(proc.err, /^multiserver: [^\n]+\n$/, 'one line on stderr')
-  assert.match(proc.err, pattern)
-}
-
-module.exports = { scenario, identity, sha256, assertComplaint, MAIN_NETWORK }
+module.exports = { ...shared, scenario, MAIN_NETWORK }

@@ -1,0 +1,113 @@
+'use strict'
+// address: canonical forms, JSON, reasons.
+
+const assert = require('assert')
+const { scenario, identity, assertComplaint } = require('../world')
+
+const { key } = identity()
+const { seed } = identity()
+
+async function address(world, ...args) {
+  const proc = await world.run(['address', ...args])
+  return { proc, status: proc.status, out: proc.stdout().toString() }
+}
+
+scenario('the canonical form is printed', async (world) => {
+  const cases = [
+    [`net:[::1]:08008~shs:@${key}.ed25519`, `net:::1:8008~shs:${key}`],
+    [`net:h:1~shs:${key}:${seed}`, `net:h:1~shs:${key}:${seed}`],
+    ['unix:/run/a b~noauth', 'unix:/run/a b~noauth'],
+    [`;net:h:bad;net:h:1~shs:${key};`, `net:h:1~shs:${key}`],
+  ]
+  for (const [input, canonical] of cases) {
+    const { proc, status, out } = await address(world, input)
+    assert.deepStrictEqual([status, out, proc.err], [0, canonical + '\n', ''])
+  }
+})
+
+scenario('what no stack understands is exit 1 and the reason', async (world) => {
+  const cases = [
+    [[`wss://h~shs:${key}`], /no stack understands it/],
+    [['--stacks', 'unix~noauth', `net:h:1~shs:${key}`], /net~shs: no stack understands it/],
+    [[`net:h:1~foo:${seed}`], /a protocol that is not known here/],
+    [['net:h:x~noauth'], /net, byte 6: /],
+    [[''], /^multiserver: address: /],
+    [[`net:h:1~shs:${key}:${seed}x`], /shs, byte \d+: /],
+    [[`@${key}.ed25519`], /this is a key, not an address/],
+  ]
+  for (const [args, why] of cases) {
+    const { proc, status, out } = await address(world, ...args)
+    assert.deepStrictEqual([status, out], [1, ''], args.join(' '))
+    assertComplaint(proc, why)
+    assert.ok(!proc.err.includes(seed.slice(0, 20)), 'a seed is shown')
+  }
+})
+
+scenario('--json takes every alternative apart', async (world) => {
+  const input = `net:[::1]:8008~shs:${key}:${seed};wss://h/p~shs:${key};unix:/s~noauth;net:h:x`
+  const { status, out } = await address(world, '--json', input)
+  assert.strictEqual(status, 0)
+  assert.ok(out.endsWith('}\n') && out.indexOf('\n') === out.length - 1, 'one line')
+  const json = JSON.parse(out)
+  assert.deepStrictEqual(Object.keys(json), ['input', 'alternatives'])
+  assert.strictEqual(json.input, input)
+  const [net, wss, unix, bad] = json.alternatives
+  assert.deepStrictEqual(net, {
+    address: `net:::1:8008~shs:${key}:${seed}`,
+    understood: true,
+    stack: 'net~shs',
+    sections: [{ name: 'net', host: '::1', port: 8008 }, { name: 'shs', key, seed }],
+  })
+  assert.deepStrictEqual(wss, {
+    address: `wss://h/p~shs:${key}`,
+    understood: false,
+    reason: 'no stack understands it',
+  })
+  assert.deepStrictEqual(unix, {
+    address: 'unix:/s~noauth',
+    understood: true,
+    stack: 'unix~noauth',
+    sections: [{ name: 'unix', path: '/s' }, { name: 'noauth' }],
+  })
+  assert.deepStrictEqual([bad.address, bad.understood, Object.keys(bad)],
+    ['net:h:x', false, ['address', 'understood', 'reason']])
+})
+
+scenario('--stacks and --json tell of protocols to come', async (world) => {
+  const { status, out } = await address(world, '--json', '--stacks', 'ws~shs,onion',
+    `wss://h:8/p?q~shs:${key};onion:x.onion:80`)
+  assert.strictEqual(status, 0)
+  const [ws, onion] = JSON.parse(out).alternatives
+  assert.deepStrictEqual(ws.sections, [
+    { name: 'ws', host: 'h', port: 8, path: '/p?q', secure: true },
+    { name: 'shs', key, seed: null },
+  ])
+  assert.deepStrictEqual(onion.sections, [{ name: 'onion', host: 'x.onion', port: 80 }])
+})
+
+scenario('--json with nothing understood is exit 1, with the reasons', async (world) => {
+  const { proc, status, out } = await address(world, '--json', 'net:h:x;foo;ssb:x')
+  assert.strictEqual(status, 1)
+  const { alternatives } = JSON.parse(out)
+  assert.deepStrictEqual(alternatives.map((a) => [a.address, a.understood]),
+    [['net:h:x', false], ['foo', false], ['ssb:x', false]])
+  for (const { reason } of alternatives) assert.match(reason, /\w/)
+  assertComplaint(proc, /^multiserver: address: /)
+})
+
+scenario('wrong usage is told and exits with 2', async (world) => {
+  const cases = [
+    [[], /an address is missing/],
+    [['a', 'b'], /address: b: one address is enough/],
+    [['--stacks', '', 'net:h:1'], /--stacks: /],
+    [['--stacks', 'foo', 'net:h:1'], /--stacks: names a protocol that is not known/],
+    [['--stacks', 'shs~net', 'net:h:1'], /--stacks: a stack is one transport/],
+    [['--stacks', 'net:1:2~shs', 'net:h:1'], /--stacks: names only/],
+    [['--nosuch', 'net:h:1'], /--nosuch: there is no such option/],
+  ]
+  for (const [args, why] of cases) {
+    const { proc, status } = await address(world, ...args)
+    assert.strictEqual(status, 2, args.join(' '))
+    assertComplaint(proc, why)
+  }
+})

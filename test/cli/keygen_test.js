@@ -1,0 +1,140 @@
+'use strict'
+// keygen and id: identities in files.
+
+const assert = require('assert')
+const fs = require('fs')
+const { scenario, identity, secretFile, assertComplaint } = require('../world')
+
+const KEY = /^[A-Za-z0-9+/]{43}=\n$/
+
+scenario('keygen makes an identity that id reads', async (world) => {
+  const file = world.path('me.secret')
+  const made = await world.run(['keygen', file])
+  assert.strictEqual(made.status, 0)
+  assert.strictEqual(made.err, '')
+  const key = made.stdout().toString()
+  assert.match(key, KEY)
+  assert.strictEqual(fs.statSync(file).mode & 0o777, 0o600)
+  const text = fs.readFileSync(file, 'utf8')
+  const json = JSON.parse(text.split('\n').filter((line) => !line.startsWith('#')).join('\n'))
+  assert.deepStrictEqual(Object.keys(json), ['curve', 'public', 'private', 'id'])
+  assert.strictEqual(json.curve, 'ed25519')
+  assert.strictEqual(json.public, `${key.trim()}.ed25519`)
+  assert.strictEqual(json.id, `@${key.trim()}.ed25519`)
+  assert.match(json.private, /^[A-Za-z0-9+/]{86}==\.ed25519$/)
+  // the private key is the seed and the public key, as libsodium has them
+  const secret = Buffer.from(json.private, 'base64')
+  assert.strictEqual(identity(secret.subarray(0, 32)).key, key.trim())
+  const told = await world.run(['id', '--key', file])
+  assert.deepStrictEqual([told.status, told.stdout().toString()], [0, key])
+})
+
+scenario('no two identities are alike, and none is overwritten', async (world) => {
+  const file = world.path('me.secret')
+  await world.run(['keygen', file])
+  const before = fs.readFileSync(file, 'utf8')
+  const again = await world.run(['keygen', file])
+  assert.strictEqual(again.status, 1)
+  assertComplaint(again, /me\.secret: is there already and is not overwritten/)
+  assert.strictEqual(again.stdout().toString(), '')
+  assert.strictEqual(fs.readFileSync(file, 'utf8'), before)
+  assert.deepStrictEqual(fs.readdirSync(world.dir), ['me.secret']) // and nothing is left beside it
+  const other = await world.run(['keygen', world.path('other')])
+  assert.strictEqual(other.status, 0)
+  assert.notStrictEqual(fs.readFileSync(world.path('other'), 'utf8'), before)
+})
+
+scenario('the default file is below XDG_CONFIG_HOME', async (world) => {
+  const made = await world.run(['keygen'])
+  assert.strictEqual(made.status, 0)
+  assert.strictEqual(fs.statSync(world.path('config/multiserver/secret')).mode & 0o777, 0o600)
+  assert.strictEqual(fs.statSync(world.path('config/multiserver')).mode & 0o777, 0o700)
+  const told = await world.run(['id'])
+  assert.strictEqual(told.stdout().toString(), made.stdout().toString())
+})
+
+scenario('id reads what npm has written, comments and all', async (world) => {
+  const me = identity()
+  const told = await world.run(['id', '--key', world.write('secret', secretFile(me))])
+  assert.deepStrictEqual([told.status, told.stdout().toString(), told.err], [0, me.key + '\n', ''])
+})
+
+scenario('a file that others can read is told of', async (world) => {
+  const file = world.write('secret', secretFile(identity()))
+  fs.chmodSync(file, 0o644)
+  const told = await world.run(['id', '--key', file])
+  assert.strictEqual(told.status, 0)
+  assert.match(told.err, /^multiserver: .*secret can be read by others: chmod 600 it\n$/)
+})
+
+scenario('a bad file is one error without a word of the secret', async (world) => {
+  const me = identity()
+  const good = secretFile(me)
+  const secret = me.secretKey.toString('base64')
+  const cases = [
+    ['missing', null, /missing: No such file/],
+    ['empty', '', /line 1, column 0: this is not JSON/],
+    ['text', `${secret}\n`, /line 1, column \d+: this is not JSON/],
+    ['line', good.replace('"id"', 'id'), /line 8, column \d+: this is not JSON/],
+    ['curve', good.replace('"ed25519"', '"k256"'), /the curve is not ed25519/],
+    ['short', good.replace(secret, secret.slice(4)), /"private" is not 64 bytes of base64/],
+    ['none', good.replace('"private"', '"x"'), /"private" is not 64 bytes/],
+    ['public', good.replace(/"public": "..../, '"public": "'), /"public" is not 32 bytes/],
+    ['pair', good.replaceAll(me.key, identity().key), /do not belong together/],
+    ['long', good + '#'.repeat(100000), /is longer than an identity can be/],
+    ['array', '[]', /"private" is not/],
+  ]
+  for (const [name, text, why] of cases) {
+    const file = text === null ? world.path(name) : world.write(name, text)
+    const told = await world.run(['id', '--key', file])
+    assert.strictEqual(told.status, 1, name)
+    assert.strictEqual(told.stdout().toString(), '')
+    assertComplaint(told, why)
+    assert.ok(!told.err.includes(secret.slice(10, 30)), `${name}: the secret is shown`)
+  }
+  const folder = await world.run(['id', '--key', world.dir])
+  assert.strictEqual(folder.status, 1)
+  assertComplaint(folder, /Is a directory/)
+})
+
+scenario('a place that cannot be written is an error', async (world) => {
+  const made = await world.run(['keygen', world.path('secret/below/a/file')])
+  assert.strictEqual(made.status, 0) // folders are made
+  const refused = await world.run(['keygen', '/proc/secret'])
+  assert.strictEqual(refused.status, 1)
+  assertComplaint(refused, /^multiserver: key: \/proc\/secret: /)
+})
+
+scenario('wrong usage is told and exits with 2', async (world) => {
+  const cases = [
+    [[], /a command is missing/],
+    [['frobnicate'], /frobnicate: there is no such command/],
+    [['keygen', 'a', 'b'], /keygen: b: one file is enough/],
+    [['keygen', '--force'], /--force: there is no such option/],
+    [['id', 'x'], /takes no arguments/],
+    [['id', '--key'], /--key: a value is missing/],
+  ]
+  for (const [args, why] of cases) {
+    const told = await world.run(args)
+    assert.strictEqual(told.status, 2, args.join(' '))
+    assertComplaint(told, why)
+  }
+  assert.deepStrictEqual(fs.readdirSync(world.dir), [])
+})
+
+scenario('every command has a help with examples', async (world) => {
+  const all = await world.run(['--help'])
+  assert.strictEqual(all.status, 0)
+  const commands = all.stdout().toString().match(/^ {2}(\w+) {2,}\S/gm).map((s) => s.trim().split(' ')[0])
+  assert.deepStrictEqual(commands, ['serve', 'connect', 'address', 'keygen', 'id'])
+  for (const name of commands) {
+    const help = await world.run([name, '--help'])
+    assert.strictEqual(help.status, 0)
+    assert.match(help.stdout().toString(), new RegExp(`^usage: multiserver ${name}`))
+    assert.match(help.stdout().toString(), /\nexamples?:\n {2}/)
+    assert.strictEqual((await world.run(['help', name])).stdout().toString(), help.stdout().toString())
+    for (const line of help.stdout().toString().split('\n')) assert.ok(line.length <= 90, line)
+  }
+  const version = await world.run(['--version'])
+  assert.match(version.stdout().toString(), /^multiserver \d+\.\d+\.\d+ \(libuv .*libsodium .*jansson .*\)\n$/)
+})
