@@ -14,7 +14,7 @@
 
 #include "cli.h"
 
-enum { PIECE = 65536 };
+enum { PIECE = 65536, SILENCE_MSEC = 1000 };
 
 struct cli_stdio {
   uv_loop_t *loop;
@@ -22,7 +22,9 @@ struct cli_stdio {
   void (*done)(int status, void *user);
   void *user;
   uv_fs_t in, out;
-  bool in_busy, out_busy, in_ended, in_is_file;
+  uv_timer_t silence; /* runs after the peer's end while stdin says nothing */
+  bool in_busy, out_busy, in_ended, in_is_file, in_is_terminal;
+  bool closed; /* the timer is */
   bool peer_ended;
   int status;
   size_t in_at, in_n, out_at, out_n;
@@ -43,23 +45,41 @@ static void fail(struct cli_stdio *s, const char *where, int error) {
   if (s->conn) ms_conn_abort(s->conn);
 }
 
+static void free_if_idle(struct cli_stdio *s) {
+  if (s->closed && !s->in_busy) free(s);
+}
+
+static void on_silence_closed(uv_handle_t *handle) {
+  struct cli_stdio *s = handle->data;
+  s->closed = true;
+  free_if_idle(s);
+}
+
 /* Over when the connection is and all it gave has been written. */
 static void finish(struct cli_stdio *s) {
   if (s->conn || s->out_busy || !s->done) return;
+  uv_close((uv_handle_t *)&s->silence, on_silence_closed);
   s->done(s->status, s->user);
   s->done = NULL;
-  if (!s->in_busy) free(s);
 }
 
 /* ---- stdin to the peer ---- */
 
 static void read_more(struct cli_stdio *s);
 
-/* After the peer's end there is nobody to wait for, but what we have read already, and a file,
- * still goes out. */
-static void close_if_done(struct cli_stdio *s) {
-  if (s->conn && s->peer_ended && !s->in_ended && s->in_at == s->in_n && !s->in_is_file)
+static void on_silence(uv_timer_t *timer) {
+  struct cli_stdio *s = timer->data;
+  if (s->conn && s->in_at == s->in_n) ms_conn_close(s->conn);
+}
+
+/* After the peer's end, what standard input gives still goes out: a file to its end, a pipe until
+ * it has been silent for a while, for it may never end. Nobody waits for a person. */
+static void wait_for_stdin(struct cli_stdio *s) {
+  if (!s->conn || !s->peer_ended || s->in_ended || s->in_at < s->in_n || s->in_is_file) return;
+  if (s->in_is_terminal)
     ms_conn_close(s->conn);
+  else
+    (void)uv_timer_start(&s->silence, on_silence, SILENCE_MSEC, 0);
 }
 
 static void send_in(struct cli_stdio *s) {
@@ -71,7 +91,7 @@ static void send_in(struct cli_stdio *s) {
     s->in_at += (size_t)k;
     if (s->in_at < s->in_n) return; /* on_writable goes on */
   }
-  close_if_done(s);
+  wait_for_stdin(s);
   read_more(s);
 }
 
@@ -81,7 +101,7 @@ static void on_in(uv_fs_t *request) {
   uv_fs_req_cleanup(request);
   s->in_busy = reading = false;
   if (!s->done) {
-    free(s);
+    free_if_idle(s);
     return;
   }
   if (!s->conn) return;
@@ -164,7 +184,7 @@ static void on_end(ms_conn *conn, void *user) {
   struct cli_stdio *s = user;
   (void)conn;
   s->peer_ended = true;
-  close_if_done(s);
+  wait_for_stdin(s);
 }
 
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
@@ -191,7 +211,10 @@ void cli_stdio_start(uv_loop_t *loop, ms_conn *conn, void (*done)(int status, vo
   s->conn = conn;
   s->done = done;
   s->user = user;
+  (void)uv_timer_init(loop, &s->silence);
+  s->silence.data = s;
   s->in_is_file = fstat(STDIN_FILENO, &st) == 0 && S_ISREG(st.st_mode);
+  s->in_is_terminal = isatty(STDIN_FILENO) == 1;
   ms_conn_handle(conn, &events, s);
   if (fcntl(STDIN_FILENO, F_GETFD) < 0) { /* closed: there is nothing to say */
     s->in_ended = true;

@@ -121,9 +121,6 @@ int ms__link_raise(struct ms__link *link, struct ms__uv_wire *wire, uint64_t dea
 /* Frees one that was never raised. */
 void ms__link_free(struct ms__link *link);
 
-/* Writes "net:192.0.2.1:5678~shs:KEY"; with_key false leaves keys empty. */
-void ms__link_format(const struct ms__link *link, struct ms__text *t, bool with_key);
-
 /* ---- listening (listen.c) ---- */
 
 void ms__stack_unlisten(struct ms__stack *stack);

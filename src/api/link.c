@@ -36,7 +36,8 @@ void ms__link_free(struct ms__link *l) {
 
 /* ---- Addresses ---- */
 
-void ms__link_format(const struct ms__link *l, struct ms__text *t, bool with_key) {
+/* Writes "net:192.0.2.1:5678~shs:KEY"; with_key false leaves keys empty. */
+static void format(const struct ms__link *l, struct ms__text *t, bool with_key) {
   const struct ms__stack *s = l->stack;
   if (l->server && s->transport->format)
     s->transport->format(t, &l->peer);
@@ -55,7 +56,7 @@ static char *make_address(const struct ms__link *l, bool with_key) {
   struct ms__text t;
   char buf[1024];
   ms__text_init(&t, buf, sizeof buf);
-  ms__link_format(l, &t, with_key);
+  format(l, &t, with_key);
   return ms__strdup(&l->stack->ctx->allocator, buf);
 }
 
@@ -125,7 +126,10 @@ static void on_close(ms_conn *conn, const ms_error *cause) {
     struct ms__text t;
     err = *cause;
     ms__text_init(&t, err.address, sizeof err.address);
-    ms__link_format(l, &t, l->open || !l->server);
+    if (l->server)
+      format(l, &t, l->open);
+    else
+      ms__text_string(&t, ms_conn_address(conn)); /* where it was dialled */
     if (!err.layer[0]) ms__text_copy(err.layer, sizeof err.layer, l->stack->transport->name);
   }
   if (l->dialer) {

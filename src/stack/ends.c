@@ -167,7 +167,10 @@ void ms__conn_tell_close(ms_conn *c) {
     c->events->close(c, NULL);
     return;
   }
-  if (k->sys)
+  if (k->code == MS_EREFUSED && !c->server)
+    ms__error(&err, k->code, k->phase, k->layer,
+              "refused: the peer does not admit this key, or has another key itself");
+  else if (k->sys)
     ms__error_sys(&err, k->code, k->sys, k->phase, k->layer, "%s", ms_code_text(k->code));
   else
     ms__error(&err, k->code, k->phase, k->layer, NULL);

@@ -1,0 +1,235 @@
+'use strict'
+// connect: bytes, ends, refusals, identities.
+
+const assert = require('assert')
+const crypto = require('crypto')
+const fs = require('fs')
+const net = require('net')
+const { scenario, identity, secretFile, sha256, assertComplaint, command } = require('../world')
+
+const STACKS = ['net~shs', 'net~noauth', 'net', 'unix~shs', 'unix~noauth', 'unix']
+
+async function server(world, stack, args = ['--echo', '--allow-any'], opts) {
+  const [transport, ...above] = stack.split('~')
+  const dir = transport === 'unix' && world.socketDir(`s${world.procs.length}`)
+  const place = dir ? `unix:${dir}/socket` : 'net:127.0.0.1:0'
+  const proc = world.ours(['serve', ...args, [place, ...above].join('~')], opts)
+  return { proc, at: await proc.line() }
+}
+
+for (const stack of STACKS) {
+  scenario(`${stack}: nothing, a line, 8 MiB`, async (world) => {
+    const { proc, at } = await server(world, stack)
+    for (const input of [Buffer.alloc(0), Buffer.from('hello\n'), crypto.randomBytes(8 << 20)]) {
+      const client = world.ours(['connect', at])
+      client.child.stdin.end(input)
+      assert.strictEqual(await client.exit(), 0)
+      assert.strictEqual(client.stdout().length, input.length)
+      assert.strictEqual(sha256(client.stdout()), sha256(input))
+      assert.strictEqual(client.err, '')
+    }
+    assert.strictEqual(proc.err, '')
+  })
+
+  scenario(`${stack}: the last word may come long after ours`, async (world) => {
+    const [transport, ...above] = stack.split('~')
+    const place = transport === 'unix' ? `unix:${world.socketDir('s')}/socket` : 'net:127.0.0.1:0'
+    const serve = world.ours(['serve', '--stdio', '--allow-any', [place, ...above].join('~')])
+    const at = await serve.line('stderr')
+    const client = world.ours(['connect', at])
+    client.child.stdin.end('question')
+    await serve.until(() => serve.stdout().toString() === 'question', 'the question')
+    assert.ok(!client.done)
+    serve.child.stdin.end('answer')
+    assert.deepStrictEqual([await client.exit(), await serve.exit()], [0, 0])
+    assert.strictEqual(client.stdout().toString(), 'answer')
+  })
+}
+
+scenario('after the peer has ended, stdin still goes out', async (world) => {
+  const data = crypto.randomBytes(4 << 20)
+  for (const from of ['pipe', 'file']) {
+    const stdout = fs.openSync(world.path('out'), 'w')
+    const serve = world.ours(['serve', '--stdio', '--allow-any', 'net:127.0.0.1:0~shs'], { stdin: 'ignore', stdout })
+    fs.closeSync(stdout)
+    const at = await serve.line('stderr')
+    const stdin = from === 'file' && fs.openSync(world.write('in', data), 'r')
+    const client = world.ours(['connect', at], stdin ? { stdin } : {})
+    if (stdin) fs.closeSync(stdin)
+    else client.child.stdin.end(data)
+    assert.deepStrictEqual([await client.exit(), await serve.exit()], [0, 0])
+    assert.strictEqual(sha256(fs.readFileSync(world.path('out'))), sha256(data))
+  }
+})
+
+scenario('a pipe that says nothing is not waited for', async (world) => {
+  const serve = world.ours(['serve', '--stdio', '--allow-any', 'net:127.0.0.1:0~shs'])
+  const client = world.ours(['connect', await serve.line('stderr')])
+  serve.child.stdin.end('that is all')
+  assert.deepStrictEqual([await client.exit(), await serve.exit()], [0, 0])
+  assert.strictEqual(client.stdout().toString(), 'that is all')
+})
+
+scenario('a server killed in mid-stream is no success', async (world) => {
+  for (const stack of ['net~shs', 'unix~shs']) {
+    const { proc, at } = await server(world, stack)
+    const client = world.ours(['connect', at])
+    client.child.stdin.write('hello\n')
+    await client.until(() => client.stdout().length === 6, 'an echo')
+    proc.kill('SIGKILL')
+    assert.strictEqual(await client.exit(), 1, stack)
+    assertComplaint(client, /^multiserver: connection: (net|unix):.*(ended before|lost)/)
+  }
+})
+
+scenario('a refusal says so', async (world) => {
+  const { proc, at } = await server(world, 'net~shs', ['--echo'])
+  const client = world.ours(['connect', at])
+  assert.strictEqual(await client.exit(), 1)
+  assertComplaint(client, /connect: net:.*: shs authorise: refused/)
+  await proc.until(() => proc.err.includes('refused'), 'its own word')
+})
+
+scenario('another network, another server', async (world) => {
+  const { at } = await server(world, 'net~shs')
+  const network = crypto.randomBytes(32).toString('base64')
+  const cases = [
+    [['--network-key', network, at], /shs handshake: /],
+    [[at.replace(/shs:.*/, `shs:${identity().key}`)], /refused: .* or has another key itself/],
+  ]
+  for (const [args, why] of cases) {
+    const client = world.ours(['connect', ...args])
+    assert.strictEqual(await client.exit(), 1)
+    assertComplaint(client, why)
+  }
+  const both = await server(world, 'net~shs', ['--echo', '--allow-any', '--network-key', network])
+  const friend = world.ours(['connect', '--network-key', network, both.at])
+  assert.strictEqual(await friend.finish(), 0)
+})
+
+scenario('a seed is who we are', async (world) => {
+  const guest = identity()
+  const { at } = await server(world, 'net~shs', ['--echo', '--allow', guest.key])
+  const client = world.ours(['connect', `${at}:${guest.seed}`])
+  client.child.stdin.end('hello')
+  assert.strictEqual(await client.exit(), 0)
+  assert.strictEqual(client.stdout().toString(), 'hello')
+  const stranger = world.ours(['connect', `${at}:${identity().seed}`])
+  assert.strictEqual(await stranger.exit(), 1)
+  assertComplaint(stranger, /refused/)
+})
+
+scenario('no seed is ever shown', async (world) => {
+  const { seed, key } = identity()
+  const port = await closedPort()
+  for (const address of [`net:127.0.0.1:${port}~shs:${key}:${seed}`, `net:h:x~shs:${key}:${seed}`,
+    `net:h:1~foo:${seed}`, `net:h:1~shs:${seed}:${seed}x`]) {
+    const client = world.ours(['connect', '-v', address])
+    assert.strictEqual(await client.exit(), 1)
+    assert.match(client.err, /^multiserver: connect: /m)
+    assert.ok(!client.err.includes(seed.slice(5, 25)), client.err)
+  }
+})
+
+async function closedPort() {
+  const closed = net.createServer()
+  await new Promise((resolve) => closed.listen(0, '127.0.0.1', resolve))
+  const { port } = closed.address()
+  await new Promise((resolve) => closed.close(resolve))
+  return port
+}
+
+scenario('alternatives are tried in their order', async (world) => {
+  const { at } = await server(world, 'net~shs')
+  const port = await closedPort()
+  const dead = `net:127.0.0.1:${port}~shs:${identity().key}`
+  const client = world.ours(['connect', '-v', `onion:x.onion:1~shs:${identity().key};${dead};unix:${world.path('none')}~noauth;${at}`])
+  client.child.stdin.end('hello')
+  assert.strictEqual(await client.exit(), 0)
+  assert.strictEqual(client.stdout().toString(), 'hello')
+  const lines = client.err.trim().split('\n')
+  assert.match(lines[0], new RegExp(`^multiserver: trying net:127.0.0.1:${port}`))
+  assert.match(lines[1], /failed: .*refused/)
+  assert.match(lines[2], /^multiserver: trying unix:/)
+  assert.match(lines[3], /failed: .*No such file/)
+  assert.match(lines[4], /^multiserver: trying net:127/)
+  assert.match(lines[5], /^multiserver: connected to net:127/)
+})
+
+scenario('nobody there, nobody known, nothing understood', async (world) => {
+  const port = await closedPort()
+  const { key } = identity()
+  const cases = [
+    [`net:127.0.0.1:${port}~shs:${key}`, /connect: net:127\.0\.0\.1:.*refused/],
+    [`unix:${world.path('none')}~noauth`, /No such file/],
+    [`net:no.such.host.invalid:1~shs:${key}`, /unknown host/],
+    [`wss://h~shs:${key}`, /no stack understands/],
+    ['net:h:1~shs', /byte 8: the peer's public key is missing/],
+    ['', /connect: /],
+  ]
+  for (const [address, why] of cases) {
+    const client = world.ours(['connect', address])
+    assert.strictEqual(await client.exit(), 1, address)
+    assertComplaint(client, why)
+  }
+})
+
+scenario('--timeout covers the whole attempt', async (world) => {
+  const silent = net.createServer((socket) => socket.on('error', () => {}))
+  await new Promise((resolve) => silent.listen(0, '127.0.0.1', resolve))
+  const address = `net:127.0.0.1:${silent.address().port}~shs:${identity().key}`
+  const from = Date.now()
+  const client = world.ours(['connect', '--timeout', '300', `${address};${address}`])
+  assert.strictEqual(await client.exit(), 1)
+  assertComplaint(client, /timed out/)
+  const took = Date.now() - from
+  assert.ok(took >= 250 && took < 5000, `it took ${took} msec`)
+  silent.close()
+})
+
+scenario('who we are: --key, else the default, else somebody for once', async (world) => {
+  const me = identity()
+  const { at } = await server(world, 'net~shs', ['--echo', '--allow', me.key])
+  const plain = () => {
+    const proc = world.start('connect', command, ['connect', at])
+    proc.child.stdin.end()
+    return proc
+  }
+  const nobody = plain()
+  assert.strictEqual(await nobody.exit(), 1)
+  assert.match(nobody.err, /^multiserver: no identity yet, using one for this connection only .*\n.*: refused: .*\n$/)
+  assert.ok(!fs.existsSync(world.path('config')))
+  fs.mkdirSync(world.path('config/multiserver'), { recursive: true })
+  world.write('config/multiserver/secret', secretFile(me))
+  const byDefault = plain()
+  assert.deepStrictEqual([await byDefault.exit(), byDefault.err], [0, ''])
+  const missing = world.start('connect', command, ['connect', '--key', world.path('none'), at])
+  assert.strictEqual(await missing.exit(), 1)
+  assertComplaint(missing, /key: .*none: No such file/)
+})
+
+scenario('a closed stdout is an error, not a crash', async (world) => {
+  const { at } = await server(world, 'net~shs')
+  const client = world.ours(['connect', at])
+  client.child.stdout.destroy()
+  client.child.stdin.end(Buffer.alloc(1 << 20))
+  assert.strictEqual(await client.exit(), 1)
+  assertComplaint(client, /stdio: stdout: /)
+})
+
+scenario('wrong usage is told and exits with 2', async (world) => {
+  const cases = [
+    [[], /an address is missing/],
+    [['a', 'b'], /connect: b: one address is enough/],
+    [['--timeout', '0', 'a'], /milliseconds/],
+    [['--timeout', '1s', 'a'], /milliseconds/],
+    [['--network-key', 'x', 'a'], /--network-key/],
+    [['-x', 'a'], /-x: there is no such option/],
+    [['--verbose=1', 'a'], /takes no value/],
+  ]
+  for (const [args, why] of cases) {
+    const client = await world.run(['connect', ...args])
+    assert.strictEqual(client.status, 2, args.join(' '))
+    assertComplaint(client, why)
+  }
+})
