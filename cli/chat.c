@@ -7,8 +7,9 @@
 
 enum { LINE = 4096, NAME = 8 };
 
-struct guest {
-  struct guest *prev, *next;
+struct cli_guest {
+  struct cli_guest *prev, *next;
+  struct cli_room *room;
   ms_conn *conn;
   char name[24];
   size_t n;      /* bytes of the line so far */
@@ -16,29 +17,23 @@ struct guest {
   char line[LINE];
 };
 
-/* The room: one a process. */
-static struct {
-  struct guest *guests;
-  unsigned long numbers;
-} room;
-
 /* A line to one guest, whole or not at all. */
-static void tell(const struct guest *to, const char *text, size_t n) {
+static void tell(const struct cli_guest *to, const char *text, size_t n) {
   if (ms_conn_write(to->conn, text, n) < (ptrdiff_t)n) ms_conn_abort(to->conn);
 }
 
-static void tell_others(const struct guest *from, const char *text, size_t n) {
-  for (struct guest *g = room.guests; g; g = g->next)
+static void tell_others(const struct cli_guest *from, const char *text, size_t n) {
+  for (struct cli_guest *g = from->room->guests; g; g = g->next)
     if (g != from) tell(g, text, n);
 }
 
-static void announce(const struct guest *who, const char *what) {
+static void announce(const struct cli_guest *who, const char *what) {
   char text[64];
   int n = snprintf(text, sizeof text, "* %s %s\n", who->name, what);
   tell_others(who, text, (size_t)n);
 }
 
-static void say(struct guest *g) {
+static void say(struct cli_guest *g) {
   char text[sizeof g->name + 2 + LINE + 1];
   size_t at;
   while (g->n && g->line[g->n - 1] == '\r')
@@ -53,7 +48,7 @@ static void say(struct guest *g) {
   tell_others(g, text, at);
 }
 
-static void end_of_line(struct guest *g) {
+static void end_of_line(struct cli_guest *g) {
   static const char sorry[] = "* a line has at most 4096 bytes: yours was not passed on\n";
   if (g->too_long)
     tell(g, sorry, sizeof sorry - 1);
@@ -64,7 +59,7 @@ static void end_of_line(struct guest *g) {
 }
 
 static void on_readable(ms_conn *conn, void *user) {
-  struct guest *g = user;
+  struct cli_guest *g = user;
   const uint8_t *p;
   size_t n = ms_conn_peek(conn, &p);
   for (size_t i = 0; i < n; i++) {
@@ -79,19 +74,19 @@ static void on_readable(ms_conn *conn, void *user) {
 }
 
 static void on_end(ms_conn *conn, void *user) {
-  struct guest *g = user;
+  struct cli_guest *g = user;
   if (g->n) end_of_line(g);
   ms_conn_end(conn);
 }
 
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
-  struct guest *g = user;
+  struct cli_guest *g = user;
   (void)conn;
   (void)err;
   if (g->prev)
     g->prev->next = g->next;
   else
-    room.guests = g->next;
+    g->room->guests = g->next;
   if (g->next) g->next->prev = g->prev;
   announce(g, "left");
   free(g);
@@ -100,21 +95,22 @@ static void on_close(ms_conn *conn, const ms_error *err, void *user) {
 static const ms_conn_events events = {
     .on_readable = on_readable, .on_end = on_end, .on_close = on_close};
 
-void cli_chat(ms_conn *conn) {
-  struct guest *g = calloc(1, sizeof *g);
+void cli_chat(struct cli_room *room, ms_conn *conn) {
+  struct cli_guest *g = calloc(1, sizeof *g);
   const uint8_t *key = ms_conn_key(conn);
   char text[CLI_KEY_TEXT];
   if (!g) return; /* nobody takes it on, so it is closed */
+  g->room = room;
   g->conn = conn;
   if (key) {
     cli_key_text(key, text);
     (void)snprintf(g->name, sizeof g->name, "%.*s", NAME, text);
   } else {
-    (void)snprintf(g->name, sizeof g->name, "guest-%lu", ++room.numbers);
+    (void)snprintf(g->name, sizeof g->name, "guest-%lu", ++room->numbers);
   }
-  g->next = room.guests;
+  g->next = room->guests;
   if (g->next) g->next->prev = g;
-  room.guests = g;
+  room->guests = g;
   ms_conn_handle(conn, &events, g);
   announce(g, "joined");
 }

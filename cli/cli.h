@@ -97,21 +97,25 @@ const char *cli_stack(size_t i);
 /* ---- Copying between a connection and standard input and output (stdio.c) ---- */
 
 struct uv_loop_s;
-struct cli_stdio;
 
 /* Takes an open connection on: stdin goes to the peer, the peer to stdout. The end of stdin ends
- * our direction. `done` gets the exit status, once, when the connection is over and all that came
- * has been written; an error line was printed when it is not CLI_OK. */
+ * our direction; after the peer's, a pipe that is silent for a second is not waited for. `done`
+ * gets the exit status, once, when the connection is over and all that came has been written; an
+ * error line was printed when it is not CLI_OK. When a read of stdin still waits then, which
+ * nothing can interrupt, the process exits after `done`. */
 void cli_stdio_start(struct uv_loop_s *loop, ms_conn *conn, void (*done)(int status, void *user),
                      void *user);
-
-/* Ends the process when a read of stdin may still be waiting, which nothing can interrupt. */
-void cli_stdio_exit(int status);
 
 /* ---- What serve does with a connection (echo.c, chat.c, forward.c) ---- */
 
 void cli_echo(ms_conn *conn);
-void cli_chat(ms_conn *conn);
+
+/* A guest for the room, which is all zero at first. */
+struct cli_room {
+  struct cli_guest *guests;
+  unsigned long numbers; /* given to guests without a key */
+};
+void cli_chat(struct cli_room *room, ms_conn *conn);
 
 /* `address` must outlive the context. */
 void cli_forward(ms_conn *conn, const char *address);

@@ -22,7 +22,6 @@ static void on_done(int status, void *user) {
   struct session *s = user;
   s->status = status;
   ms_ctx_close(s->ctx, 1000, on_ctx_closed, NULL);
-  cli_stdio_exit(status);
 }
 
 static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
@@ -130,7 +129,8 @@ const struct cli_command cli_connect = {
         "\n"
         "Reaches ADDRESS by the first of its alternatives that works, sends standard input to\n"
         "the peer and writes what it sends to standard output. The end of standard input ends\n"
-        "our direction only. Quote the address: it has ';' and '~' in it.\n"
+        "our direction only; after the peer's end, what a pipe still gives is sent until it is\n"
+        "silent for a second. Quote the address: it has ';' and '~' in it.\n"
         "\n"
         "  --key FILE            who we are (default: $XDG_CONFIG_HOME/multiserver/secret if it\n"
         "                        is there, else somebody for this once)\n"

@@ -27,6 +27,7 @@ struct server {
   uint8_t own[MS_KEY_BYTES];
   uint8_t network_key[MS_KEY_BYTES];
   bool taken; /* --stdio has its peer */
+  struct cli_room room;
 };
 
 /* ---- The end ---- */
@@ -92,7 +93,6 @@ static void on_stdio_done(int status, void *user) {
   struct server *s = user;
   s->status = status;
   if (!s->closing) stop(s, DRAIN_MSEC);
-  cli_stdio_exit(status);
 }
 
 static void on_connection(ms_conn *conn, void *user) {
@@ -100,7 +100,7 @@ static void on_connection(ms_conn *conn, void *user) {
   if (s->echo) {
     cli_echo(conn);
   } else if (s->chat) {
-    cli_chat(conn);
+    cli_chat(&s->room, conn);
   } else if (s->forward) {
     cli_forward(conn, s->forward);
   } else if (!s->taken) {

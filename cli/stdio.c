@@ -31,15 +31,6 @@ struct cli_stdio {
   char in_buf[PIECE], out_buf[PIECE];
 };
 
-/* A read that waits for a terminal or a pipe can't be interrupted, and libuv waits for its threads
- * at exit. */
-static bool reading;
-
-void cli_stdio_exit(int status) {
-  (void)fflush(stdout);
-  if (reading) _exit(status);
-}
-
 static void fail(struct cli_stdio *s, const char *where, int error) {
   if (s->status == CLI_OK) s->status = cli_error("stdio", where, "%s", uv_strerror(error));
   if (s->conn) ms_conn_abort(s->conn);
@@ -55,12 +46,15 @@ static void on_silence_closed(uv_handle_t *handle) {
   free_if_idle(s);
 }
 
-/* Over when the connection is and all it gave has been written. */
+/* Over when the connection is and all it gave has been written. libuv waits for its threads. */
 static void finish(struct cli_stdio *s) {
   if (s->conn || s->out_busy || !s->done) return;
   uv_close((uv_handle_t *)&s->silence, on_silence_closed);
   s->done(s->status, s->user);
   s->done = NULL;
+  if (!s->in_busy) return;
+  (void)fflush(stdout);
+  _exit(s->status); /* a read that waits for a terminal or a pipe would keep the process for ever */
 }
 
 /* ---- stdin to the peer ---- */
@@ -99,7 +93,7 @@ static void on_in(uv_fs_t *request) {
   struct cli_stdio *s = request->data;
   ssize_t n = request->result;
   uv_fs_req_cleanup(request);
-  s->in_busy = reading = false;
+  s->in_busy = false;
   if (!s->done) {
     free_if_idle(s);
     return;
@@ -122,7 +116,7 @@ static void read_more(struct cli_stdio *s) {
   s->in_at = s->in_n = 0;
   s->in.data = s;
   if (uv_fs_read(s->loop, &s->in, STDIN_FILENO, &buf, 1, -1, on_in) == 0)
-    s->in_busy = reading = true;
+    s->in_busy = true;
   else
     fail(s, "stdin", UV_ENOMEM);
 }

@@ -1,0 +1,198 @@
+'use strict'
+// serve's actions: --chat, --stdio, --forward.
+
+const assert = require('assert')
+const crypto = require('crypto')
+const fs = require('fs')
+const { scenario, identity, sha256, assertComplaint } = require('../world')
+
+// ---- --chat ----
+
+async function room(world, ...more) {
+  const serve = world.ours(['serve', '--chat', '--allow-any', 'net:127.0.0.1:0~shs',
+    `unix:${world.socketDir('s')}/socket~noauth`, ...more])
+  const [net, unix] = (await serve.line()).split(';')
+  return { serve, net, unix }
+}
+
+// Two that are in. Joining is told to the others only: one of them hears the other.
+async function pair(world, address, other = address) {
+  const guests = [world.ours(['connect', address]), world.ours(['connect', other])]
+  await Promise.race(guests.map((guest) => heard(guest, ' joined\n')))
+  return guests
+}
+
+const heard = (guest, text) =>
+  guest.until(() => guest.stdout().toString().includes(text), JSON.stringify(text))
+
+scenario('a room: names, joining, leaving, lines', async (world) => {
+  const { net, unix } = await room(world)
+  const as = identity()
+  const name = as.key.slice(0, 8)
+  const [one, two] = await pair(world, unix)
+  const alice = world.ours(['connect', net], { as })
+  await heard(one, `* ${name} joined\n`)
+  await heard(two, `* ${name} joined\n`)
+  alice.say('hello, room')
+  await heard(one, `${name}: hello, room\n`)
+  await heard(two, `${name}: hello, room\n`)
+  one.say('hello, \x1b[1malice')
+  await heard(alice, 'hello, ?[1malice\n')
+  alice.child.stdin.write('a long')
+  alice.child.stdin.write(' line\r\nand a last')
+  alice.child.stdin.end()
+  assert.strictEqual(await alice.exit(), 0)
+  await heard(two, `${name}: a long line\n${name}: and a last\n* ${name} left\n`)
+  assert.ok(!alice.stdout().toString().includes('alice:'), 'nobody hears oneself')
+  assert.ok(!alice.stdout().toString().includes(`${name}:`), 'nobody hears oneself')
+  two.kill()
+  await one.until(() => /\* guest-\d left\n/.test(one.stdout().toString()), 'a guest leaving')
+})
+
+scenario('a room: 4 KiB a line and no more', async (world) => {
+  const { unix } = await room(world)
+  const [one, two] = await pair(world, unix)
+  two.say('x'.repeat(4096))
+  await heard(one, ': ' + 'x'.repeat(4096) + '\n')
+  two.say('y'.repeat(4097))
+  await heard(two, '* a line has at most 4096 bytes: yours was not passed on\n')
+  two.say('after')
+  await heard(one, ': after\n')
+  assert.ok(!one.stdout().toString().includes('y'))
+})
+
+scenario('a room: who reads too slowly is dropped, the others stay', async (world) => {
+  const { net, unix } = await room(world)
+  const [slow, fast] = await pair(world, net, unix)
+  const talker = world.ours(['connect', unix])
+  await heard(fast, 'guest-2 joined\n')
+  slow.kill('SIGSTOP')
+  let left = false
+  fast.until(() => /\* [^ ]{8} left\n/.test(fast.stdout().toString()), 'the slow one leaving').then(() => { left = true }, () => {})
+  for (let i = 0; i < 100000 && !left; i++) {
+    talker.say('z'.repeat(4000))
+    if (i % 20 === 0) await new Promise(setImmediate)
+    // as fast as the fast one reads, or it would be dropped, too
+    await fast.until(() => fast.stdout().length > i * 3000, 'keeping up')
+    fast.out = [fast.stdout()]
+  }
+  assert.ok(left, 'the slow one is never dropped')
+  assert.ok(!fast.done && !talker.done)
+  slow.kill('SIGCONT')
+  assert.strictEqual(await slow.exit(), 1)
+})
+
+// ---- --stdio ----
+
+scenario('--stdio takes one peer and no more', async (world) => {
+  const serve = world.ours(['serve', '--stdio', '--allow-any', 'net:127.0.0.1:0~shs'])
+  const at = await serve.line('stderr')
+  const first = world.ours(['connect', at])
+  first.say('hello')
+  await serve.until(() => serve.stdout().toString() === 'hello\n', 'hello')
+  const second = world.ours(['connect', at])
+  assert.strictEqual(await second.exit(), 1)
+  assertComplaint(second, /could not connect/)
+  serve.say('goodbye')
+  serve.child.stdin.end()
+  first.child.stdin.end()
+  assert.deepStrictEqual([await first.exit(), await serve.exit()], [0, 0])
+  assert.strictEqual(first.stdout().toString(), 'goodbye\n')
+})
+
+scenario('--stdio: the peer\'s fate is the exit status', async (world) => {
+  const serve = world.ours(['serve', '--stdio', '--allow-any', 'net:127.0.0.1:0~shs'])
+  const client = world.ours(['connect', await serve.line('stderr')])
+  client.say('hello')
+  await serve.until(() => serve.stdout().toString() === 'hello\n', 'hello')
+  client.kill('SIGKILL')
+  assert.strictEqual(await serve.exit(), 1)
+  assert.match(serve.err, /\nmultiserver: connection: net:.*(ended before|lost)[^\n]*\n$/)
+})
+
+scenario('--stdio: who is refused does not take the place', async (world) => {
+  const friend = identity()
+  const serve = world.ours(['serve', '--stdio', '--allow', friend.key, 'net:127.0.0.1:0~shs'])
+  const at = await serve.line('stderr')
+  const stranger = world.ours(['connect', at])
+  assert.strictEqual(await stranger.exit(), 1)
+  const client = world.ours(['connect', at], { as: friend })
+  client.child.stdin.end('in')
+  serve.child.stdin.end('out')
+  assert.deepStrictEqual([await client.exit(), await serve.exit()], [0, 0])
+  assert.deepStrictEqual([client.stdout().toString(), serve.stdout().toString()], ['out', 'in'])
+})
+
+// ---- --forward ----
+
+async function bridge(world, target, listen, args = ['--allow-any']) {
+  const proc = world.ours(['serve', '--forward', target, ...args, listen])
+  return { proc, at: await proc.line() }
+}
+
+scenario('--forward joins any two stacks, both ways', async (world) => {
+  const echo = world.ours(['serve', '--echo', '--allow-any', 'net:127.0.0.1:0~shs', `unix:${world.socketDir('e')}/socket~noauth`])
+  const [net, unix] = (await echo.line()).split(';')
+  const cases = [
+    [net, `unix:${world.socketDir('b')}/socket~noauth`],
+    [unix, 'net:127.0.0.1:0~shs'],
+    [`onion:x.onion:1~shs:${identity().key};${unix}`, 'net:127.0.0.1:0~noauth'],
+    [net, `unix:${world.socketDir('c')}/socket~shs`],
+  ]
+  const data = crypto.randomBytes(4 << 20)
+  for (const [target, listen] of cases) {
+    const { proc, at } = await bridge(world, target, listen)
+    const client = world.ours(['connect', at])
+    client.child.stdin.end(data)
+    assert.strictEqual(await client.exit(), 0, client.toString())
+    assert.strictEqual(sha256(client.stdout()), sha256(data), `${at} to ${target}`)
+    assert.strictEqual(proc.err, '')
+    proc.kill()
+  }
+})
+
+scenario('--forward carries half-closes', async (world) => {
+  const target = world.ours(['serve', '--stdio', '--allow-any', 'net:127.0.0.1:0~shs'])
+  const { at } = await bridge(world, await target.line('stderr'), `unix:${world.socketDir('b')}/socket~noauth`)
+  const client = world.ours(['connect', at])
+  client.child.stdin.end('question')
+  await target.until(() => target.stdout().toString() === 'question', 'the question')
+  target.child.stdin.end('answer')
+  assert.deepStrictEqual([await client.exit(), await target.exit()], [0, 0])
+  assert.strictEqual(client.stdout().toString(), 'answer')
+})
+
+scenario('--forward: a broken end is no clean end', async (world) => {
+  const target = world.ours(['serve', '--echo', '--allow-any', 'net:127.0.0.1:0~shs'])
+  const { proc, at } = await bridge(world, await target.line(), 'net:127.0.0.1:0~shs')
+  const client = world.ours(['connect', at])
+  client.say('hello')
+  await client.until(() => client.stdout().toString() === 'hello\n', 'an echo')
+  target.kill('SIGKILL')
+  assert.strictEqual(await client.exit(), 1)
+  assertComplaint(client, /lost|ended before/)
+  await proc.until(() => /forward: net:.*(lost|ended before)/.test(proc.err), 'its own word')
+
+  // and the other way round: the client is killed, the target hears of it
+  const other = world.ours(['serve', '--echo', '--allow-any', 'net:127.0.0.1:0~shs'])
+  const second = await bridge(world, await other.line(), 'net:127.0.0.1:0~shs')
+  const victim = world.ours(['connect', second.at])
+  victim.say('hello')
+  await victim.until(() => victim.stdout().toString() === 'hello\n', 'an echo')
+  victim.kill('SIGKILL')
+  await other.until(() => /echo: .*(lost|ended before)/.test(other.err), 'an error')
+})
+
+scenario('--forward: a target that is down is an error for that peer only', async (world) => {
+  const dir = world.socketDir('t')
+  const { proc, at } = await bridge(world, `unix:${dir}/socket~noauth`, 'net:127.0.0.1:0~shs')
+  const refused = world.ours(['connect', at])
+  assert.strictEqual(await refused.exit(), 1)
+  await proc.until(() => /forward: unix:.*No such file/.test(proc.err), 'its own word')
+  const target = world.ours(['serve', '--echo', `unix:${dir}/socket~noauth`])
+  await target.line()
+  const client = world.ours(['connect', at])
+  client.child.stdin.end('now')
+  assert.deepStrictEqual([await client.exit(), client.stdout().toString()], [0, 'now'])
+  assert.ok(!fs.existsSync(world.path('config')))
+})
