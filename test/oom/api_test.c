@@ -9,32 +9,10 @@
 
 #include <cmocka.h>
 
+#include "failing_memory.h"
 #include "loop_fixture.h"
 
 enum { TOTAL = 200000, PIECE = 8192 };
-
-/* ---- An allocator whose n-th allocation fails ---- */
-
-struct memory {
-  ms_allocator allocator;
-  unsigned long count, fails_at;
-  size_t out;
-};
-
-static void *take(void *user, size_t size) {
-  struct memory *m = user;
-  void *p;
-  if (++m->count == m->fails_at) return NULL;
-  p = malloc(size);
-  if (p) m->out++;
-  return p;
-}
-
-static void give(void *user, void *p) {
-  struct memory *m = user;
-  if (p) m->out--;
-  free(p);
-}
 
 /* ---- An echo ---- */
 
@@ -172,7 +150,7 @@ static void dial(struct fixture *f, const ms_ctx_opts *opts, const char *stack,
 }
 
 /* True when all went well. */
-static bool run(const char *stack, const char *where, struct memory *m) {
+static bool run(const char *stack, const char *where, struct failing_memory *m) {
   struct fixture f;
   struct exchange e = {0};
   ms_server_events events = fixture_events(on_connection);
@@ -200,9 +178,9 @@ static bool run(const char *stack, const char *where, struct memory *m) {
 }
 
 static void fail_each(const char *stack, const char *where) {
-  struct memory m = {.fails_at = 0};
+  struct failing_memory m;
   unsigned long all, survived = 0;
-  m.allocator = (ms_allocator){take, give, &m};
+  failing_memory_init(&m);
   assert_true(run(stack, where, &m));
   all = m.count;
   for (unsigned long n = 1; n <= all; n++) {

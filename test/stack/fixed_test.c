@@ -406,13 +406,13 @@ static void every_allocation_fails_once(void **state) {
     do {
       world_make(&w, seed);
       w.mode = NO_MEMORY;
-      w.fails_at = n;
+      w.memory.fails_at = n;
       if (!world_run(&w)) {
         char what[512];
         world_describe(&w, what, sizeof what);
         fail_msg("%s, allocation %llu: %s", what, (unsigned long long)n, w.wrong);
       }
-      made = w.allocations;
+      made = w.memory.count;
       runs++;
       n += 1 + n / 40; /* the first ones all, then every so many */
     } while (made >= n);

@@ -35,7 +35,7 @@ function run (command, args) {
 }
 
 function compile (args) {
-  const flags = ['-std=c11', '-D_POSIX_C_SOURCE=200809L', '-O1', '-Iinclude', '-Isrc', '-Itest/stack']
+  const flags = ['-std=c11', '-D_POSIX_C_SOURCE=200809L', '-O1', '-Iinclude', '-Isrc', '-Itest', '-Itest/stack']
   const { status, out } = run(process.env.CC || 'cc', [...flags, ...args])
   if (status !== 0) throw new Error(out)
 }

@@ -16,25 +16,6 @@ void world_blame(struct world *w, const char *what) {
   if (!w->wrong) w->wrong = what;
 }
 
-/* ---- Memory ---- */
-
-static void *take(void *user, size_t size) {
-  struct world *w = user;
-  void *p;
-  if (++w->allocations == w->fails_at ||
-      (w->forever && w->fails_at && w->allocations > w->fails_at))
-    return NULL;
-  p = malloc(size);
-  if (p) w->out++;
-  return p;
-}
-
-static void give(void *user, void *p) {
-  struct world *w = user;
-  if (p) w->out--;
-  free(p);
-}
-
 /* ---- Choosing ---- */
 
 static const struct ms__layer *const layers[] = {&toy_lp,  &toy_two,  &toy_seal,   &toy_squash,
@@ -130,8 +111,8 @@ static void choose_faults(struct world *w, uint64_t most) {
       w->sides[0].app.to_send = w->toys.head;
       break;
     case NO_MEMORY:
-      w->fails_at = rng_size(&w->rng, 120);
-      w->forever = rng_once_in(&w->rng, 3);
+      w->memory.fails_at = rng_size(&w->rng, 120);
+      w->memory.forever = rng_once_in(&w->rng, 3);
       break;
     case UNANSWERED:
     case REFUSED:
@@ -186,7 +167,7 @@ void world_make(struct world *w, uint64_t seed) {
   w->mode = (enum mode)rng_below(&w->rng, MODES);
   w->block = choose_block(&w->rng);
   w->now = 1000;
-  w->allocator = (ms_allocator){.alloc = take, .free = give, .user = w};
+  failing_memory_init(&w->memory);
   w->toys.ping_msec = rng_once_in(&w->rng, 2) ? 0 : 100 + rng_below(&w->rng, 20000);
   w->toys.pings = (unsigned)rng_below(&w->rng, 8);
   w->toys.head = w->mode == PLAIN || rng_once_in(&w->rng, 3) ? 16 + rng_below(&w->rng, 16384 - 16)
@@ -205,7 +186,7 @@ void world_make(struct world *w, uint64_t seed) {
     s->world = w;
     s->server = i == 1;
     fake_queue_init(&s->rx, sizes[i]);
-    ms__env_init(&s->env, &w->allocator, w->block);
+    ms__env_init(&s->env, &w->memory.allocator, w->block);
     s->env.drain_msec = DRAIN_MSEC;
     fake_wire_init(&s->wire, &w->rng, &s->env, &w->sides[!i].rx, &s->rx, &w->wrong);
     choose_app(s, most);
@@ -357,7 +338,7 @@ void world_free(struct world *w) {
     ms__env_done(&w->sides[i].env);
     fake_queue_free(&w->sides[i].rx);
   }
-  if (w->out) world_blame(w, "memory is left at the end");
+  if (w->memory.out) world_blame(w, "memory is left at the end");
 }
 
 bool world_run(struct world *w) {

@@ -5,6 +5,7 @@
 #ifndef TEST_STACK_WORLD_H
 #define TEST_STACK_WORLD_H
 
+#include "failing_memory.h"
 #include "fake_wire.h"
 #include "toys.h"
 
@@ -71,15 +72,11 @@ struct world {
   struct ms__shs_opts shs[2];
   ms_identity identities[2];
   uint32_t block;
-  bool secure;       /* a flipped byte must be noticed */
-  bool ends_below;   /* plain: the client's stack has an end of its own */
-  bool half;         /* no layer forbids a half-close */
-  bool memory_fails; /* from fails_at on, once or for ever */
-  bool yes;          /* the answer to a plain request */
-  bool forever;
-  uint64_t allocations, fails_at; /* 0: never */
-  size_t out;                     /* allocations not freed */
-  ms_allocator allocator;
+  bool secure;     /* a flipped byte must be noticed */
+  bool ends_below; /* plain: the client's stack has an end of its own */
+  bool half;       /* no layer forbids a half-close */
+  bool yes;        /* the answer to a plain request */
+  struct failing_memory memory;
 };
 
 /* Chooses everything from the seed. */

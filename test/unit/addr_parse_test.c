@@ -93,7 +93,7 @@ static void a_use_decides_what_may_be_missing(void **state) {
     bool dial, listen, stream;
   } rows[] = {
       {"net", false, true, false},         {"net~shs", false, true, false},
-      {"net::0~shs", false, true, true},  {"net:h:1~shs:", false, true, true},
+      {"net::0~shs", false, true, true},   {"net:h:1~shs:", false, true, true},
       {"net:h:1~shs", false, true, true},  {"net:h:1~shs:" KEY, true, true, true},
       {"unix~noauth", false, true, false}, {"unix:/p~noauth", true, true, true},
   };

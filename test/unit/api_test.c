@@ -127,6 +127,12 @@ static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
     client_write(conn, c);
 }
 
+static void begin(struct fixture *f, ms_ctx_opts *server, ms_ctx_opts *client) {
+  fixture_init(f);
+  *server = fixture_opts(f, &f->server_id);
+  *client = fixture_opts(f, &f->client_id);
+}
+
 static ms_server_events server_events;
 
 static void serve(struct fixture *f, const ms_ctx_opts *opts, const char *stack, char *address,
@@ -180,9 +186,7 @@ static void echo_case(const struct stack_case *k) {
   struct client c = {.total = k->total};
   char listen[160], address[512];
   ms_ctx_opts server, client;
-  fixture_init(&f);
-  server = fixture_opts(&f, &f.server_id);
-  client = fixture_opts(&f, &f.client_id);
+  begin(&f, &server, &client);
   in_folder(listen, sizeof listen, &f, k->listen);
   serve(&f, &server, listen, address, sizeof address);
   dial_with(&f, &client, k->dial, address, &c);
@@ -235,9 +239,7 @@ static void a_refusal_is_a_refusal_on_both_sides(void **state) {
   char address[512];
   ms_ctx_opts server, client;
   (void)state;
-  fixture_init(&f);
-  server = fixture_opts(&f, &f.server_id);
-  client = fixture_opts(&f, &f.client_id);
+  begin(&f, &server, &client);
   server.on_authorise = refuse;
   server.user = &f;
   serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
@@ -260,9 +262,7 @@ static void without_a_callback_nobody_enters(void **state) {
   char address[512];
   ms_ctx_opts server, client;
   (void)state;
-  fixture_init(&f);
-  server = fixture_opts(&f, &f.server_id);
-  client = fixture_opts(&f, &f.client_id);
+  begin(&f, &server, &client);
   server.on_authorise = NULL;
   serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
   dial_with(&f, &client, "net~shs", address, &c);
@@ -300,9 +300,7 @@ static void an_answer_may_come_later(void **state) {
   ms_ctx_opts server, client;
   (void)state;
   memset(&later, 0, sizeof later);
-  fixture_init(&f);
-  server = fixture_opts(&f, &f.server_id);
-  client = fixture_opts(&f, &f.client_id);
+  begin(&f, &server, &client);
   server.on_authorise = answer_later;
   server.user = &f;
   serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
@@ -324,9 +322,7 @@ static void a_wrong_network_key_is_no_way_in(void **state) {
   char address[512];
   ms_ctx_opts server, client;
   (void)state;
-  fixture_init(&f);
-  server = fixture_opts(&f, &f.server_id);
-  client = fixture_opts(&f, &f.client_id);
+  begin(&f, &server, &client);
   client.network_key = other;
   serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
   dial_with(&f, &client, "net~shs", address, &c);
@@ -344,9 +340,7 @@ static void a_wrong_server_key_is_no_way_in(void **state) {
   ms_identity other;
   ms_ctx_opts server, client;
   (void)state;
-  fixture_init(&f);
-  server = fixture_opts(&f, &f.server_id);
-  client = fixture_opts(&f, &f.client_id);
+  begin(&f, &server, &client);
   serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
   assert_int_equal(ms_identity_generate(&other), 0);
   sodium_bin2base64(key, sizeof key, other.public_key, MS_KEY_BYTES,
@@ -400,9 +394,7 @@ static void an_abort_at_open_closes_once(void **state) {
   char address[512];
   ms_ctx_opts server, client;
   (void)state;
-  fixture_init(&f);
-  server = fixture_opts(&f, &f.server_id);
-  client = fixture_opts(&f, &f.client_id);
+  begin(&f, &server, &client);
   serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
   dial_with(&f, &client, "net~shs", address, &c);
   fixture_until(&f, &c.closed, 0);
@@ -430,9 +422,7 @@ static void a_reset_is_heard(void **state) {
   char address[512];
   ms_ctx_opts server, client;
   (void)state;
-  fixture_init(&f);
-  server = fixture_opts(&f, &f.server_id);
-  client = fixture_opts(&f, &f.client_id);
+  begin(&f, &server, &client);
   serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
   server_events.on_connection = on_connection_abort;
   dial_with(&f, &client, "net~shs", address, &c);
@@ -475,9 +465,7 @@ static void a_dead_alternative_gives_way_to_a_good_one(void **state) {
   char address[512], both[1024];
   ms_ctx_opts server, client;
   (void)state;
-  fixture_init(&f);
-  server = fixture_opts(&f, &f.server_id);
-  client = fixture_opts(&f, &f.client_id);
+  begin(&f, &server, &client);
   serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
   (void)snprintf(both, sizeof both, "foo:bar;net:127.0.0.1:1%s;%s", strchr(address, '~'), address);
   dial_with(&f, &client, "net~shs", both, &c);
@@ -493,9 +481,7 @@ static void closing_a_context_says_goodbye(void **state) {
   char address[512];
   ms_ctx_opts server, client;
   (void)state;
-  fixture_init(&f);
-  server = fixture_opts(&f, &f.server_id);
-  client = fixture_opts(&f, &f.client_id);
+  begin(&f, &server, &client);
   serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
   c.total = SIZE_MAX; /* it never ends by itself */
   c.sent = SIZE_MAX - 10;
