@@ -54,6 +54,7 @@ class Proc {
   constructor(label, file, args, { cwd, stdin = 'pipe', stdout = 'pipe' } = {}) {
     this.label = label
     this.out = []
+    this.received = 0 // bytes on stdout
     this.err = ''
     this.done = null // { code, signal } when it is over
     this.waiting = new Set()
@@ -63,7 +64,10 @@ class Proc {
       env: { ...process.env, HOME: cwd, XDG_CONFIG_HOME: path.join(cwd, 'config') },
     })
     if (this.child.stdin) this.child.stdin.on('error', () => {}) // it may have left: its status tells
-    if (this.child.stdout) this.child.stdout.on('data', (data) => this.#heard(() => this.out.push(data)))
+    if (this.child.stdout) this.child.stdout.on('data', (data) => this.#heard(() => {
+      this.out.push(data)
+      this.received += data.length
+    }))
     this.child.stderr.on('data', (data) => this.#heard(() => (this.err += data)))
     this.child.on('error', (err) => this.#heard(() => (this.err += err.stack)))
     this.child.on('close', (code, signal) => this.#heard(() => (this.done = { code, signal })))
