@@ -6,12 +6,13 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "transport/transport.h"
 
-enum { BACKLOG = 511 };
+enum { BACKLOG = 511, LOCK_TRIES = 50, LOCK_PAUSE_MSEC = 10 };
 
 static const char *path_of(const struct ms__place *p) {
   return ((const struct sockaddr_un *)(const void *)&p->address)->sun_path;
@@ -47,9 +48,11 @@ static bool is_stale(const struct ms__place *place) {
   return stale;
 }
 
-/* The folder's lock: between "nobody listens there" and "now we do" no other process may do the
- * same. Without the right to open it there is no lock, and the rest goes on as well. */
-static int lock_folder(const char *path) {
+/* The folder's lock, -1 without: between "nobody listens there" and "now we do" no other process
+ * may do the same. Anybody who may read the folder can hold it, so it is not waited for long. Where
+ * it cannot even be opened, *unlocked says that the rest goes on as well. */
+static int lock_folder(const char *path, bool *unlocked) {
+  static const struct timespec pause = {0, LOCK_PAUSE_MSEC * 1000000};
   char folder[sizeof(struct sockaddr_un)];
   char *slash;
   int fd;
@@ -60,8 +63,13 @@ static int lock_folder(const char *path) {
   else
     slash[slash == folder] = '\0';
   fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd >= 0) (void)flock(fd, LOCK_EX);
-  return fd;
+  *unlocked = fd < 0;
+  for (int i = 0; fd >= 0 && i < LOCK_TRIES; i++) {
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
+    (void)nanosleep(&pause, NULL);
+  }
+  if (fd >= 0) close(fd);
+  return -1;
 }
 
 static int failed(int sys, const char *path, ms_error *err) {
@@ -76,6 +84,7 @@ static int failed(int sys, const char *path, ms_error *err) {
 
 static int unix_listen(const struct ms__place *place, struct ms__socket *out, ms_error *err) {
   const struct sockaddr *address = (const struct sockaddr *)&place->address;
+  bool unlocked;
   int lock, sys;
   struct stat st;
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -87,9 +96,10 @@ static int unix_listen(const struct ms__place *place, struct ms__socket *out, ms
     close(fd);
     return failed(sys, path_of(place), err);
   }
-  lock = lock_folder(path_of(place));
+  lock = lock_folder(path_of(place), &unlocked);
   sys = bind(fd, address, place->length) < 0 ? errno : 0;
-  if (sys == EADDRINUSE && is_stale(place) && unlink(path_of(place)) == 0)
+  if (sys == EADDRINUSE && (lock >= 0 || unlocked) && is_stale(place) &&
+      unlink(path_of(place)) == 0)
     sys = bind(fd, address, place->length) < 0 ? errno : 0;
   if (sys == 0 && listen(fd, BACKLOG) < 0) {
     sys = errno;

@@ -4,7 +4,7 @@
 const assert = require('assert')
 const fs = require('fs')
 const net = require('net')
-const { scenario, identity, secretFile, assertComplaint } = require('../world')
+const { scenario, identity, secretFile, assertComplaint, command } = require('../world')
 
 // A connect that sends `input` and has ended.
 async function connect(world, address, { as = identity(), input = 'hello\n', args = [] } = {}) {
@@ -120,11 +120,11 @@ scenario('without authentication it stays on this machine', async (world) => {
 })
 
 scenario('the default identity is made on first use', async (world) => {
-  const first = world.start('serve', process.env.MULTISERVER, ['serve', '--echo', '--allow-any', 'net:127.0.0.1:0~shs'])
+  const first = world.start('serve', command, ['serve', '--echo', '--allow-any', 'net:127.0.0.1:0~shs'])
   const key = (await first.line()).split('~shs:')[1]
   assert.match(first.err, /^multiserver: made a new identity, .* in .*config\/multiserver\/secret\n$/)
   assert.strictEqual((await world.run(['id'])).stdout().toString(), key + '\n')
-  const second = world.start('serve', process.env.MULTISERVER, ['serve', '--echo', '--allow-any', 'net:127.0.0.1:0~shs'])
+  const second = world.start('serve', command, ['serve', '--echo', '--allow-any', 'net:127.0.0.1:0~shs'])
   assert.strictEqual((await second.line()).split('~shs:')[1], key)
   assert.strictEqual(second.err, '')
 })
@@ -178,6 +178,41 @@ scenario('a peer killed in mid-stream does not touch the others', async (world) 
   other.child.stdin.end('again\n')
   assert.strictEqual(await other.exit(), 0)
   assert.strictEqual(other.stdout().toString(), 'hello\nagain\n')
+})
+
+scenario('without descriptors, peers wait their turn', async (world) => {
+  const PEERS = 60
+  const serve = world.start('serve', 'sh', ['-c', 'ulimit -n 40; exec "$0" "$@"', command, 'serve', '--echo', 'net:127.0.0.1:0~noauth'])
+  const port = Number((await serve.line()).match(/:(\d+)~/)[1])
+  const served = new Set()
+  let look = () => {}
+  const sockets = Array.from({ length: PEERS }, (_, i) => {
+    const socket = net.connect(port, '127.0.0.1')
+    socket.on('error', () => {})
+    socket.on('data', () => { served.add(i); look() })
+    socket.write('x')
+    return socket
+  })
+  const until = (n) => new Promise((resolve) => {
+    look = () => { if (served.size >= n) resolve() }
+    look()
+  })
+  await until(20)
+  assert.ok(served.size < PEERS, `${served.size} are served with 40 descriptors`)
+  for (let n = 20; n <= PEERS; n += 10) { // those that leave make room
+    await until(n)
+    for (const i of served) sockets[i].end()
+  }
+  await until(PEERS)
+  assert.strictEqual(serve.err, '')
+})
+
+scenario('a lock on the folder is not waited for', async (world) => {
+  const dir = world.socketDir('s')
+  const holder = world.start('flock', 'flock', [dir, 'sh', '-c', 'echo held; exec cat'])
+  assert.strictEqual(await holder.line(), 'held')
+  const serve = world.ours(['serve', '--echo', `unix:${dir}/socket~noauth`])
+  assert.strictEqual((await connect(world, await serve.line())).status, 0)
 })
 
 scenario('rubbish and silence are refused without harm', async (world) => {
