@@ -32,7 +32,7 @@ int cli_error(const char *what, const char *where, const char *why, ...) {
 
 int cli_error_from(const char *what, const ms_error *err) {
   char text[1024], place[64] = "";
-  if (err->code == MS_EADDRESS)
+  if (err->phase == MS_PHASE_PARSE)
     (void)snprintf(place, sizeof place, "at byte %zu: ", err->offset);
   else if (err->phase == MS_PHASE_HANDSHAKE || err->phase == MS_PHASE_AUTHORISE)
     (void)snprintf(place, sizeof place, "%s %s: ", err->layer, ms_phase_text(err->phase));

@@ -1,8 +1,10 @@
 /* multiserver: the command. A subcommand is one file and one line in the table. */
+#include <fcntl.h>
 #include <jansson.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <uv.h>
 
@@ -52,9 +54,17 @@ static const struct cli_command *find(const char *name) {
   return NULL;
 }
 
+/* A standard stream that is closed would be whatever is opened next. Reading from what stands in
+ * for it gives an end, writing an error. */
+static void fill_standard_streams(void) {
+  for (int fd = 0; fd <= 2; fd++)
+    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != fd) abort();
+}
+
 int main(int argc, char **argv) {
   const char *name = argc > 1 ? argv[1] : NULL;
   const struct cli_command *command;
+  fill_standard_streams();
   (void)signal(SIGPIPE, SIG_IGN);
   if (!name) {
     (void)cli_error("usage", NULL, "a command is missing (multiserver --help lists them)");

@@ -4,7 +4,6 @@
  * so a descriptor that is shared with other processes keeps its flags. One read and one write are
  * under way at the most; a peer that does not read stops our reading, and the other way round. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -210,10 +209,5 @@ void cli_stdio_start(uv_loop_t *loop, ms_conn *conn, void (*done)(int status, vo
   s->in_is_file = fstat(STDIN_FILENO, &st) == 0 && S_ISREG(st.st_mode);
   s->in_is_terminal = isatty(STDIN_FILENO) == 1;
   ms_conn_handle(conn, &events, s);
-  if (fcntl(STDIN_FILENO, F_GETFD) < 0) { /* closed: there is nothing to say */
-    s->in_ended = true;
-    ms_conn_end(conn);
-  } else {
-    send_in(s);
-  }
+  send_in(s);
 }

@@ -248,8 +248,7 @@ typedef struct ms_ctx_opts {
   void *user;                   /* for on_authorise */
   uint32_t accept_timeout_msec; /* from accepting to an open connection, absolute; default 5000 */
   uint32_t dial_timeout_msec;   /* a whole dial, absolute; default 15000 */
-  uint32_t
-      drain_timeout_msec; /* how long a closing connection may take to say its last; default 5000 */
+  uint32_t drain_timeout_msec;  /* what a closing connection has for its last words; default 5000 */
 } ms_ctx_opts;
 
 /* Makes a context. 0; MS_EINVAL (no loop, a size unknown to this version, identity and key that do
@@ -274,10 +273,11 @@ enum ms_scope { MS_DEVICE = 1, MS_LOCAL = 2, MS_PUBLIC = 4 };
 
 /* Options of a stack; each defaults to the context's. */
 typedef struct ms_stack_opts {
-  size_t size;          /* sizeof(ms_stack_opts); set by MS_OPTS_INIT */
-  unsigned scopes;      /* of ms_scope, or'ed. 0: unix, loopback and an empty host are MS_DEVICE, a
-                                   wildcard is all three, any other host what the address itself is */
-  const char *external; /* copied; the host peers in MS_PUBLIC use; default: none */
+  size_t size; /* sizeof(ms_stack_opts); set by MS_OPTS_INIT */
+  /* Of ms_scope, or'ed. 0: unix, loopback and an empty host are MS_DEVICE, a wildcard is all three,
+   * any other host MS_DEVICE and what the address itself is. */
+  unsigned scopes;
+  const char *external;        /* copied; the host peers in MS_PUBLIC use; default: none */
   const ms_identity *identity; /* copied */
   const uint8_t *network_key;  /* MS_KEY_BYTES, copied */
   ms_authorise_cb on_authorise;
@@ -465,6 +465,7 @@ MS_API void ms_conn_consume_message(ms_conn *conn);
 
 /* Writes a message or part of one. Returns how many bytes were accepted; when fewer than
  * message->length, what was accepted counts as a part (`last` false) and the rest is to be written
+ * after on_writable. An empty message that finds no room is MS_ENOMEM: it is to be written again
  * after on_writable. MS_EPIPE, MS_ESTATE, MS_ENOMEM as ms_conn_write. */
 MS_API ptrdiff_t ms_conn_write_message(ms_conn *conn, const ms_message *message);
 

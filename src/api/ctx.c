@@ -244,12 +244,18 @@ static void find_scopes(struct ms__stack *s, unsigned asked) {
   else if (asked)
     s->scopes = asked;
   else
-    s->scopes = host && *host ? ms__host_scope(host) : MS_DEVICE;
+    s->scopes = MS_DEVICE | (host ? ms__host_scope(host) : 0u); /* it can be dialled from here */
+}
+
+/* Can another machine reach it? Without a host it listens where its scopes say. */
+static bool is_exposed(const struct ms__stack *s) {
+  const char *host = s->sections[0].host;
+  if (!s->transport->by_host || !ms__stack_has_place(s)) return false;
+  return (host && *host ? ms__host_scope(host) : s->scopes) != MS_DEVICE;
 }
 
 static int check_secure(const struct ms__stack *s, ms_error *err) {
-  if (s->authenticated || s->insecure_noauth || !ms__stack_has_place(s) || s->scopes == MS_DEVICE)
-    return 0;
+  if (s->authenticated || s->insecure_noauth || !is_exposed(s)) return 0;
   return ms__error(err, MS_EINSECURE, MS_PHASE_NONE, s->name,
                    "without authentication it listens on loopback and unix sockets only");
 }

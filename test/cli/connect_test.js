@@ -217,6 +217,23 @@ scenario('a closed stdout is an error, not a crash', async (world) => {
   assertComplaint(client, /stdio: stdout: /)
 })
 
+scenario('closed standard streams do no harm', async (world) => {
+  const { at } = await server(world, 'net~shs')
+  const secret = world.write('me', secretFile(identity()))
+  const closed = (how) => {
+    const proc = world.start('sh', 'sh', ['-c', `"$0" connect --key "$1" "$2" ${how}`, command, secret, at])
+    proc.child.stdin.end('hello')
+    return proc
+  }
+  const noInput = closed('<&-')
+  assert.deepStrictEqual([await noInput.exit(), noInput.err], [0, ''])
+  const noOutput = closed('>&-')
+  assert.strictEqual(await noOutput.exit(), 1)
+  assertComplaint(noOutput, /stdio: stdout: /)
+  const noErrors = closed('2>&-')
+  assert.deepStrictEqual([await noErrors.exit(), noErrors.stdout().toString()], [0, 'hello'])
+})
+
 scenario('wrong usage is told and exits with 2', async (world) => {
   const cases = [
     [[], /an address is missing/],

@@ -4,6 +4,7 @@
 const assert = require('assert')
 const fs = require('fs')
 const net = require('net')
+const os = require('os')
 const { scenario, identity, secretFile, assertComplaint, command } = require('../world')
 
 // A connect that sends `input` and has ended.
@@ -178,6 +179,18 @@ scenario('a peer killed in mid-stream does not touch the others', async (world) 
   other.child.stdin.end('again\n')
   assert.strictEqual(await other.exit(), 0)
   assert.strictEqual(other.stdout().toString(), 'hello\nagain\n')
+})
+
+scenario('an address off this machine is told as it can be dialled here', async (world) => {
+  for (const [name, all] of Object.entries(os.networkInterfaces())) {
+    for (const { address, scopeid } of all) {
+      const host = scopeid ? `${address}%${name}` : address
+      const serve = world.ours(['serve', '--echo', '--allow-any', `net:${host}:0~shs`])
+      const line = await serve.line()
+      assert.ok(line.startsWith(`net:${host}:`), line)
+      assert.strictEqual((await connect(world, line)).status, 0)
+    }
+  }
 })
 
 scenario('without descriptors, peers wait their turn', async (world) => {

@@ -579,6 +579,9 @@ static void stacks_are_checked(void **state) {
     assert_int_equal(err.code, r);
     assert_true(err.message[0]);
   }
+  loud.scopes = MS_DEVICE; /* a word about advertising is none about listening */
+  assert_int_equal(ms_add(f.server, "net:0.0.0.0:0~noauth", &loud, &err), MS_EINSECURE);
+  loud.scopes = 0;
   loud.insecure_noauth = true;
   assert_int_equal(ms_add(f.server, "net:0.0.0.0:0~noauth", &loud, &err), 0);
   fixture_done(&f);
