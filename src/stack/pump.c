@@ -22,9 +22,11 @@ void ms__conn_size_edges(ms_conn *c) {
   }
 }
 
-/* Takes layer i out. Above it nothing has run, so the edges that go with it are empty. */
+/* Takes layer i out. Above it nothing has run, so the edges that go with it are empty; but our end
+ * may have been implied already. */
 static void unlink_layer(ms_conn *c, size_t i) {
   size_t above = c->n - i - 1;
+  bool ended = c->out[c->n].fin;
   ms__slot_free(c, &c->slots[i]);
   ms__edge_drop(&c->env->pool, &c->in[i + 1]);
   ms__edge_drop(&c->env->pool, &c->out[i + 1]);
@@ -32,18 +34,21 @@ static void unlink_layer(ms_conn *c, size_t i) {
   memmove(&c->in[i + 1], &c->in[i + 2], above * sizeof *c->in);
   memmove(&c->out[i + 1], &c->out[i + 2], above * sizeof *c->out);
   c->n--;
+  if (ended) ms__edge_finish(&c->out[c->n]);
   if (c->last > (int)i) c->last--;
   ms__conn_size_edges(c);
 }
 
 /* Takes layer i out and all above: what the application writes goes to the edge below. */
 static void detach(ms_conn *c, size_t i) {
+  bool ended = c->out[c->n].fin;
   for (size_t j = c->n; j > i; j--) {
     ms__slot_free(c, &c->slots[j - 1]);
     ms__edge_drop(&c->env->pool, &c->in[j]);
     ms__edge_drop(&c->env->pool, &c->out[j]);
   }
   c->n = c->up = i;
+  if (ended) ms__edge_finish(&c->out[i]);
   c->detached = true;
   c->deadline_of = MS__NO_DEADLINE;
   c->last = -1;

@@ -217,6 +217,28 @@ static void a_half_closed_client_gets_its_answer(void **state) {
   lone_end(&l);
 }
 
+/* The peer's end may come before our set-up is over: there it ends both directions. */
+static void an_end_implied_during_set_up_is_kept(void **state) {
+  struct lone l;
+  uint8_t *room;
+  (void)state;
+  lone_begin(&l, SERVER, LAYERS(&toy_two, &toy_door), NULL, BLOCK);
+  lone_put(&l, "two+try?", 8);
+  lone_put(&l, "\x02\x01\0\x07UP \r\n\r\n", 11); /* the door's head, and then the end */
+  lone_put(&l, "\x05\x01\0\0", 4);
+  lone_run(&l);
+  assert_int_equal(l.opens, 1);
+  assert_int_equal(l.ends, 1);
+  if (l.conn) {
+    assert_int_equal(ms_conn_write(l.conn, "x", 1), MS_EPIPE);
+    assert_int_equal(ms_conn_reserve(l.conn, &room, 1), 0);
+  }
+  l.to_us.fin = true;
+  lone_run(&l);
+  assert_int_equal(l.error, 0);
+  lone_end(&l);
+}
+
 /* ---- Time ---- */
 
 static void keepalive_against_a_deaf_peer_does_not_spin(void **state) {
@@ -432,6 +454,7 @@ int main(void) {
       cmocka_unit_test(a_fin_leaves_the_question),
       cmocka_unit_test(an_answer_comes_once),
       cmocka_unit_test(a_half_closed_client_gets_its_answer),
+      cmocka_unit_test(an_end_implied_during_set_up_is_kept),
       cmocka_unit_test(keepalive_against_a_deaf_peer_does_not_spin),
       cmocka_unit_test(a_reply_is_read_after_a_failed_write),
       cmocka_unit_test(the_attempt_has_a_deadline),
