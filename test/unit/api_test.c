@@ -13,158 +13,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <sodium.h>
 
-#include "loop_fixture.h"
-
-/* ---- A server that echoes, a client that sends a pattern and checks it ---- */
-
-static void echo_pump(ms_conn *conn, void *user) {
-  const uint8_t *p;
-  size_t n = ms_conn_peek(conn, &p);
-  ptrdiff_t k = n ? ms_conn_write(conn, p, n) : 0;
-  (void)user;
-  if (k > 0) ms_conn_consume(conn, (size_t)k);
-}
-
-static void echo_end(ms_conn *conn, void *user) {
-  (void)user;
-  ms_conn_end(conn);
-}
-
-static int server_closed;
-static ms_error server_error;
-
-static void echo_close(ms_conn *conn, const ms_error *err, void *user) {
-  (void)conn;
-  (void)user;
-  server_closed++;
-  if (err) server_error = *err;
-}
-
-static const ms_conn_events echo_events = {
-    .on_readable = echo_pump, .on_end = echo_end, .on_writable = echo_pump, .on_close = echo_close};
-
-static char seen_address[256];
-static bool seen_key;
-
-static void on_connection(ms_conn *conn, void *user) {
-  (void)user;
-  (void)snprintf(seen_address, sizeof seen_address, "%s", ms_conn_address(conn));
-  seen_key = ms_conn_key(conn) != NULL;
-  assert_true(ms_conn_is_server(conn));
-  ms_conn_handle(conn, &echo_events, NULL);
-}
-
-struct client {
-  size_t total, sent, got;
-  int dialled, closed, ended;
-  ms_error error; /* of the dial or of the close */
-  ms_conn *conn;
-  bool abort_at_open;
-};
-
-static uint8_t pattern(size_t i) {
-  return (uint8_t)(i * 31 + i / 251);
-}
-
-static void client_write(ms_conn *conn, void *user) {
-  struct client *c = user;
-  while (c->sent < c->total) {
-    uint8_t piece[1000];
-    size_t n = c->total - c->sent < sizeof piece ? c->total - c->sent : sizeof piece;
-    ptrdiff_t k;
-    for (size_t i = 0; i < n; i++)
-      piece[i] = pattern(c->sent + i);
-    k = ms_conn_write(conn, piece, n);
-    assert_true(k >= 0);
-    c->sent += (size_t)k;
-    if ((size_t)k < n) return;
-  }
-  ms_conn_end(conn);
-}
-
-static void client_read(ms_conn *conn, void *user) {
-  struct client *c = user;
-  const uint8_t *p;
-  size_t n = ms_conn_peek(conn, &p);
-  for (size_t i = 0; i < n; i++)
-    assert_int_equal(p[i], pattern(c->got + i));
-  c->got += n;
-  ms_conn_consume(conn, n);
-}
-
-static void client_end(ms_conn *conn, void *user) {
-  (void)conn;
-  ((struct client *)user)->ended++;
-}
-
-static void client_close(ms_conn *conn, const ms_error *err, void *user) {
-  struct client *c = user;
-  assert_ptr_equal(conn, c->conn);
-  c->closed++;
-  if (err) c->error = *err;
-}
-
-static const ms_conn_events client_events = {.on_readable = client_read,
-                                             .on_end = client_end,
-                                             .on_writable = client_write,
-                                             .on_close = client_close};
-
-static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
-  struct client *c = user;
-  c->dialled++;
-  if (err) {
-    c->error = *err;
-    return;
-  }
-  c->conn = conn;
-  ms_conn_handle(conn, &client_events, c);
-  assert_int_equal(ms_conn_count(conn).in, 0);
-  if (c->abort_at_open)
-    ms_conn_abort(conn);
-  else
-    client_write(conn, c);
-}
-
-static void begin(struct fixture *f, ms_ctx_opts *server, ms_ctx_opts *client) {
-  fixture_init(f);
-  *server = fixture_opts(f, &f->server_id);
-  *client = fixture_opts(f, &f->client_id);
-}
-
-static ms_server_events server_events;
-
-static void serve(struct fixture *f, const ms_ctx_opts *opts, const char *stack, char *address,
-                  size_t size) {
-  ms_error err;
-  int r;
-  server_events = fixture_events(on_connection);
-  server_closed = 0;
-  memset(&server_error, 0, sizeof server_error);
-  assert_int_equal(ms_ctx_new(&f->server, opts, &err), 0);
-  r = ms_add(f->server, stack, NULL, &err);
-  if (r < 0) fail_msg("ms_add %s: %s", stack, err.message);
-  r = ms_listen(f->server, &server_events, f, &err);
-  if (r < 0) fail_msg("ms_listen %s: %s", stack, err.message);
-  fixture_until(f, &f->ready, -1);
-  if (f->ready != 1) fail_msg("%s does not listen: %s", stack, f->listen_error.message);
-  assert_true(ms_stringify(f->server, MS_DEVICE, address, size) < size);
-}
-
-static void dial_with(struct fixture *f, const ms_ctx_opts *opts, const char *stack,
-                      const char *address, struct client *c) {
-  ms_dial_opts dial = MS_OPTS_INIT(ms_dial_opts);
-  ms_error err;
-  if (!f->client) {
-    assert_int_equal(ms_ctx_new(&f->client, opts, &err), 0);
-    assert_true(ms_add(f->client, stack, NULL, &err) >= 0);
-  }
-  dial.on_dialled = on_dialled;
-  dial.user = c;
-  if (ms_dial(f->client, NULL, address, &dial, &err) < 0)
-    fail_msg("ms_dial %s: %s", address, err.message);
-}
+#include "echo.h"
 
 struct stack_case {
   const char *dial;
@@ -194,15 +44,15 @@ static void echo_case(const struct stack_case *k) {
   if (c.error.code) fail_msg("%s: %s %s", address, c.error.layer, c.error.message);
   fixture_until(&f, &c.closed, 0);
   if (c.error.code) fail_msg("%s: %s %s", address, c.error.layer, c.error.message);
-  fixture_until(&f, &server_closed, 0);
-  if (server_error.code) fail_msg("%s: server: %s", address, server_error.message);
+  fixture_until(&f, &seen.closed, 0);
+  if (seen.error.code) fail_msg("%s: server: %s", address, seen.error.message);
   assert_int_equal(c.got, c.total);
   assert_int_equal(c.ended, 1);
-  assert_int_equal(strncmp(seen_address, k->seen, strlen(k->seen)), 0);
-  assert_int_equal(seen_key, strstr(k->dial, "shs") != NULL);
+  assert_int_equal(strncmp(seen.address, k->seen, strlen(k->seen)), 0);
+  assert_int_equal(seen.key, strstr(k->dial, "shs") != NULL);
   fixture_done(&f);
   assert_int_equal(c.closed, 1);
-  assert_int_equal(server_closed, 1);
+  assert_int_equal(seen.closed, 1);
 }
 
 static void every_stack_echoes(void **state) {
@@ -221,137 +71,6 @@ static void every_stack_echoes(void **state) {
   (void)state;
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     echo_case(&cases[i]);
-}
-
-/* ---- Authorisation ---- */
-
-static void refuse(ms_conn *conn, const ms_peer *peer, void *user) {
-  struct fixture *f = user;
-  assert_memory_equal(peer->key, f->client_id.public_key, MS_KEY_BYTES);
-  assert_string_equal(peer->stack, "net~shs");
-  assert_int_equal(ms_conn_answer(conn, false, NULL), 0);
-  assert_int_equal(ms_conn_answer(conn, true, NULL), MS_ESTATE);
-}
-
-static void a_refusal_is_a_refusal_on_both_sides(void **state) {
-  struct fixture f;
-  struct client c = {0};
-  char address[512];
-  ms_ctx_opts server, client;
-  (void)state;
-  begin(&f, &server, &client);
-  server.on_authorise = refuse;
-  server.user = &f;
-  serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
-  dial_with(&f, &client, "net~shs", address, &c);
-  fixture_until(&f, &c.dialled, 0);
-  fixture_until(&f, &f.failed, 0);
-  assert_int_equal(c.error.code, MS_EREFUSED);
-  assert_int_equal(c.error.phase, MS_PHASE_AUTHORISE);
-  assert_string_equal(c.error.layer, "shs");
-  assert_int_equal(f.failed_error.code, MS_EREFUSED);
-  assert_string_equal(strchr(f.failed_error.address, '~'), "~shs:"); /* the peer is unknown */
-  fixture_done(&f);
-  assert_int_equal(c.dialled, 1);
-  assert_int_equal(f.failed, 1);
-}
-
-static void without_a_callback_nobody_enters(void **state) {
-  struct fixture f;
-  struct client c = {0};
-  char address[512];
-  ms_ctx_opts server, client;
-  (void)state;
-  begin(&f, &server, &client);
-  server.on_authorise = NULL;
-  serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
-  dial_with(&f, &client, "net~shs", address, &c);
-  fixture_until(&f, &c.dialled, 0);
-  assert_int_equal(c.error.code, MS_EREFUSED);
-  fixture_done(&f);
-}
-
-struct later {
-  uv_timer_t timer;
-  ms_conn *conn;
-  int answered, result;
-};
-
-static struct later later;
-
-static void on_later(uv_timer_t *timer) {
-  (void)timer;
-  later.result = ms_conn_answer(later.conn, true, &later);
-  later.answered++;
-}
-
-static void answer_later(ms_conn *conn, const ms_peer *peer, void *user) {
-  struct fixture *f = user;
-  (void)peer;
-  later.conn = conn;
-  assert_int_equal(uv_timer_init(&f->loop, &later.timer), 0);
-  assert_int_equal(uv_timer_start(&later.timer, on_later, 30, 0), 0);
-}
-
-static void an_answer_may_come_later(void **state) {
-  struct fixture f;
-  struct client c = {.total = 100};
-  char address[512];
-  ms_ctx_opts server, client;
-  (void)state;
-  memset(&later, 0, sizeof later);
-  begin(&f, &server, &client);
-  server.on_authorise = answer_later;
-  server.user = &f;
-  serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
-  dial_with(&f, &client, "net~shs", address, &c);
-  fixture_until(&f, &c.closed, 0);
-  assert_int_equal(c.error.code, 0);
-  assert_int_equal(later.result, 0);
-  assert_int_equal(c.got, 100);
-  uv_close((uv_handle_t *)&later.timer, NULL);
-  fixture_done(&f);
-}
-
-/* ---- Wrong keys ---- */
-
-static void a_wrong_network_key_is_no_way_in(void **state) {
-  static const uint8_t other[MS_KEY_BYTES] = {1, 2, 3};
-  struct fixture f;
-  struct client c = {0};
-  char address[512];
-  ms_ctx_opts server, client;
-  (void)state;
-  begin(&f, &server, &client);
-  client.network_key = other;
-  serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
-  dial_with(&f, &client, "net~shs", address, &c);
-  fixture_until(&f, &c.dialled, 0);
-  fixture_until(&f, &f.failed, 0);
-  assert_true(c.error.code == MS_ETRUNCATED || c.error.code == MS_ERESET);
-  assert_int_equal(f.failed_error.code, MS_ECRYPTO);
-  fixture_done(&f);
-}
-
-static void a_wrong_server_key_is_no_way_in(void **state) {
-  struct fixture f;
-  struct client c = {0};
-  char address[512], key[64];
-  ms_identity other;
-  ms_ctx_opts server, client;
-  (void)state;
-  begin(&f, &server, &client);
-  serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
-  assert_int_equal(ms_identity_generate(&other), 0);
-  sodium_bin2base64(key, sizeof key, other.public_key, MS_KEY_BYTES,
-                    sodium_base64_VARIANT_ORIGINAL);
-  memcpy(strstr(address, "~shs:") + 5, key, strlen(key));
-  dial_with(&f, &client, "net~shs", address, &c);
-  fixture_until(&f, &c.dialled, 0);
-  fixture_until(&f, &f.failed, 0);
-  assert_true(c.error.code == MS_EREFUSED);
-  assert_int_equal(f.failed_error.code, MS_ECRYPTO);
-  fixture_done(&f);
 }
 
 /* ---- Aborts, deadlines, alternatives ---- */
@@ -429,8 +148,8 @@ static void a_reset_is_heard(void **state) {
   fixture_until(&f, &c.closed, 0);
   assert_int_equal(c.error.code, MS_ERESET);
   assert_int_equal(c.error.sys, ECONNRESET);
-  assert_int_equal(server_closed, 1);
-  assert_int_equal(server_error.code, MS_EABORTED);
+  assert_int_equal(seen.closed, 1);
+  assert_int_equal(seen.error.code, MS_EABORTED);
   fixture_done(&f);
 }
 
@@ -489,15 +208,15 @@ static void closing_a_context_says_goodbye(void **state) {
   fixture_until(&f, &c.dialled, 0);
   fixture_done(&f);
   assert_int_equal(c.closed, 1);
-  assert_int_equal(server_closed, 1);
-  assert_int_equal(server_error.code, 0);
+  assert_int_equal(seen.closed, 1);
+  assert_int_equal(seen.error.code, 0);
 }
 
 /* ---- Listening ---- */
 
 static void stacks_report_their_own_results(void **state) {
   struct fixture f;
-  ms_server_events events = fixture_events(on_connection);
+  ms_server_events events = fixture_events(echo_connection);
   char listen[256], busy[512], address[1024];
   struct sockaddr_un un = {.sun_family = AF_UNIX};
   struct stat st;
@@ -619,11 +338,6 @@ static void nobody_understands_is_said_at_once(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_stack_echoes),
-      cmocka_unit_test(a_refusal_is_a_refusal_on_both_sides),
-      cmocka_unit_test(without_a_callback_nobody_enters),
-      cmocka_unit_test(an_answer_may_come_later),
-      cmocka_unit_test(a_wrong_network_key_is_no_way_in),
-      cmocka_unit_test(a_wrong_server_key_is_no_way_in),
       cmocka_unit_test(a_dial_may_be_aborted_at_any_turn),
       cmocka_unit_test(an_abort_at_open_closes_once),
       cmocka_unit_test(a_reset_is_heard),

@@ -1,0 +1,152 @@
+/* Who gets in: answers at once, later and never; wrong keys. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <sodium.h>
+
+#include "echo.h"
+
+/* ---- Authorisation ---- */
+
+static void refuse(ms_conn *conn, const ms_peer *peer, void *user) {
+  struct fixture *f = user;
+  assert_memory_equal(peer->key, f->client_id.public_key, MS_KEY_BYTES);
+  assert_string_equal(peer->stack, "net~shs");
+  assert_int_equal(ms_conn_answer(conn, false, NULL), 0);
+  assert_int_equal(ms_conn_answer(conn, true, NULL), MS_ESTATE);
+}
+
+static void a_refusal_is_a_refusal_on_both_sides(void **state) {
+  struct fixture f;
+  struct client c = {0};
+  char address[512];
+  ms_ctx_opts server, client;
+  (void)state;
+  begin(&f, &server, &client);
+  server.on_authorise = refuse;
+  server.user = &f;
+  serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
+  dial_with(&f, &client, "net~shs", address, &c);
+  fixture_until(&f, &c.dialled, 0);
+  fixture_until(&f, &f.failed, 0);
+  assert_int_equal(c.error.code, MS_EREFUSED);
+  assert_int_equal(c.error.phase, MS_PHASE_AUTHORISE);
+  assert_string_equal(c.error.layer, "shs");
+  assert_int_equal(f.failed_error.code, MS_EREFUSED);
+  assert_string_equal(strchr(f.failed_error.address, '~'), "~shs:"); /* the peer is unknown */
+  fixture_done(&f);
+  assert_int_equal(c.dialled, 1);
+  assert_int_equal(f.failed, 1);
+}
+
+static void without_a_callback_nobody_enters(void **state) {
+  struct fixture f;
+  struct client c = {0};
+  char address[512];
+  ms_ctx_opts server, client;
+  (void)state;
+  begin(&f, &server, &client);
+  server.on_authorise = NULL;
+  serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
+  dial_with(&f, &client, "net~shs", address, &c);
+  fixture_until(&f, &c.dialled, 0);
+  assert_int_equal(c.error.code, MS_EREFUSED);
+  fixture_done(&f);
+}
+
+struct later {
+  uv_timer_t timer;
+  ms_conn *conn;
+  int answered, result;
+};
+
+static struct later later;
+
+static void on_later(uv_timer_t *timer) {
+  (void)timer;
+  later.result = ms_conn_answer(later.conn, true, &later);
+  later.answered++;
+}
+
+static void answer_later(ms_conn *conn, const ms_peer *peer, void *user) {
+  struct fixture *f = user;
+  (void)peer;
+  later.conn = conn;
+  assert_int_equal(uv_timer_init(&f->loop, &later.timer), 0);
+  assert_int_equal(uv_timer_start(&later.timer, on_later, 30, 0), 0);
+}
+
+static void an_answer_may_come_later(void **state) {
+  struct fixture f;
+  struct client c = {.total = 100};
+  char address[512];
+  ms_ctx_opts server, client;
+  (void)state;
+  memset(&later, 0, sizeof later);
+  begin(&f, &server, &client);
+  server.on_authorise = answer_later;
+  server.user = &f;
+  serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
+  dial_with(&f, &client, "net~shs", address, &c);
+  fixture_until(&f, &c.closed, 0);
+  assert_int_equal(c.error.code, 0);
+  assert_int_equal(later.result, 0);
+  assert_int_equal(c.got, 100);
+  uv_close((uv_handle_t *)&later.timer, NULL);
+  fixture_done(&f);
+}
+
+/* ---- Wrong keys ---- */
+
+static void a_wrong_network_key_is_no_way_in(void **state) {
+  static const uint8_t other[MS_KEY_BYTES] = {1, 2, 3};
+  struct fixture f;
+  struct client c = {0};
+  char address[512];
+  ms_ctx_opts server, client;
+  (void)state;
+  begin(&f, &server, &client);
+  client.network_key = other;
+  serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
+  dial_with(&f, &client, "net~shs", address, &c);
+  fixture_until(&f, &c.dialled, 0);
+  fixture_until(&f, &f.failed, 0);
+  assert_true(c.error.code == MS_ETRUNCATED || c.error.code == MS_ERESET);
+  assert_int_equal(f.failed_error.code, MS_ECRYPTO);
+  fixture_done(&f);
+}
+
+static void a_wrong_server_key_is_no_way_in(void **state) {
+  struct fixture f;
+  struct client c = {0};
+  char address[512], key[64];
+  ms_identity other;
+  ms_ctx_opts server, client;
+  (void)state;
+  begin(&f, &server, &client);
+  serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
+  assert_int_equal(ms_identity_generate(&other), 0);
+  sodium_bin2base64(key, sizeof key, other.public_key, MS_KEY_BYTES,
+                    sodium_base64_VARIANT_ORIGINAL);
+  memcpy(strstr(address, "~shs:") + 5, key, strlen(key));
+  dial_with(&f, &client, "net~shs", address, &c);
+  fixture_until(&f, &c.dialled, 0);
+  fixture_until(&f, &f.failed, 0);
+  assert_true(c.error.code == MS_EREFUSED);
+  assert_int_equal(f.failed_error.code, MS_ECRYPTO);
+  fixture_done(&f);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_refusal_is_a_refusal_on_both_sides),
+      cmocka_unit_test(without_a_callback_nobody_enters),
+      cmocka_unit_test(an_answer_may_come_later),
+      cmocka_unit_test(a_wrong_network_key_is_no_way_in),
+      cmocka_unit_test(a_wrong_server_key_is_no_way_in),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
