@@ -233,8 +233,10 @@ typedef struct ms_peer {
 } ms_peer;
 
 /* Asks whether `peer` may enter. The application answers with ms_conn_answer, inside the callback
- * or later; until then, or until the handshake's deadline, the peer waits. Without such a callback
- * nobody enters. */
+ * or later; until then, or until the handshake's deadline, the peer waits. Each question is to be
+ * answered once, also when the peer may be gone by then: until it is, or
+ * ms_conn_abort or ms_ctx_close is called, `conn` stays valid for ms_conn_answer and takes memory.
+ * Without such a callback nobody enters. */
 typedef void (*ms_authorise_cb)(ms_conn *conn, const ms_peer *peer, void *user);
 
 /* Options of a context. 0 and NULL ask for the default. */
@@ -312,7 +314,7 @@ typedef struct ms_server_events {
  * Listening itself reports through on_listen. */
 MS_API int ms_listen(ms_ctx *ctx, const ms_server_events *events, void *user, ms_error *err);
 
-/* Stops listening; connections live on. */
+/* Stops listening; connections live on. Stacks that have not reported yet do not any more. */
 MS_API void ms_unlisten(ms_ctx *ctx);
 
 /* Writes the addresses under which the listening stacks can be reached in one scope, in the order
@@ -382,12 +384,13 @@ MS_API ms_ctx *ms_conn_ctx(const ms_conn *conn);
 
 /* Answers the question whether the peer may enter. `auth` is kept for ms_conn_auth. 0, or MS_ESTATE
  * when there is no question (any more): the peer is gone or the deadline passed; nothing has
- * happened then. */
+ * happened then, and `conn` is invalid from the loop's next turn. Not after ms_ctx_close. */
 MS_API int ms_conn_answer(ms_conn *conn, bool yes, void *auth);
 
 /* The bytes received and not yet consumed, contiguous: *p and the count returned. Valid until the
  * next ms_conn_consume or the callback's return, and the loop has not run. A connection that is not
- * consumed from stops reading: this is how an application pushes back. */
+ * consumed from stops reading: this is how an application pushes back. Up to 4,096 bytes may be
+ * left without harm; to wait for more than that, say so with ms_conn_need. */
 MS_API size_t ms_conn_peek(const ms_conn *conn, const uint8_t **p);
 
 /* Consumes `n` bytes, at most as many as ms_conn_peek showed. */
@@ -403,8 +406,9 @@ MS_API void ms_conn_need(ms_conn *conn, size_t n);
  * gone), MS_ESTATE before the connection is open, MS_ENOMEM. */
 MS_API ptrdiff_t ms_conn_write(ms_conn *conn, const void *data, size_t n);
 
-/* Room to write into without a copy: *p and its size, at least `n` bytes, or 0 when there is not so
- * much (then on_writable comes as after a short write). ms_conn_commit with the number of bytes
+/* Room to write into without a copy: *p and its size, at least `n` bytes (up to 65,536 can be had),
+ * or 0 when there is not so much: then on_writable comes as after a short write, unless nothing is
+ * buffered and it is memory that is missing. ms_conn_commit with the number of bytes
  * filled sends them; nothing else may be called for the connection in between. */
 MS_API size_t ms_conn_reserve(ms_conn *conn, uint8_t **p, size_t n);
 MS_API void ms_conn_commit(ms_conn *conn, size_t n);

@@ -170,6 +170,7 @@ void ms_ctx_close(ms_ctx *ctx, uint32_t drain_msec, void (*done)(ms_ctx *ctx, vo
         ms_conn_close(l->conn);
       else
         ms_conn_abort(l->conn);
+      ms__conn_forget_question(l->conn);
     }
     ms__dial_abort_all(ctx);
   }

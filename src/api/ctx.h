@@ -93,7 +93,7 @@ struct ms_ctx {
 
   struct ms__link *links;
   struct ms_dialer *dialers;
-  bool closing, done_told;
+  bool unlistened, closing, done_told;
   void (*done)(ms_ctx *ctx, void *user);
   void *done_user;
 };

@@ -65,12 +65,25 @@ static int open_one(struct ms__stack *s, const struct ms__place *place, ms_error
   return 0;
 }
 
+/* The wildcard of IPv6 serves both families. */
+static bool is_covered(const struct ms__stack *s, const struct ms__place *place) {
+  const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)&place->address;
+  if (place->address.ss_family != AF_INET || v4->sin_addr.s_addr != htonl(INADDR_ANY)) return false;
+  for (const struct ms__bound *b = s->bound; b; b = b->next) {
+    const struct ms__place *p = &b->socket.place;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)&p->address;
+    if (p->address.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr)) return true;
+  }
+  return false;
+}
+
 static int open_all(struct ms__stack *s, struct ms__places *places, ms_error *err) {
   size_t up = 0;
   int r = 0;
   s->port = 0;
   for (size_t i = 0; i < places->count; i++) {
     struct ms__place place = places->at[i];
+    if (is_covered(s, &place)) continue;
     if (s->port) ms__place_set_port(&place, s->port);
     r = open_one(s, &place, err);
     /* a machine without one of the families serves the other */
@@ -111,7 +124,7 @@ static void report(struct ms__stack *s, ms_error *err) {
   }
   ctx->listening_due--;
   if (ctx->events->on_listen) ctx->events->on_listen(ctx, s->number, err, ctx->events_user);
-  if (ctx->listening_due == 0 && !ctx->closing && ctx->events->on_ready)
+  if (ctx->listening_due == 0 && !ctx->unlistened && ctx->events->on_ready)
     ctx->events->on_ready(ctx, ctx->listening_up, ctx->events_user);
 }
 
@@ -140,7 +153,7 @@ static void on_places(void *user, struct ms__places *places, const ms_error *cau
 /* Those that need no look-up, from the loop as the others. */
 static void on_start(uv_timer_t *timer) {
   struct ms_ctx *ctx = timer->data;
-  for (size_t i = 0; i < ctx->stack_count && !ctx->closing; i++) {
+  for (size_t i = 0; i < ctx->stack_count && !ctx->unlistened; i++) {
     struct ms__stack *s = ctx->stacks[i];
     struct ms__place place;
     struct ms__places places = {&place, 1};
@@ -167,6 +180,7 @@ int ms_listen(ms_ctx *ctx, const ms_server_events *events, void *user, ms_error 
                             s->sections[0].port, s->scopes != MS_DEVICE, on_places, s);
     if (!s->lookup) {
       ms_unlisten(ctx);
+      ctx->unlistened = false;
       ctx->listening_due = 0;
       return ms__error(err, MS_ENOMEM, MS_PHASE_LISTEN, NULL, NULL);
     }
@@ -178,6 +192,7 @@ int ms_listen(ms_ctx *ctx, const ms_server_events *events, void *user, ms_error 
 }
 
 void ms_unlisten(ms_ctx *ctx) {
+  ctx->unlistened = true;
   for (size_t i = 0; i < ctx->stack_count; i++) {
     struct ms__stack *s = ctx->stacks[i];
     if (s->lookup) ms__resolve_cancel(s->lookup);

@@ -7,6 +7,8 @@
 #include "base/error.h"
 #include "base/mem.h"
 
+enum { RETRY_MSEC = 50 };
+
 /* One alternative and the stack that understands it. */
 struct target {
   const ms_alternative *alternative;
@@ -35,6 +37,7 @@ struct ms_dialer {
   size_t attempts; /* failed ones */
   ms_error error;  /* of the attempt that came furthest, else the last */
   bool over, aborted;
+  bool again; /* the place being tried has had no room for us */
 };
 
 /* ---- The end ---- */
@@ -198,6 +201,12 @@ static void connect_failed(struct ms_dialer *d, int status) {
   const struct ms__place *place = &d->places.at[d->place - 1];
   const struct ms__transport *transport = d->targets[d->at].stack->transport;
   ms_error err;
+  if (status == UV_EAGAIN) { /* a unix server's queue is full: TCP would wait by itself */
+    d->place--;
+    d->again = true;
+    (void)uv_timer_start(&d->step, on_step, RETRY_MSEC, 0);
+    return;
+  }
   if (transport->format) {
     struct ms__text t;
     char where[128];
@@ -225,12 +234,13 @@ static void on_connected(void *user, int status) {
 static void try_place(struct ms_dialer *d) {
   const struct ms__place *place = &d->places.at[d->place++];
   int r;
-  if (d->on_attempt) {
+  if (d->on_attempt && !d->again) {
     ms_error named = {0};
     name_address(d, &named);
     d->on_attempt(named.address, NULL, d->user);
     if (d->aborted) return;
   }
+  d->again = false;
   d->wire = ms__uv_wire_new(&d->ctx->loop, place->address.ss_family);
   if (!d->wire) {
     out_of_memory(d);

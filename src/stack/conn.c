@@ -134,6 +134,12 @@ void ms__conn_sent(ms_conn *c, int status) {
   c->flying = false;
 }
 
+void ms__conn_forget_question(ms_conn *c) {
+  if (!c->owed) return;
+  c->owed = false;
+  ms__conn_mark(c);
+}
+
 int ms__conn_answer(ms_conn *c, const struct ms__answer *answer) {
   size_t i = c->up;
   struct ms__slot *s;
@@ -141,14 +147,19 @@ int ms__conn_answer(ms_conn *c, const struct ms__answer *answer) {
   struct ms__port p;
   size_t shown;
   int r;
-  if (c->failed || c->aborted || c->close_told || i >= c->n || !c->slots[i].asked) return MS_ESTATE;
+  if (c->failed || c->aborted || c->close_told || i >= c->n || !c->slots[i].asked) {
+    ms__conn_forget_question(c);
+    return MS_ESTATE;
+  }
+  c->owed = false;
   s = &c->slots[i];
   in = &c->in[i];
   out = &c->out[i];
   s->asked = false;
   s->kick = true;
   ms__conn_mark(c);
-  if (!ms__edge_open(&c->env->pool, out, ms__min(s->layer->room_down, ms__edge_room(out)))) {
+  if (ms__edge_room(out) < s->layer->room_down ||
+      !ms__edge_open(&c->env->pool, out, s->layer->room_down)) {
     ms__conn_fail(c, (int)i, MS_ENOMEM, 0);
     return 0;
   }
@@ -185,9 +196,11 @@ void ms_conn_consume(ms_conn *c, size_t n) {
 }
 
 void ms_conn_need(ms_conn *c, size_t n) {
-  c->need = n == 0 ? 1 : (uint32_t)ms__min(n, NEED_MAX);
+  uint32_t need = n == 0 ? 1 : (uint32_t)ms__min(n, NEED_MAX);
+  if (need == c->need) return;
+  c->need = need;
   ms__conn_size_edges(c);
-  c->read_seen = c->in[c->n].changes - 1;
+  c->read_seen = c->in[c->n].changes - 1; /* what is there may be news now */
   ms__conn_mark(c);
 }
 
@@ -232,7 +245,9 @@ size_t ms_conn_reserve(ms_conn *c, uint8_t **p, size_t n) {
   struct ms__dst d;
   *p = NULL;
   if (writable(c) < 0) return 0;
+  if (n > e->capacity) return 0;
   if (ms__edge_room(e) < n || ms__edge_room(e) == 0 || !open_top(c, n ? n : 1)) {
+    if (e->len == 0) return 0; /* no memory: there is nothing to wait for */
     c->short_write = true;
     ms__conn_mark(c);
     return 0;
@@ -342,6 +357,7 @@ void ms_conn_close(ms_conn *c) {
 }
 
 void ms_conn_abort(ms_conn *c) {
+  ms__conn_forget_question(c);
   if (c->close_told) return;
   c->aborted = true;
   ms__conn_mark(c);

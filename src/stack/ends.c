@@ -87,6 +87,7 @@ void ms__conn_fail(ms_conn *c, int k, int code, int sys) {
   if (k == -1) c->eof = true;
   if (c->in_end && (k == -1 || k < c->last)) { /* the peer said all it had to say */
     writing_over(c, any_unsent(c));
+    if (k >= 0) c->slots[k].done = true; /* it is not called again */
     return;
   }
   /* A peer that leaves once it knows who we are has refused us (behaviours.md, section 5). */
@@ -192,7 +193,7 @@ void ms__conn_free(ms_conn *c) {
 
 /* Nobody's any more, and nothing left to say or to wait for? */
 bool ms__conn_is_over(const ms_conn *c) {
-  if (!c->close_told) return false;
+  if (!c->close_told || c->owed) return false;
   if (!c->wire) return true;
   if (!c->fin_sent && !c->write_over) return false;
   return c->eof || c->write_over || (c->failed && !c->said && !c->opened);

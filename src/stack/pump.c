@@ -409,8 +409,8 @@ static void tell_readable(ms_conn *c) {
   if (!c->opened || ms__conn_discards(c) || c->aborted) return;
   if (e->changes != c->read_seen && e->len && (e->len >= c->need || e->fin)) {
     c->moved = true;
+    c->read_seen = e->changes; /* before: the callback may ask for what is there already */
     c->events->readable(c);
-    c->read_seen = c->in[c->n].changes;
   }
   if (ms__conn_discards(c) || c->aborted || c->end_told || !e->fin || e->len) return;
   c->moved = true;
@@ -431,6 +431,7 @@ static void tell(ms_conn *c) {
     struct ms__question q = c->question;
     c->question.kind = 0;
     c->moved = true;
+    c->owed = true;
     c->events->question(c, &q);
   }
   if (!c->opened && c->up == c->n && !c->failed && !c->detached && !c->aborted && !c->close_told) {

@@ -124,6 +124,7 @@ struct ms_conn {
   bool in_turn, dirty, moved;
   bool flying; /* the wire has a block */
   bool opened; /* `open` was fired */
+  bool owed;   /* a question was told and is not answered: the application still holds us */
   bool messages, top_granted;
   bool proved; /* a handshake has shown who we are */
   bool closing, aborted, detached, failed;
@@ -169,8 +170,12 @@ void ms__conn_sent(ms_conn *c, int status);
 /* Cuts one that lingers after its `close`, in the next turn. */
 void ms__conn_cut_short(ms_conn *c);
 
-/* Answers the question that stands. 0, or MS_ESTATE when there is none. */
+/* Answers the question that stands. 0, or MS_ESTATE when there is none (any more). A connection
+ * that has told a question is not gone before it is answered, or forgotten. */
 int ms__conn_answer(ms_conn *c, const struct ms__answer *answer);
+
+/* The question will not be answered. */
+void ms__conn_forget_question(ms_conn *c);
 
 /* ---- Inside the stack: what conn.c, pump.c and ends.c share ---- */
 

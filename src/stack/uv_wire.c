@@ -19,6 +19,7 @@ struct ms__uv_wire {
   } io;
   uv_timer_t timer;
   uint8_t handles; /* open */
+  int lost;        /* the errno that a write has taken from the socket, so that no read tells it */
   bool closed;
 };
 
@@ -61,7 +62,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   if (!conn) return;
   if (n == UV_EOF) {
     uv_read_stop(stream);
-    ms__conn_read_done(conn, 0);
+    ms__conn_read_done(conn, -w->lost); /* 0: an end */
   } else if (n == UV_ENOBUFS) {
     ms__conn_read_done(conn, -ENOMEM);
   } else if (n != 0) { /* 0: nothing there after all */
@@ -85,6 +86,12 @@ int ms__uv_wire_fd(const struct ms__uv_wire *w) {
   return uv_fileno(&w->io.handle, &fd) == 0 ? fd : -1;
 }
 
+/* A reset is told once, to whoever asks first; then the socket only says that it has ended. EPIPE
+ * is what a write gets after the peer's own end. */
+static void note_loss(struct ms__uv_wire *w, int error) {
+  if (!w->lost && error != EPIPE) w->lost = error;
+}
+
 static ptrdiff_t wire_write(struct ms__wire *wire, const uint8_t *p, size_t n) {
   struct ms__uv_wire *w = (struct ms__uv_wire *)wire;
   ssize_t r;
@@ -92,7 +99,9 @@ static ptrdiff_t wire_write(struct ms__wire *wire, const uint8_t *p, size_t n) {
     r = send(ms__uv_wire_fd(w), p, n, MSG_NOSIGNAL);
   while (r < 0 && errno == EINTR);
   if (r >= 0) return r;
-  return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? 0 : -errno;
+  if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) return 0;
+  note_loss(w, errno);
+  return -errno;
 }
 
 static void on_written(uv_write_t *request, int status) {
@@ -103,6 +112,7 @@ static void on_written(uv_write_t *request, int status) {
   ms__pool_give(&env->pool, f->edge.block, f->edge.size, f->edge.secret ? f->edge.high : 0);
   ms__free(env->allocator, f);
   if (!conn) return;
+  if (status < 0) note_loss(w, -status);
   ms__conn_sent(conn, status);
   turn(w, conn);
 }

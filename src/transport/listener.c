@@ -25,10 +25,18 @@ static void on_pause_over(uv_timer_t *timer) {
   (void)uv_poll_start(&l->poll, UV_READABLE, on_ready);
 }
 
+static void pause_listener(struct ms__listener *l) {
+  uv_poll_stop(&l->poll);
+  (void)uv_timer_start(&l->pause, on_pause_over, PAUSE_MSEC, 0);
+}
+
 static void on_ready(uv_poll_t *poll, int status, int events) {
   struct ms__listener *l = poll->data;
-  (void)status;
   (void)events;
+  if (status < 0) {
+    pause_listener(l);
+    return;
+  }
   for (int i = 0; i < ACCEPTS && !l->closed; i++) {
     struct ms__place peer = {.length = sizeof peer.address};
     int fd = accept4(l->fd, (struct sockaddr *)&peer.address, &peer.length,
@@ -40,15 +48,14 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
     switch (errno) {
       case EAGAIN:
         return;
-      case EMFILE:
-      case ENFILE:
-      case ENOBUFS:
-      case ENOMEM: /* who waits keeps waiting, and the loop does not spin */
-        uv_poll_stop(&l->poll);
-        (void)uv_timer_start(&l->pause, on_pause_over, PAUSE_MSEC, 0);
-        return;
-      default: /* that one peer is gone */
+      case EINTR:
+      case ECONNABORTED: /* that one peer is gone */
+      case EPROTO:
+      case EPERM:
         break;
+      default: /* EMFILE and the like: who waits keeps waiting, and the loop does not spin */
+        pause_listener(l);
+        return;
     }
   }
 }

@@ -97,9 +97,14 @@ static int unix_listen(const struct ms__place *place, struct ms__socket *out, ms
     return failed(sys, path_of(place), err);
   }
   lock = lock_folder(path_of(place), &unlocked);
+  if (lock < 0 && !unlocked) {
+    close(fd);
+    return ms__error(err, MS_ELISTEN, MS_PHASE_LISTEN, "unix",
+                     "cannot listen on %s: another process holds the lock of its folder",
+                     path_of(place));
+  }
   sys = bind(fd, address, place->length) < 0 ? errno : 0;
-  if (sys == EADDRINUSE && (lock >= 0 || unlocked) && is_stale(place) &&
-      unlink(path_of(place)) == 0)
+  if (sys == EADDRINUSE && is_stale(place) && unlink(path_of(place)) == 0)
     sys = bind(fd, address, place->length) < 0 ? errno : 0;
   if (sys == 0 && listen(fd, BACKLOG) < 0) {
     sys = errno;

@@ -357,24 +357,31 @@ static bool can_read(const struct side *s, bool quiet) {
 }
 
 static bool can_answer(const struct side *s) {
-  return s->app.asked && !s->app.answered && s->world->mode != UNANSWERED && !s->app.close_seen &&
-         !s->app.aborted;
+  return s->app.asked && !s->app.answered && s->world->mode != UNANSWERED && !s->conn->failed &&
+         !s->app.close_seen && !s->app.aborted;
+}
+
+/* Asked, and over before the answer: it is due all the same, and finds no question. */
+static bool owes_answer(const struct side *s) {
+  return s->app.close_seen && s->app.asked && !s->app.answered;
 }
 
 bool app_can_act(const struct side *s, bool quiet) {
-  if (!s->conn || s->app.close_seen) return false;
+  if (!s->conn) return false;
+  if (s->app.close_seen) return owes_answer(s);
   return can_answer(s) || leaves_now(s) || wants_to_write(s) || wants_to_end(s) ||
          can_read(s, quiet);
 }
 
 void app_act(struct side *s, bool quiet) {
   struct rng *rng = &s->world->rng;
-  if (can_answer(s)) {
-    /* a connection may have failed since it asked, and on_close is still to come */
-    if (s->conn->failed)
-      s->app.answered = true;
-    else
-      answer(s);
+  if (owes_answer(s)) {
+    const struct ms__answer yes = {.yes = true};
+    s->app.answered = true;
+    if (ms__conn_answer(s->conn, &yes) != MS_ESTATE)
+      world_blame(s->world, "an answer to a question that is void");
+  } else if (can_answer(s)) {
+    answer(s);
   } else if (leaves_now(s)) {
     leave(s);
   } else if (can_read(s, quiet) && (rng_once_in(rng, 2) || !wants_to_write(s))) {

@@ -154,6 +154,9 @@ static void a_reset_voids_the_question(void **state) {
   lone_run(&l);
   assert_int_equal(l.closes, 1);
   assert_int_equal(l.error, MS_ERESET);
+  assert_non_null(l.conn); /* the application still holds it */
+  assert_int_equal(ms__conn_answer(l.conn, &yes), MS_ESTATE);
+  lone_run(&l);
   lone_end(&l);
   begin_question(&l);
   ms_conn_abort(l.conn);
@@ -401,6 +404,46 @@ static void readable_waits_for_what_is_needed(void **state) {
   lone_end(&l);
 }
 
+/* What is asked for inside the callback may be there already. */
+static void a_need_may_be_met_at_once(void **state) {
+  struct lone l;
+  (void)state;
+  lone_begin(&l, SERVER, NULL, 0, NULL, BLOCK);
+  l.head = 4;
+  l.body = 100;
+  lone_put(&l,
+           "head0123456789012345678901234567890123456789012345678901234567890123456789"
+           "012345678901234567890123456789",
+           104);
+  lone_run(&l);
+  assert_int_equal(l.readables, 2);
+  assert_int_equal(l.read_n, 104);
+  ms_conn_abort(l.conn);
+  lone_run(&l);
+  lone_end(&l);
+}
+
+static void a_reservation_that_cannot_be_is_not_waited_for(void **state) {
+  struct lone l;
+  uint8_t *room;
+  (void)state;
+  lone_begin(&l, SERVER, NULL, 0, NULL, BLOCK);
+  lone_run(&l);
+  assert_int_equal(ms_conn_reserve(l.conn, &room, 1 << 20), 0);
+  lone_run(&l); /* which fails when it does not come to rest */
+  assert_int_equal(l.writables, 0);
+  l.wire.stuck = true;
+  while (ms_conn_write(l.conn, "0123456789", 10) == 10)
+    ;
+  lone_run(&l);
+  l.wire.stuck = false;
+  lone_run(&l);
+  assert_int_equal(l.writables, 1);
+  ms_conn_abort(l.conn);
+  lone_run(&l);
+  lone_end(&l);
+}
+
 static void a_connection_is_small(void **state) {
   size_t size =
       sizeof(ms_conn) + sizeof(struct ms__slot) + 4 * sizeof(struct ms__edge) + ms__shs.state;
@@ -461,6 +504,8 @@ int main(void) {
       cmocka_unit_test(a_message_costs_two_calls_a_layer),
       cmocka_unit_test(a_stalled_connection_holds_little),
       cmocka_unit_test(readable_waits_for_what_is_needed),
+      cmocka_unit_test(a_need_may_be_met_at_once),
+      cmocka_unit_test(a_reservation_that_cannot_be_is_not_waited_for),
       cmocka_unit_test(a_connection_is_small),
       cmocka_unit_test(every_allocation_fails_once),
   };

@@ -23,8 +23,14 @@ static void on_readable(ms_conn *c) {
   struct lone *l = c->owner;
   const uint8_t *p;
   size_t n;
+  l->readables++;
   if (l->paused) return;
   n = ms_conn_peek(c, &p);
+  if (l->head) {
+    n = l->head;
+    l->head = 0;
+    ms_conn_need(c, l->body);
+  }
   for (size_t i = 0; i < n && l->got_n < sizeof l->got; i++)
     l->got[l->got_n++] = p[i];
   l->read_n += n;
@@ -37,7 +43,9 @@ static void on_end(ms_conn *c) {
 }
 
 static void on_writable(ms_conn *c) {
-  (void)c;
+  uint8_t *room;
+  ((struct lone *)c->owner)->writables++;
+  (void)ms_conn_reserve(c, &room, 1 << 20); /* more than there can ever be */
 }
 
 static void on_close(ms_conn *c, const ms_error *err) {

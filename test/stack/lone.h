@@ -15,7 +15,8 @@ struct lone {
   const char *blame;
   uint64_t now;
   bool echo, paused; /* writes back what it reads; reads nothing */
-  unsigned questions, opens, ends, closes;
+  size_t head, body; /* not 0: reads a head, then asks for a body at once */
+  unsigned questions, opens, readables, writables, ends, closes;
   int error;
   uint8_t got[4096]; /* what the application read, its first bytes */
   size_t got_n, read_n;

@@ -1,6 +1,7 @@
 /* The library's face on a real loop: every stack carries bytes both ways, ends cleanly, refuses,
  * is aborted, and leaves nothing behind. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -62,6 +63,7 @@ static void every_stack_echoes(void **state) {
       {"net~shs", "net::0~shs:", "net:", 1},
       {"net~noauth", "net:127.0.0.1:0~noauth", "net:127.0.0.1:", 3000000},
       {"net", "net:127.0.0.1:0", "net:127.0.0.1:", 3000000},
+      {"net~shs", "net:[::]:0~shs", "net:", 100},
       {"net", "net:[::1]:0", "net:::1:", 100},
       {"unix~shs", "unix:@/s~shs", "unix:/tmp/", 3000000},
       {"unix~noauth", "unix:@/s~noauth", "unix:/tmp/", 3000000},
@@ -212,7 +214,138 @@ static void closing_a_context_says_goodbye(void **state) {
   assert_int_equal(seen.error.code, 0);
 }
 
+/* ---- A reset that a write hears of first ---- */
+
+struct reset {
+  struct fixture *f;
+  uv_timer_t timer;
+  ms_conn *conn;
+  int peer; /* the other side's descriptor */
+  size_t got;
+  int ends, closed;
+  ms_error error;
+};
+
+static struct reset reset;
+
+static void reset_read(ms_conn *conn, void *user) {
+  const uint8_t *p;
+  size_t n = ms_conn_peek(conn, &p);
+  (void)user;
+  reset.got += n;
+  ms_conn_consume(conn, n);
+}
+
+static void reset_end(ms_conn *conn, void *user) {
+  (void)conn;
+  (void)user;
+  reset.ends++;
+}
+
+static void reset_close(ms_conn *conn, const ms_error *err, void *user) {
+  (void)conn;
+  (void)user;
+  reset.closed++;
+  if (err) reset.error = *err;
+}
+
+static const ms_conn_events reset_events = {
+    .on_readable = reset_read, .on_end = reset_end, .on_close = reset_close};
+
+/* The peer sends half a message and resets; we write before the loop can read. */
+static void reset_now(uv_timer_t *timer) {
+  static const struct linger none = {.l_onoff = 1, .l_linger = 0};
+  char half[1000] = {0};
+  (void)timer;
+  assert_int_equal(write(reset.peer, half, sizeof half), sizeof half);
+  assert_int_equal(setsockopt(reset.peer, SOL_SOCKET, SO_LINGER, &none, sizeof none), 0);
+  assert_int_equal(close(reset.peer), 0);
+  assert_int_equal(ms_conn_write(reset.conn, "x", 1), 1);
+}
+
+static void reset_connection(ms_conn *conn, void *user) {
+  (void)user;
+  reset.conn = conn;
+  ms_conn_handle(conn, &reset_events, NULL);
+  assert_int_equal(uv_timer_start(&reset.timer, reset_now, 20, 0), 0);
+}
+
+static void a_reset_that_a_write_hears_is_no_end(void **state) {
+  struct fixture f;
+  char address[512];
+  struct sockaddr_in in = {.sin_family = AF_INET};
+  ms_ctx_opts server, client;
+  (void)state;
+  begin(&f, &server, &client);
+  memset(&reset, 0, sizeof reset);
+  assert_int_equal(uv_timer_init(&f.loop, &reset.timer), 0);
+  serve(&f, &server, "net:127.0.0.1:0", address, sizeof address);
+  server_events.on_connection = reset_connection;
+  in.sin_port = htons((uint16_t)atoi(strrchr(address, ':') + 1));
+  in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  reset.peer = socket(AF_INET, SOCK_STREAM, 0);
+  assert_int_equal(connect(reset.peer, (const struct sockaddr *)&in, sizeof in), 0);
+  fixture_until(&f, &reset.closed, 0);
+  assert_int_equal(reset.ends, 0);
+  assert_int_equal(reset.error.code, MS_ERESET);
+  uv_close((uv_handle_t *)&reset.timer, NULL);
+  fixture_done(&f);
+}
+
 /* ---- Listening ---- */
+
+/* Without a host, and wider than this machine: every interface of both families, on one port. */
+static void no_host_is_every_interface(void **state) {
+  static const char *const hosts[] = {"127.0.0.1", "::1"};
+  struct fixture f;
+  ms_ctx_opts server, client;
+  ms_stack_opts wide = MS_OPTS_INIT(ms_stack_opts);
+  char address[512];
+  ms_error err;
+  (void)state;
+  begin(&f, &server, &client);
+  server_events = fixture_events(echo_connection);
+  wide.scopes = MS_DEVICE | MS_LOCAL | MS_PUBLIC;
+  assert_int_equal(ms_ctx_new(&f.server, &server, &err), 0);
+  assert_int_equal(ms_add(f.server, "net::0~shs", &wide, &err), 0);
+  assert_int_equal(ms_listen(f.server, &server_events, &f, &err), 0);
+  fixture_until(&f, &f.ready, -1);
+  if (f.ready != 1) fail_msg("it does not listen: %s", f.listen_error.message);
+  assert_true(ms_stringify(f.server, MS_DEVICE, address, sizeof address) > 0);
+  for (size_t i = 0; i < 2; i++) {
+    struct client c = {.total = 10};
+    char there[600];
+    (void)snprintf(there, sizeof there, "net:%s:%s", hosts[i], address + strlen("net:localhost:"));
+    dial_with(&f, &client, "net~shs", there, &c);
+    fixture_until(&f, &c.dialled, 0);
+    if (c.error.code) fail_msg("%s: %s", there, c.error.message);
+    fixture_until(&f, &c.closed, 0);
+    assert_int_equal(c.error.code, 0);
+  }
+  fixture_done(&f);
+}
+
+static void nothing_listens_after_unlisten(void **state) {
+  struct fixture f;
+  ms_ctx_opts server, client;
+  char listen[160];
+  ms_error err;
+  (void)state;
+  begin(&f, &server, &client);
+  server_events = fixture_events(echo_connection);
+  in_folder(listen, sizeof listen, &f, "unix:@/s~noauth");
+  assert_int_equal(ms_ctx_new(&f.server, &server, &err), 0);
+  assert_int_equal(ms_add(f.server, listen, NULL, &err), 0);
+  assert_int_equal(ms_add(f.server, "net::0~shs", NULL, &err), 1);
+  assert_int_equal(ms_listen(f.server, &server_events, &f, &err), 0);
+  ms_unlisten(f.server);
+  for (int i = 0; i < 10; i++)
+    (void)uv_run(&f.loop, UV_RUN_NOWAIT);
+  in_folder(listen, sizeof listen, &f, "@/s");
+  assert_int_equal(access(listen, F_OK), -1);
+  assert_int_equal(f.ready, -1);
+  fixture_done(&f);
+}
 
 static void stacks_report_their_own_results(void **state) {
   struct fixture f;
@@ -344,6 +477,9 @@ int main(void) {
       cmocka_unit_test(a_silent_client_is_cut_at_the_deadline),
       cmocka_unit_test(a_dead_alternative_gives_way_to_a_good_one),
       cmocka_unit_test(closing_a_context_says_goodbye),
+      cmocka_unit_test(a_reset_that_a_write_hears_is_no_end),
+      cmocka_unit_test(no_host_is_every_interface),
+      cmocka_unit_test(nothing_listens_after_unlisten),
       cmocka_unit_test(stacks_report_their_own_results),
       cmocka_unit_test(stacks_are_checked),
       cmocka_unit_test(nobody_understands_is_said_at_once),

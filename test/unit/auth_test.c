@@ -99,6 +99,48 @@ static void an_answer_may_come_later(void **state) {
   fixture_done(&f);
 }
 
+static void keep_question(ms_conn *conn, const ms_peer *peer, void *user) {
+  (void)peer;
+  (void)user;
+  later.conn = conn;
+}
+
+/* The deadline passes while the application still thinks. */
+static void an_answer_may_come_too_late(void **state) {
+  struct fixture f;
+  struct client c = {0};
+  char address[512];
+  ms_ctx_opts server, client;
+  (void)state;
+  begin(&f, &server, &client);
+  server.on_authorise = keep_question;
+  server.accept_timeout_msec = 100;
+  serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
+  dial_with(&f, &client, "net~shs", address, &c);
+  fixture_until(&f, &c.dialled, 0);
+  fixture_until(&f, &f.failed, 0);
+  for (int i = 0; i < 5; i++)
+    (void)uv_run(&f.loop, UV_RUN_NOWAIT);
+  assert_int_equal(ms_conn_answer(later.conn, true, NULL), MS_ESTATE);
+  fixture_done(&f);
+}
+
+/* A context may close on a question that nobody answers. */
+static void a_question_may_stay_open(void **state) {
+  struct fixture f;
+  struct client c = {0};
+  char address[512];
+  ms_ctx_opts server, client;
+  (void)state;
+  begin(&f, &server, &client);
+  server.on_authorise = keep_question;
+  server.accept_timeout_msec = 100;
+  serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
+  dial_with(&f, &client, "net~shs", address, &c);
+  fixture_until(&f, &c.dialled, 0);
+  fixture_done(&f);
+}
+
 /* ---- Wrong keys ---- */
 
 static void a_wrong_network_key_is_no_way_in(void **state) {
@@ -145,6 +187,8 @@ int main(void) {
       cmocka_unit_test(a_refusal_is_a_refusal_on_both_sides),
       cmocka_unit_test(without_a_callback_nobody_enters),
       cmocka_unit_test(an_answer_may_come_later),
+      cmocka_unit_test(an_answer_may_come_too_late),
+      cmocka_unit_test(a_question_may_stay_open),
       cmocka_unit_test(a_wrong_network_key_is_no_way_in),
       cmocka_unit_test(a_wrong_server_key_is_no_way_in),
   };
