@@ -58,17 +58,28 @@ static inline void driver_end(struct driver *d) {
   bytes_free(&d->app_in);
 }
 
-/* One step with all the input there is; `room` bytes of room in the direction that is filled. */
+/* What a step wrote into its `room`, checked. */
+static inline void driver_wrote(struct bytes *to, const uint8_t *out, size_t room, size_t left) {
+  if (left > room) {
+    (void)fprintf(stderr, "a step wrote more than its %zu bytes of room\n", room);
+    abort();
+  }
+  bytes_add(to, out, room - left);
+}
+
+/* One step with all the input there is. Decoding has `room` bytes of room; a handshake what the
+ * layer says that it needs, and not one more. */
 static inline int driver_step(struct driver *d, size_t room) {
-  uint8_t *out = malloc(room + 1);
+  uint8_t *out = malloc(room + d->layer->room_down + 1);
   struct ms__port p = {.wire_in = {d->in.n ? d->in.p : NULL, d->in.n}};
   size_t left;
   if (!out) abort();
   if (!d->up) {
+    room = d->layer->room_down;
     p.scratch = d->scratch;
     p.wire_out = (struct ms__dst){out, room};
     d->result = d->layer->handshake(d->state, &p);
-    bytes_add(&d->wire_out, out, room - p.wire_out.n);
+    driver_wrote(&d->wire_out, out, room, p.wire_out.n);
     if (d->result == MS__DONE) d->up = true;
     if (d->result == MS__ASK) {
       d->asked = true;
@@ -78,7 +89,7 @@ static inline int driver_step(struct driver *d, size_t room) {
   } else {
     p.app_in = (struct ms__dst){out, room};
     d->result = d->layer->decode(d->state, &p);
-    bytes_add(&d->app_in, out, room - p.app_in.n);
+    driver_wrote(&d->app_in, out, room, p.app_in.n);
   }
   left = p.wire_in.n;
   if (left) memmove(d->in.p, d->in.p + (d->in.n - left), left);

@@ -151,6 +151,22 @@ static void a_stolen_key_in_message_3_is_refused(void **state) {
 }
 
 /* A client whose long-term key is a low-order point. */
+/* A hello depends on nothing of the peer's: a server may send it first. */
+static void a_server_may_speak_first(void **state) {
+  static const uint8_t ephemeral[32] = {9, 8, 7};
+  struct ms__shs_steps steps;
+  uint8_t hello[MS__SHS_HELLO];
+  struct pair p;
+  (void)state;
+  begin(&p);
+  ms__shs_begin(&steps, p.network_key, ephemeral, p.server.public_key);
+  ms__shs_write_hello(&steps, hello);
+  bytes_add(&p.c.in, hello, sizeof hello);
+  assert_int_equal(driver_step(&p.c, ROOM), MS__MORE);
+  assert_int_equal(p.c.wire_out.n, MS__SHS_HELLO + MS__SHS_AUTH);
+  end(&p);
+}
+
 static void a_low_order_long_term_key_is_refused(void **state) {
   static const uint8_t low_order[32] = {1}; /* the neutral element: converts to nothing */
   struct pair p;
@@ -331,6 +347,7 @@ int main(void) {
       cmocka_unit_test(a_message_cut_short_is_waited_for),
       cmocka_unit_test(a_wrong_signature_in_message_4_is_refused),
       cmocka_unit_test(a_stolen_key_in_message_3_is_refused),
+      cmocka_unit_test(a_server_may_speak_first),
       cmocka_unit_test(a_low_order_long_term_key_is_refused),
       cmocka_unit_test(a_refusal_says_nothing),
       cmocka_unit_test(bytes_that_come_early_are_kept),
