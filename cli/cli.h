@@ -75,16 +75,17 @@ bool cli_key_read(const char *text, uint8_t key[MS_KEY_BYTES]);
  * an error line, when neither that nor HOME is set. */
 bool cli_secret_default(char *path, size_t size);
 
-/* Reads an identity in the format of ~/.ssb/secret. CLI_OK, or CLI_FAILED after an error line. */
-int cli_secret_load(const char *path, ms_identity *out);
+/* Reads an identity, which the caller frees, from a file. CLI_OK, or CLI_FAILED after an error
+ * line. */
+int cli_secret_load(const char *path, ms_identity **out);
 
 /* Makes an identity and writes it, mode 0600, never over another. *existed (may be NULL) tells that
  * there was one. CLI_OK, or CLI_FAILED after an error line (none when it existed and `existed` is
  * given). */
-int cli_secret_create(const char *path, ms_identity *out, bool *existed);
+int cli_secret_create(const char *path, ms_identity **out, bool *existed);
 
 /* The identity of --key FILE (NULL: the default file, made on first use with a note). */
-int cli_secret_get(const char *path, ms_identity *out);
+int cli_secret_get(const char *path, ms_identity **out);
 
 /* ---- Stacks (stacks.c) ---- */
 

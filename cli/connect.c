@@ -44,12 +44,13 @@ static void on_attempt(const char *address, const ms_error *err, void *user) {
 }
 
 /* Who we are: --key, else the default identity if there is one, else somebody for this once. */
-static int find_identity(const char *path, ms_identity *id) {
+static int find_identity(const char *path, ms_identity **id) {
   char standard[4096];
+  ms_error err;
   if (path) return cli_secret_load(path, id);
   if (cli_secret_default(standard, sizeof standard) && access(standard, F_OK) == 0)
     return cli_secret_load(standard, id);
-  if (ms_identity_generate(id) < 0) return cli_error("key", NULL, "libsodium cannot start");
+  if (ms_identity_generate(id, &err) < 0) return cli_error_from("key", &err);
   cli_note("no identity yet, using one for this connection only (multiserver keygen makes one)");
   return CLI_OK;
 }
@@ -65,13 +66,16 @@ static int connect_to(const char *address, const char *key, const uint8_t *netwo
   ms_ctx_opts opts = MS_OPTS_INIT(ms_ctx_opts);
   ms_dial_opts dial = MS_OPTS_INIT(ms_dial_opts);
   bool keyed = needs_identity(address);
-  ms_identity id;
+  ms_identity *id = NULL;
   ms_error err;
   if (keyed && find_identity(key, &id) != CLI_OK) return CLI_FAILED;
-  if (uv_loop_init(&loop) < 0) return cli_error("connect", NULL, "no event loop");
+  if (uv_loop_init(&loop) < 0) {
+    ms_identity_free(id);
+    return cli_error("connect", NULL, "no event loop");
+  }
   opts.loop = &loop;
   opts.network_key = network_key;
-  opts.identity = keyed ? &id : NULL;
+  opts.identity = id;
   if (ms_ctx_new(&s.ctx, &opts, &err) < 0) {
     s.status = cli_error_from("connect", &err);
   } else {
@@ -86,7 +90,7 @@ static int connect_to(const char *address, const char *key, const uint8_t *netwo
       ms_ctx_free(s.ctx);
     }
   }
-  if (keyed) ms_identity_wipe(&id);
+  ms_identity_free(id);
   (void)uv_run(&loop, UV_RUN_DEFAULT);
   (void)uv_loop_close(&loop);
   return s.status;

@@ -3,10 +3,9 @@
 
 #include "cli.h"
 
-static int print_key(const char *what, ms_identity *id) {
+static int print_key(const char *what, const ms_identity *id) {
   char key[CLI_KEY_TEXT];
-  cli_key_text(id->public_key, key);
-  ms_identity_wipe(id);
+  cli_key_text(ms_identity_key(id), key);
   if (puts(key) == EOF || fflush(stdout) == EOF) return cli_error(what, "stdout", "write failed");
   return CLI_OK;
 }
@@ -15,7 +14,7 @@ static int run_keygen(int argc, char **argv) {
   struct cli_texts rest = {0};
   char standard[4096];
   const char *path = standard;
-  ms_identity id;
+  ms_identity *id = NULL;
   int status;
   if (cli_options(&cli_keygen, argc, argv, NULL, 0, &rest, &status) == 0) {
     if (rest.count > 1) {
@@ -25,9 +24,10 @@ static int run_keygen(int argc, char **argv) {
     } else {
       if (rest.count) path = rest.at[0];
       status = cli_secret_create(path, &id, NULL);
-      if (status == CLI_OK) status = print_key("keygen", &id);
+      if (status == CLI_OK) status = print_key("keygen", id);
     }
   }
+  ms_identity_free(id);
   cli_texts_free(&rest);
   return status;
 }
@@ -37,7 +37,7 @@ static int run_id(int argc, char **argv) {
   const struct cli_option options[] = {{"key", 0, CLI_TEXT, &path}};
   struct cli_texts rest = {0};
   char standard[4096];
-  ms_identity id;
+  ms_identity *id = NULL;
   int status;
   if (cli_options(&cli_id, argc, argv, options, 1, &rest, &status) == 0) {
     if (rest.count) {
@@ -46,9 +46,10 @@ static int run_id(int argc, char **argv) {
       status = CLI_FAILED;
     } else {
       status = cli_secret_load(path ? path : standard, &id);
-      if (status == CLI_OK) status = print_key("id", &id);
+      if (status == CLI_OK) status = print_key("id", id);
     }
   }
+  ms_identity_free(id);
   cli_texts_free(&rest);
   return status;
 }

@@ -150,19 +150,19 @@ static bool needs_identity(const struct server *s) {
 
 static int start(struct server *s) {
   ms_ctx_opts opts = MS_OPTS_INIT(ms_ctx_opts);
-  ms_identity id;
+  ms_identity *id = NULL;
   ms_error err;
   int r;
   bool keyed = needs_identity(s);
   if (keyed && cli_secret_get(s->key, &id) != CLI_OK) return CLI_FAILED;
-  if (keyed) memcpy(s->own, id.public_key, sizeof s->own);
+  if (keyed) memcpy(s->own, ms_identity_key(id), sizeof s->own);
   opts.loop = &s->loop;
-  opts.identity = keyed ? &id : NULL;
+  opts.identity = id;
   opts.network_key = s->network_key;
   opts.on_authorise = on_authorise;
   opts.user = s;
   r = ms_ctx_new(&s->ctx, &opts, &err);
-  if (keyed) ms_identity_wipe(&id);
+  ms_identity_free(id);
   if (r < 0) return cli_error_from("serve", &err);
   r = add_stacks(s, keyed);
   if (r == CLI_OK && ms_listen(s->ctx, &events, s, &err) < 0) r = cli_error_from("serve", &err);

@@ -72,14 +72,17 @@ int main(int argc, char **argv) {
   const char *socket = argc > 1 ? argv[1] : "unix:/tmp/example-echo~noauth";
   ms_ctx_opts opts = MS_OPTS_INIT(ms_ctx_opts);
   uv_signal_t interrupt;
-  ms_identity id;
+  ms_identity *id;
   ms_error err;
   ms_ctx *ctx;
 
   signal(SIGPIPE, SIG_IGN);
-  ms_identity_generate(&id); /* a real server keeps its identity */
+  if (ms_identity_generate(&id, &err) < 0) { /* a real server loads its own */
+    fprintf(stderr, "%s\n", err.message);
+    return 1;
+  }
   opts.loop = uv_default_loop();
-  opts.identity = &id;
+  opts.identity = id;
   opts.network_key = ms_scuttlebutt_network_key;
   opts.on_authorise = on_authorise;
   if (ms_ctx_new(&ctx, &opts, &err) < 0 || ms_add(ctx, "net::0~shs", NULL, &err) < 0 ||
@@ -87,7 +90,7 @@ int main(int argc, char **argv) {
     fprintf(stderr, "%s\n", err.message);
     return 1;
   }
-  ms_identity_wipe(&id);
+  ms_identity_free(id);
   uv_signal_init(opts.loop, &interrupt);
   interrupt.data = ctx;
   uv_signal_start(&interrupt, on_interrupt, SIGINT);

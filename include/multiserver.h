@@ -56,7 +56,6 @@ MS_API const char *ms_version(void);
 
 enum {
   MS_KEY_BYTES = 32,     /* an Ed25519 public key, a network key, a seed */
-  MS_SECRET_BYTES = 64,  /* an Ed25519 secret key as in libsodium: seed, public key */
   MS_ADDRESS_MAX = 65536 /* the longest address read or written, without its NUL */
 };
 
@@ -112,7 +111,7 @@ typedef struct ms_error {
   enum ms_phase phase;
   size_t offset;     /* MS_EADDRESS: the byte of the input where it goes wrong */
   char layer[16];    /* the section or layer that failed ("net", "shs"), or "" */
-  char address[256]; /* the address concerned, cut to fit and without seeds, or "" */
+  char address[256]; /* the address or the file concerned, cut to fit, no seeds; or "" */
   char message[256]; /* a sentence a person can act on, without the address */
 } ms_error;
 
@@ -123,20 +122,36 @@ MS_API const char *ms_phase_text(enum ms_phase phase);
 
 /* ---- Identities ---- */
 
-/* A long-term Ed25519 key pair. The library copies what it is given into guarded memory; the
- * application wipes its own copy with ms_identity_wipe. */
-typedef struct ms_identity {
-  uint8_t public_key[MS_KEY_BYTES];
-  uint8_t secret_key[MS_SECRET_BYTES];
-} ms_identity;
+/* A long-term Ed25519 key pair, in memory of libsodium's that is guarded, kept from swap and core
+ * dumps where the system allows, and wiped when freed. It never changes: any thread may use it, one
+ * may free it. A context copies what it is given. */
+typedef struct ms_identity ms_identity;
 
-/* Makes a new random identity, or the one that belongs to a seed. 0, or MS_ESYSTEM when libsodium
- * cannot start. */
-MS_API int ms_identity_generate(ms_identity *out);
-MS_API int ms_identity_from_seed(ms_identity *out, const uint8_t *seed /* MS_KEY_BYTES */);
+/* Makes a new random identity, or the one that belongs to a seed. 0; MS_ENOMEM when there is no
+ * guarded memory, MS_ESYSTEM when libsodium cannot start. *out belongs to the caller, who frees it
+ * with ms_identity_free; it is NULL on failure. */
+MS_API int ms_identity_generate(ms_identity **out, ms_error *err);
+MS_API int ms_identity_from_seed(ms_identity **out, const uint8_t *seed /* MS_KEY_BYTES */,
+                                 ms_error *err);
 
-/* Overwrites an identity with zeros in a way that the compiler keeps. */
-MS_API void ms_identity_wipe(ms_identity *identity);
+/* Reads an identity from a file, or from `length` bytes of text, in the format of Scuttlebutt's
+ * ~/.ssb/secret: JSON with comments, at most 65,535 bytes. 0; MS_EINVAL with line and column or
+ * with what is missing, never with a word of the text; MS_ESYSTEM (`sys` says why it can't be
+ * read), MS_ENOMEM. The error's address is the path. *out as above. The caller wipes its own text.
+ */
+MS_API int ms_identity_load(ms_identity **out, const char *path, ms_error *err);
+MS_API int ms_identity_parse(ms_identity **out, const char *text, size_t length, ms_error *err);
+
+/* Writes an identity to a file in that format, mode 0600, whole or not at all, and never over
+ * another file: that is MS_ESYSTEM with `sys` EEXIST. The folder must be there. 0 or MS_ESYSTEM;
+ * the error's address is the path. */
+MS_API int ms_identity_save(const ms_identity *identity, const char *path, ms_error *err);
+
+/* The public key, MS_KEY_BYTES. The identity's. */
+MS_API const uint8_t *ms_identity_key(const ms_identity *identity);
+
+/* Wipes and frees; NULL is allowed. */
+MS_API void ms_identity_free(ms_identity *identity);
 
 /* ---- Addresses ---- */
 
@@ -253,9 +268,8 @@ typedef struct ms_ctx_opts {
   uint32_t drain_timeout_msec;  /* what a closing connection has for its last words; default 5000 */
 } ms_ctx_opts;
 
-/* Makes a context. 0; MS_EINVAL (no loop, a size unknown to this version, identity and key that do
- * not belong together), MS_ENOMEM, MS_ESYSTEM. *out belongs to the caller and ends by ms_ctx_close,
- * then ms_ctx_free. */
+/* Makes a context. 0; MS_EINVAL (no loop, a size unknown to this version), MS_ENOMEM, MS_ESYSTEM.
+ * *out belongs to the caller and ends by ms_ctx_close, then ms_ctx_free. */
 MS_API int ms_ctx_new(ms_ctx **out, const ms_ctx_opts *opts, ms_error *err);
 
 /* Stops listening, aborts dials, closes every connection (as ms_conn_close), waits up to

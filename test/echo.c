@@ -106,8 +106,8 @@ void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
 
 void begin(struct fixture *f, ms_ctx_opts *server, ms_ctx_opts *client) {
   fixture_init(f);
-  *server = fixture_opts(f, &f->server_id);
-  *client = fixture_opts(f, &f->client_id);
+  *server = fixture_opts(f, f->server_id);
+  *client = fixture_opts(f, f->client_id);
 }
 
 ms_server_events server_events;

@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <sodium.h>
+
+#include "base/identity.h"
 #include "layer/layer.h"
 
 struct bytes {
@@ -26,6 +29,13 @@ static inline void bytes_add(struct bytes *b, const void *p, size_t n) {
 static inline void bytes_free(struct bytes *b) {
   free(b->p);
   memset(b, 0, sizeof *b);
+}
+
+/* Somebody new. */
+static inline void random_identity(struct ms_identity *out) {
+  uint8_t seed[MS_KEY_BYTES];
+  randombytes_buf(seed, sizeof seed);
+  ms__identity_derive(out, seed);
 }
 
 struct driver {

@@ -27,8 +27,8 @@ void fixture_init(struct fixture *f) {
   assert_int_equal(uv_timer_start(&f->watchdog, on_watchdog, WATCHDOG_MSEC, 0), 0);
   (void)snprintf(f->dir, sizeof f->dir, "/tmp/multiserver-test-XXXXXX");
   assert_non_null(mkdtemp(f->dir));
-  assert_int_equal(ms_identity_generate(&f->server_id), 0);
-  assert_int_equal(ms_identity_generate(&f->client_id), 0);
+  assert_int_equal(ms_identity_generate(&f->server_id, NULL), 0);
+  assert_int_equal(ms_identity_generate(&f->client_id, NULL), 0);
 }
 
 ms_ctx_opts fixture_opts(struct fixture *f, const ms_identity *id) {
@@ -94,8 +94,8 @@ void fixture_done(struct fixture *f) {
   assert_int_equal(uv_loop_close(&f->loop), 0);
   assert_int_equal(f->done, due);
   assert_int_equal(rmdir(f->dir), 0); /* no socket is left behind */
-  ms_identity_wipe(&f->server_id);
-  ms_identity_wipe(&f->client_id);
+  ms_identity_free(f->server_id);
+  ms_identity_free(f->client_id);
 }
 
 void fixture_admit(ms_conn *conn, const ms_peer *peer, void *user) {

@@ -10,7 +10,7 @@ struct fixture {
   uv_loop_t loop;
   uv_timer_t watchdog;
   char dir[64]; /* a folder of its own, 0700 */
-  ms_identity server_id, client_id;
+  ms_identity *server_id, *client_id;
   ms_ctx *server, *client;
   int ready;         /* on_ready came, with so many up; -1 before */
   int listen_errors; /* on_listen with an error */

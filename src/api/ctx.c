@@ -14,25 +14,6 @@ const char *ms_version(void) {
 
 /* ---- Keys ---- */
 
-int ms__identity_keep(ms_identity **out, const ms_identity *identity) {
-  uint8_t derived[crypto_sign_PUBLICKEYBYTES], secret[crypto_sign_SECRETKEYBYTES];
-  bool same;
-  (void)crypto_sign_seed_keypair(derived, secret, identity->secret_key);
-  same = sodium_memcmp(derived, identity->public_key, sizeof derived) == 0 &&
-         sodium_memcmp(secret, identity->secret_key, sizeof secret) == 0;
-  ms__wipe(secret, sizeof secret);
-  if (!same) return MS_EINVAL;
-  *out = sodium_malloc(sizeof **out);
-  if (!*out) return MS_ENOMEM;
-  **out = *identity;
-  (void)sodium_mprotect_readonly(*out);
-  return 0;
-}
-
-void ms__identity_drop(ms_identity *identity) {
-  sodium_free(identity);
-}
-
 static int keep_keys(struct ms__keys *keys, const ms_identity *identity, const uint8_t *network_key,
                      ms_error *err) {
   if (network_key) {
@@ -40,19 +21,13 @@ static int keep_keys(struct ms__keys *keys, const ms_identity *identity, const u
     keys->has_network_key = true;
   }
   if (!identity) return 0;
-  switch (ms__identity_keep(&keys->identity, identity)) {
-    case 0:
-      return 0;
-    case MS_EINVAL:
-      return ms__error(err, MS_EINVAL, MS_PHASE_NONE, NULL,
-                       "the identity's public and secret key do not belong together");
-    default:
-      return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, "no guarded memory for the identity");
-  }
+  keys->identity = ms__identity_copy(identity);
+  if (keys->identity) return 0;
+  return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, "no guarded memory for the identity");
 }
 
 static void drop_keys(struct ms__keys *keys) {
-  ms__identity_drop(keys->identity);
+  ms_identity_free(keys->identity);
   ms__wipe(keys, sizeof *keys);
 }
 

@@ -4,6 +4,7 @@
 #define MS_API_CTX_H
 
 #include "addr/addr.h"
+#include "base/identity.h"
 #include "stack/uv_wire.h"
 #include "transport/transport.h"
 
@@ -97,10 +98,6 @@ struct ms_ctx {
   void (*done)(ms_ctx *ctx, void *user);
   void *done_user;
 };
-
-/* Copies into guarded memory. 0, MS_EINVAL, MS_ENOMEM. ms__identity_drop frees; NULL is allowed. */
-int ms__identity_keep(ms_identity **out, const ms_identity *identity);
-void ms__identity_drop(ms_identity *identity);
 
 /* Does its address say where to listen? */
 bool ms__stack_has_place(const struct ms__stack *stack);

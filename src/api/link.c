@@ -28,7 +28,7 @@ void ms__link_free(struct ms__link *l) {
     l->prev->next = l->next;
   else
     ctx->links = l->next;
-  ms__identity_drop(l->seeded);
+  ms_identity_free(l->seeded);
   ms__free(&ctx->allocator, l->address);
   ms__free(&ctx->allocator, l);
   ms__ctx_settled(ctx);
@@ -94,7 +94,7 @@ static void on_open(ms_conn *conn) {
   struct ms__link *l = conn->owner;
   struct ms_ctx *ctx = l->stack->ctx;
   l->open = true;
-  ms__identity_drop(l->seeded); /* the handshake is over */
+  ms_identity_free(l->seeded); /* the handshake is over */
   l->seeded = NULL;
   if (l->dialer)
     ms__dial_open(l->dialer, l);

@@ -152,10 +152,7 @@ static int set_keys(struct ms__link *link, const struct target *t) {
     link->has_key = true;
     link->shs.server_key = link->key;
     if (s->has_seed) {
-      ms_identity seeded;
-      int r = ms_identity_from_seed(&seeded, s->seed);
-      if (r == 0) r = ms__identity_keep(&link->seeded, &seeded);
-      ms_identity_wipe(&seeded);
+      int r = ms_identity_from_seed(&link->seeded, s->seed, NULL);
       if (r < 0) return r;
       link->shs.identity = link->seeded;
     }

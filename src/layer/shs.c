@@ -6,6 +6,7 @@
 
 #include <sodium.h>
 
+#include "base/identity.h"
 #include "base/mem.h"
 #include "layer/shs_steps.h"
 

@@ -2,6 +2,7 @@
 
 #include <sodium.h>
 
+#include "base/identity.h"
 #include "base/mem.h"
 
 /* Messages 3 and 4 are boxes under keys of one use, so that their nonce may be zero. */

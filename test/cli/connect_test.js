@@ -205,7 +205,7 @@ scenario('who we are: --key, else the default, else somebody for once', async (w
   assert.deepStrictEqual([await byDefault.exit(), byDefault.err], [0, ''])
   const missing = world.start('connect', command, ['connect', '--key', world.path('none'), at])
   assert.strictEqual(await missing.exit(), 1)
-  assertComplaint(missing, /key: .*none: No such file/)
+  assertComplaint(missing, /key: .*none: cannot be read: No such file/)
 })
 
 scenario('a closed stdout is an error, not a crash', async (world) => {

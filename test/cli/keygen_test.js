@@ -35,7 +35,7 @@ scenario('no two identities are alike, and none is overwritten', async (world) =
   const before = fs.readFileSync(file, 'utf8')
   const again = await world.run(['keygen', file])
   assert.strictEqual(again.status, 1)
-  assertComplaint(again, /me\.secret: is there already and is not overwritten/)
+  assertComplaint(again, /me\.secret: is not overwritten: File exists/)
   assert.strictEqual(again.stdout().toString(), '')
   assert.strictEqual(fs.readFileSync(file, 'utf8'), before)
   assert.deepStrictEqual(fs.readdirSync(world.dir), ['me.secret']) // and nothing is left beside it
@@ -72,17 +72,18 @@ scenario('a bad file is one error without a word of the secret', async (world) =
   const good = secretFile(me)
   const secret = me.secretKey.toString('base64')
   const cases = [
-    ['missing', null, /missing: No such file/],
-    ['empty', '', /line 1, column 0: this is not JSON/],
-    ['text', `${secret}\n`, /line 1, column \d+: this is not JSON/],
-    ['line', good.replace('"id"', 'id'), /line 8, column \d+: this is not JSON/],
+    ['missing', null, /missing: cannot be read: No such file/],
+    ['empty', '', /line 1, column 1: this is not a JSON object/],
+    ['text', `${secret}\n`, /line 1, column 1: this is not a JSON object/],
+    ['line', good.replace('"id"', 'id'), /line 8, column \d+: this is not a JSON object/],
     ['curve', good.replace('"ed25519"', '"k256"'), /the curve is not ed25519/],
     ['short', good.replace(secret, secret.slice(4)), /"private" is not 64 bytes of base64/],
     ['none', good.replace('"private"', '"x"'), /"private" is not 64 bytes/],
     ['public', good.replace(/"public": "..../, '"public": "'), /"public" is not 32 bytes/],
     ['pair', good.replaceAll(me.key, identity().key), /do not belong together/],
     ['long', good + '#'.repeat(100000), /is longer than an identity can be/],
-    ['array', '[]', /"private" is not/],
+    ['array', '[]', /line 1, column 1: this is not a JSON object/],
+    ['more', good + '{}', /line \d+, column 1: this is not a JSON object/],
   ]
   for (const [name, text, why] of cases) {
     const file = text === null ? world.path(name) : world.write(name, text)

@@ -158,8 +158,8 @@ static bool run(const char *stack, const char *where, struct failing_memory *m) 
   char listen[160] = "";
   fixture_init(&f);
   current = &e;
-  server = fixture_opts(&f, &f.server_id);
-  client = fixture_opts(&f, &f.client_id);
+  server = fixture_opts(&f, f.server_id);
+  client = fixture_opts(&f, f.client_id);
   server.allocator = client.allocator = &m->allocator;
   server.on_authorise = admit;
   server.accept_timeout_msec = 1000;

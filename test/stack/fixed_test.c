@@ -86,10 +86,11 @@ static void an_alert_of_a_failing_step_reaches_the_peer(void **state) {
 static void shs_says_nothing(void **state) {
   struct lone l;
   ms_identity me;
+  const uint8_t seed[MS_KEY_BYTES] = {7};
   struct ms__shs_opts opts = {ms_scuttlebutt_network_key, &me, NULL};
   const uint8_t hello[64] = {1};
   (void)state;
-  assert_int_equal(ms_identity_generate(&me), 0);
+  ms__identity_derive(&me, seed);
   lone_begin(&l, SERVER, LAYERS(&ms__shs), &opts, BLOCK);
   lone_put(&l, hello, sizeof hello);
   lone_run(&l);

@@ -132,7 +132,7 @@ static void choose_keys(struct world *w) {
   uint8_t seed[32] = {1};
   for (size_t i = 0; i < 2; i++) {
     seed[1] = (uint8_t)i;
-    (void)ms_identity_from_seed(&w->identities[i], seed);
+    ms__identity_derive(&w->identities[i], seed);
     w->shs[i].network_key = ms_scuttlebutt_network_key;
     w->shs[i].identity = &w->identities[i];
   }

@@ -5,6 +5,7 @@
 #ifndef TEST_STACK_WORLD_H
 #define TEST_STACK_WORLD_H
 
+#include "base/identity.h"
 #include "failing_memory.h"
 #include "fake_wire.h"
 #include "toys.h"

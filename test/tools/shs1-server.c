@@ -2,6 +2,7 @@
 #include <sodium.h>
 #include <stdio.h>
 
+#include "base/identity.h"
 #include "shs1_stdio.h"
 
 int main(int argc, char **argv) {
