@@ -25,6 +25,10 @@ test: $(ASAN)/build.ninja ## build with ASan and UBSan, run every test
 build: $(RELEASE)/build.ninja ## build the library and the command: build/release
 	@cmake --build $(RELEASE)
 
+.PHONY: fuzz
+fuzz: ## search for inputs that break a decoder, FUZZ_SECONDS long (600)
+	@./scripts/fuzz $(or $(FUZZ_SECONDS),600)
+
 .PHONY: format
 format: ## lay out every C file with clang-format 14
 	@./scripts/install-deps check

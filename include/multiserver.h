@@ -465,8 +465,8 @@ MS_API ms_conn_counts ms_conn_count(const ms_conn *conn);
 /* ---- Messages ---- */
 
 /* Where the topmost protocol has messages of its own (WebSocket), ms_conn_messages is true and
- * reading and writing go by messages. Elsewhere a connection is a stream of bytes, and these
- * functions answer MS_ESTATE. */
+ * reading and writing go by messages: ms_conn_peek shows nothing and ms_conn_write answers
+ * MS_ESTATE. Elsewhere a connection is a stream of bytes, and these functions answer MS_ESTATE. */
 typedef struct ms_message {
   const uint8_t *data; /* contiguous; the connection's, as with ms_conn_peek */
   size_t length;

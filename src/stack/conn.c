@@ -179,20 +179,24 @@ int ms__conn_answer(ms_conn *c, const struct ms__answer *answer) {
 
 size_t ms_conn_peek(const ms_conn *c, const uint8_t **p) {
   struct ms__src s = {NULL, 0};
-  if (c->opened && !ms__conn_discards(c)) s = ms__edge_bytes(&c->in[c->n]);
+  if (c->opened && !c->messages && !ms__conn_discards(c)) s = ms__edge_bytes(&c->in[c->n]);
   *p = s.p;
   return s.n;
 }
 
-void ms_conn_consume(ms_conn *c, size_t n) {
+static void consume(ms_conn *c, size_t n) {
   struct ms__edge *e = &c->in[c->n];
   bool seen = c->read_seen == e->changes;
-  if (!c->opened || ms__conn_discards(c)) return;
-  n = ms__min(n, e->len);
-  c->count_in += n;
   ms__edge_take(e, n);
   if (seen) c->read_seen = e->changes; /* one's own consuming is no news */
   ms__conn_mark(c);
+}
+
+void ms_conn_consume(ms_conn *c, size_t n) {
+  if (!c->opened || c->messages || ms__conn_discards(c)) return;
+  n = ms__min(n, c->in[c->n].len);
+  c->count_in += n;
+  consume(c, n);
 }
 
 void ms_conn_need(ms_conn *c, size_t n) {
@@ -206,9 +210,11 @@ void ms_conn_need(ms_conn *c, size_t n) {
 
 /* ---- The application's side: writing ---- */
 
-/* 0 when the application may write now, else why not. */
-static int writable(const ms_conn *c) {
+/* 0 when the application may write bytes, or messages, now; else why not. A layer takes what is in
+ * the edge for records when it has messages. */
+static int writable(const ms_conn *c, bool messages) {
   if (!c->opened && !c->detached) return MS_ESTATE;
+  if (c->opened && c->messages != messages) return MS_ESTATE;
   if (c->aborted || c->closing || c->failed || c->close_told || c->write_over || c->out[c->n].fin)
     return MS_EPIPE;
   return 0;
@@ -224,7 +230,7 @@ ptrdiff_t ms_conn_write(ms_conn *c, const void *data, size_t n) {
   size_t k = ms__min(n, ms__edge_room(e));
   struct ms__src s = {data, k};
   struct ms__dst d;
-  int r = writable(c);
+  int r = writable(c, false);
   if (r < 0) return r;
   if (k < n) {
     c->short_write = true;
@@ -244,7 +250,7 @@ size_t ms_conn_reserve(ms_conn *c, uint8_t **p, size_t n) {
   struct ms__edge *e = &c->out[c->n];
   struct ms__dst d;
   *p = NULL;
-  if (writable(c) < 0) return 0;
+  if (writable(c, false) < 0) return 0;
   if (n > e->capacity) return 0;
   if (ms__edge_room(e) < n || ms__edge_room(e) == 0 || !open_top(c, n ? n : 1)) {
     if (e->len == 0) return 0; /* no memory: there is nothing to wait for */
@@ -259,7 +265,7 @@ size_t ms_conn_reserve(ms_conn *c, uint8_t **p, size_t n) {
 
 void ms_conn_commit(ms_conn *c, size_t n) {
   struct ms__edge *e = &c->out[c->n];
-  if (writable(c) < 0 || !e->block) return;
+  if (writable(c, false) < 0 || !e->block) return;
   n = ms__min(n, e->size - e->off - e->len);
   ms__edge_put(e, n);
   c->count_out += n;
@@ -297,8 +303,8 @@ int ms_conn_message(const ms_conn *c, ms_message *out) {
 void ms_conn_consume_message(ms_conn *c) {
   struct ms__record r;
   if (!c->opened || !c->messages || ms__conn_discards(c) || !front_record(c, &r)) return;
-  ms_conn_consume(c, MS__RECORD_BYTES + r.length);
-  c->count_in -= MS__RECORD_BYTES;
+  c->count_in += r.length;
+  consume(c, MS__RECORD_BYTES + r.length);
 }
 
 ptrdiff_t ms_conn_write_message(ms_conn *c, const ms_message *m) {
@@ -308,9 +314,8 @@ ptrdiff_t ms_conn_write_message(ms_conn *c, const ms_message *m) {
   uint32_t length;
   struct ms__src s;
   struct ms__dst d;
-  int r = writable(c);
+  int r = writable(c, true);
   if (r < 0) return r;
-  if (!c->messages) return MS_ESTATE;
   k = room > MS__RECORD_BYTES ? ms__min(m->length, room - MS__RECORD_BYTES) : 0;
   if (k < m->length || room < MS__RECORD_BYTES) {
     c->short_write = true;

@@ -282,11 +282,17 @@ static void on_open(ms_conn *c) {
   if (!s->app.lazy) write_some(s);
 }
 
+/* Is there something to read? */
+static bool has_news(const ms_conn *c) {
+  const uint8_t *p;
+  ms_message m;
+  return ms_conn_messages(c) ? ms_conn_message(c, &m) == 1 : ms_conn_peek(c, &p) > 0;
+}
+
 static void on_readable(ms_conn *c) {
   struct side *s = c->owner;
-  const uint8_t *p;
   if (s->app.closed) world_blame(s->world, "readable after close");
-  if (ms_conn_peek(c, &p) == 0) world_blame(s->world, "readable without a byte");
+  if (!has_news(c)) world_blame(s->world, "readable without a byte");
   count_callback(s);
   if (!s->app.lazy && !s->app.aborted) read_some(s, rng_once_in(&s->world->rng, 2));
 }
@@ -350,10 +356,9 @@ const struct ms__events app_events = {
 /* ---- Of itself ---- */
 
 static bool can_read(const struct side *s, bool quiet) {
-  const uint8_t *p;
   if (s->app.aborted || s->app.close_seen) return false;
   if (s->world->mode == SLOW && !quiet) return false;
-  return ms_conn_peek(s->conn, &p) > 0;
+  return has_news(s->conn);
 }
 
 static bool can_answer(const struct side *s) {

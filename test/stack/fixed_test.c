@@ -83,6 +83,32 @@ static void an_alert_of_a_failing_step_reaches_the_peer(void **state) {
   lone_end(&l);
 }
 
+static void messages_are_no_bytes(void **state) {
+  struct lone l;
+  const uint8_t *p;
+  uint8_t *room;
+  ms_message m;
+  (void)state;
+  begin_two(&l, NULL);
+  lone_put(&l,
+           "\x02\x01\x00\x03"
+           "abc",
+           7);
+  l.paused = true;
+  lone_run(&l);
+  assert_true(ms_conn_messages(l.conn));
+  assert_int_equal(ms_conn_peek(l.conn, &p), 0);
+  ms_conn_consume(l.conn, 3);
+  assert_int_equal(ms_conn_message(l.conn, &m), 1);
+  assert_int_equal(m.length, 3);
+  assert_int_equal(ms_conn_write(l.conn, "abc", 3), MS_ESTATE);
+  assert_int_equal(ms_conn_reserve(l.conn, &room, 1), 0);
+  ms_conn_commit(l.conn, 1);
+  ms_conn_abort(l.conn);
+  lone_run(&l);
+  lone_end(&l);
+}
+
 static void shs_says_nothing(void **state) {
   struct lone l;
   ms_identity me;
@@ -491,6 +517,7 @@ int main(void) {
       cmocka_unit_test(last_words_reach_the_peer),
       cmocka_unit_test(a_failure_above_is_told_by_the_last_word),
       cmocka_unit_test(an_alert_of_a_failing_step_reaches_the_peer),
+      cmocka_unit_test(messages_are_no_bytes),
       cmocka_unit_test(shs_says_nothing),
       cmocka_unit_test(a_failure_over_nothing_resets),
       cmocka_unit_test(a_failure_over_an_end_does_not_end),

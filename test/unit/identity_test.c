@@ -22,6 +22,14 @@
 #define PRIVATE64 \
   "nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2DXWpgBgrEKt9VL/tPJZAc6DuFy89qmIyWvAhpo9wdRGg=="
 
+#define NESTED                                                                          \
+  "{\"a\":[{\"private\":\"x\"},\"]\"],\"b\":{},\"c\":-1.5e3,\"d\":null,\"e\":\"\\\"\"," \
+  "\"private\":\"" PRIVATE64 "\",\"public\":\"" PUBLIC64 "\"}"
+#define ESCAPED                                                                  \
+  "{\"public\":\"11qYAYKxCrfVS\\/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\",\"private\":"  \
+  "\"nWGxne\\/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2DXWpgBgrEKt9VL\\/tPJZAc6DuFy89" \
+  "qmIyWvAhpo9wdRGg==\"}"
+
 static void a_seed_makes_its_key(void **state) {
   uint8_t seed[MS_KEY_BYTES], key[MS_KEY_BYTES];
   ms_identity *id;
@@ -76,12 +84,9 @@ static void what_is_an_identity_is_read(void **state) {
       "{\"public\":\"" PUBLIC64 "\",\"private\":\"" PRIVATE64 "\"}",
       "# a comment\n  # another\n{\"curve\": \"ed25519\",\r\n\t\"public\": \"" PUBLIC64
       ".ed25519\", \"private\": \"" PRIVATE64 ".ed25519\", \"id\": \"@x\"}\n# the end",
-      "{\"a\":[{\"private\":\"x\"},\"]\"],\"b\":{},\"c\":-1.5e3,\"d\":null,\"e\":\"\\\"\","
-      "\"private\":"
-      "\"" PRIVATE64 "\",\"public\":\"" PUBLIC64 "\"}",
+      NESTED,
       "{\"private\":\"no\",\"private\":\"" PRIVATE64 "\",\"public\":\"" PUBLIC64 "\"}",
-      "{\"public\":\"11qYAYKxCrfVS\\/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\",\"private\":\"nWGxne\\/"
-      "9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2DXWpgBgrEKt9VL\\/tPJZAc6DuFy89qmIyWvAhpo9wdRGg==\"}",
+      ESCAPED,
   };
   (void)state;
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {

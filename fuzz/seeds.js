@@ -1,0 +1,117 @@
+'use strict'
+// Makes the corpora that the fuzzers begin with, from the test vectors:  node fuzz/seeds.js
+// What is there already stays.
+
+const fs = require('fs')
+const path = require('path')
+const crypto = require('crypto')
+
+const vectors = (name) => JSON.parse(fs.readFileSync(path.join(__dirname, '../test/vectors', name)))
+const hex = (text) => Buffer.from(text, 'hex')
+
+function keep(fuzzer, data) {
+  const dir = path.join(__dirname, 'corpus', fuzzer)
+  fs.mkdirSync(dir, { recursive: true })
+  const name = crypto.createHash('sha1').update(data).digest('hex').slice(0, 16)
+  fs.writeFileSync(path.join(dir, name), data)
+}
+
+// ---- address ----
+
+for (const { input } of vectors('address.json').rows) keep('address', Buffer.from(input))
+
+// ---- secret ----
+
+// RFC 8032, section 7.1, test 1.
+const PUBLIC = '11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo='
+const PRIVATE = 'nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2DXWpgBgrEKt9VL/tPJZAc6DuFy89qmIyWvAhpo9wdRGg=='
+const secret = (members) => JSON.stringify({ curve: 'ed25519', public: PUBLIC, private: PRIVATE, ...members }, null, 2)
+for (const text of [
+  secret({}),
+  `# comment\n${secret({ public: `${PUBLIC}.ed25519`, private: `${PRIVATE}.ed25519`, id: `@${PUBLIC}.ed25519` })}\n# end\n`,
+  secret({ curve: 'k256' }),
+  secret({ public: PUBLIC.replace('1', '2') }),
+  secret({ nested: [{ a: [1, true, null, '\\"'] }] }),
+  secret({}).replaceAll('/', '\\/'),
+  '{}',
+]) keep('secret', Buffer.from(text))
+
+// ---- box ----
+
+const { streams, decode_only: rest } = vectors('boxstream.json')
+for (const { key, nonce, ciphertext } of [...streams, ...rest]) {
+  keep('box', Buffer.concat([Buffer.from([0, 3]), hex(key), hex(nonce), hex(ciphertext)]))
+}
+
+// Packets under a known key (packets.c): an honest one, a long one, one that lies, noise, a goodbye.
+const PACKETS = [[0, 10, 65], [1, 0x10, 0, 66], [1, 0, 0, 0], [3, ...Array(18).fill(1), 4, 1, 2, 3, 4],
+  [4, 5, 1, 2, 3, 4, 5], [2], [0, 255, 67]]
+const scripts = [[0, 1], [0, 1, 5], [0, 2, 0, 5, 6], [1, 3], [0, 4], [5], [6, 6, 6, 5]]
+  .map((list) => list.flatMap((i) => PACKETS[i]))
+for (const script of scripts) {
+  keep('box', Buffer.concat([Buffer.from([1, 2]), Buffer.alloc(32, 7), Buffer.alloc(24, 255), Buffer.from(script)]))
+}
+
+// ---- shs ----
+
+// libsodium's box key of a seed.
+function ephemeral(seed) {
+  const secret = crypto.createHash('sha512').update(hex(seed)).digest().subarray(0, 32)
+  secret[0] &= 248
+  secret[31] = (secret[31] & 127) | 64
+  return secret
+}
+
+const { handshakes, negative } = vectors('shs1.json')
+for (const row of handshakes) {
+  const app = row.app || {}
+  const stream = (name) => (typeof app[name] === 'string' ? app[name] : '')
+  const key = row.network_key
+  const client = row.client_override_seed || row.client_static_seed
+  const world = (seed, ephemeral) => [hex(key), hex(seed), hex(ephemeral), hex(row.server_static_public)]
+  keep('shs_server', Buffer.concat([Buffer.from([0, 255]), ...world(row.server_static_seed, row.server_ephemeral_secret),
+    hex(row.msg1), hex(row.msg3), hex(stream('client_to_server_stream'))]))
+  keep('shs_client', Buffer.concat([Buffer.from([0, 255]), ...world(client, row.client_ephemeral_secret),
+    hex(row.msg2), hex(row.msg4), hex(stream('server_to_client_stream'))]))
+}
+for (const row of negative.filter(({ wire_client_to_server: wire }) => wire)) {
+  const world = [hex(row.network_key_server || row.network_key), hex(row.server_static_seed),
+    ephemeral(row.server_ephemeral_seed), Buffer.alloc(32)]
+  keep('shs_server', Buffer.concat([Buffer.from([0, 255]), ...world, hex(row.wire_client_to_server)]))
+}
+for (const role of ['shs_server', 'shs_client']) {
+  for (const script of scripts) {
+    keep(role, Buffer.from([1, 9, 0, 0, ...script]))
+    keep(role, Buffer.from([1, 0, 0, 0, ...script]))
+  }
+  keep(role, Buffer.from([1, 255, 1, 3, 128]))
+  keep(role, Buffer.from([1, 255, 0, 2, 3, 128, 40, 1]))
+  keep(role, Buffer.from([3, 255, 0, 0])) // refused
+}
+
+// ---- stack ----
+
+// Scripts of stack.c, one of each kind for every stack and role.
+const OPS = ['PEER_BYTES', 'PEER_FRAME', 'PEER_FIN', 'PEER_RST', 'RUN', 'DELIVER', 'FINISH', 'STUCK', 'WAIT', 'ANSWER',
+  'READING', 'NEED', 'CONSUME', 'WRITE', 'RESERVE', 'MESSAGE', 'END', 'CLOSE', 'ABORT']
+const op = (name, ...args) => [OPS.indexOf(name), ...args]
+const run = op('RUN')
+const plays = [
+  [...op('PEER_FRAME', 5, 1, 2, 3, 4, 5), ...run, ...op('CONSUME', 0, 3), ...op('WRITE', 1, 0), ...run, ...op('END'),
+    ...run, ...op('PEER_FIN'), ...run],
+  [...op('READING'), ...op('PEER_BYTES', 3, 0, 1, 9), ...op('DELIVER', 0), ...run, ...op('STUCK'), ...op('WRITE', 255, 255),
+    ...run, ...op('STUCK'), ...op('FINISH', 9), ...run, ...op('CLOSE'), ...op('WAIT', 100)],
+  [...op('NEED', 1, 0), ...op('RESERVE', 0, 9), ...op('MESSAGE', 5, 0, 9), ...run, ...op('PEER_RST'), ...run],
+  [...op('PEER_BYTES', 40, ...Array(40).fill(10)), ...run, ...op('ANSWER', 1), ...op('WRITE', 0, 5), ...run, ...op('ABORT')],
+  [...op('WAIT', 255), ...op('WAIT', 255)],
+]
+for (let stack = 0; stack < 16; stack++) {
+  for (const flags of [0, 1, 0x1e, 0x1f]) {
+    // What makes the toy that is like WebSocket open.
+    const hello = [...op('PEER_BYTES', 8, ...Buffer.from(flags & 1 ? 'two+try?' : 'two+yes!')), ...run]
+    for (const play of plays) {
+      keep('stack', Buffer.from([stack, flags, ...play]))
+      keep('stack', Buffer.from([stack, flags, ...hello, ...play]))
+    }
+  }
+}
