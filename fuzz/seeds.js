@@ -20,6 +20,12 @@ function keep(fuzzer, data) {
 
 for (const { input } of vectors('address.json').rows) keep('address', Buffer.from(input))
 
+// ---- legacy ----
+
+const FEED = `@${'blgG17hU/z/7Iq6/r04/S+EvjI3ylk1HV+vAa8JLmo0='}.ed25519`
+for (const text of [`host:8008:${FEED}`, `host:${FEED}`, `::1:8008:${FEED}`, `[fe80::1%eth0]:1:${FEED}`, `x.onion:8008:${FEED}`,
+  `host:8008:${FEED}~${'A'.repeat(43)}=`, `h~o!st:0:${FEED}`, FEED, `:1:${FEED}`]) keep('legacy', Buffer.from(text))
+
 // ---- secret ----
 
 // RFC 8032, section 7.1, test 1.

@@ -6,10 +6,10 @@
  * listen (ms_listen) and dials any address that one of them understands (ms_dial). Both give
  * connections (ms_conn) that look alike, whatever is below them.
  *
- * Threads: a context, its connections and its dials belong to one libuv loop and to the one thread
- * that runs it. No function here may be called for them from another thread. Contexts share
- * nothing. ms_version, ms_code_text, the ms_addr_ and the ms_identity_ functions may be called from
- * any thread.
+ * Threads: a context, its connections and its dials belong to one libuv loop, the application's or
+ * the context's own, and to the one thread that runs it. No function here may be called for them
+ * from another thread. Contexts share nothing. ms_version, ms_code_text, the ms_addr_ and the
+ * ms_identity_ functions may be called from any thread.
  *
  * Callbacks: every callback comes from the loop, never from inside a call into this library. Any
  * function may be called inside any callback, ms_ctx_free excepted.
@@ -206,6 +206,13 @@ enum ms_addr_use { MS_ADDR_DIAL, MS_ADDR_LISTEN, MS_ADDR_STREAM };
 MS_API int ms_addr_parse(ms_addr **out, const char *text, size_t length, enum ms_addr_use use,
                          ms_error *err);
 
+/* Reads what Scuttlebutt used before there were such addresses, and people still paste: a legacy
+ * address "HOST:PORT:@KEY.ed25519" (port 8008 when there is none) or an invite, the same with
+ * "~SEED". The result is the address "net:HOST:PORT~shs:KEY" or "net:HOST:PORT~shs:KEY:SEED", with
+ * `onion` for a host in .onion. 0, MS_EADDRESS with the offset in `text`, MS_ENOMEM; *out as above.
+ */
+MS_API int ms_addr_from_legacy(ms_addr **out, const char *text, size_t length, ms_error *err);
+
 /* Wipes and frees; NULL is allowed. */
 MS_API void ms_addr_free(ms_addr *addr);
 
@@ -254,21 +261,53 @@ typedef struct ms_peer {
  * Without such a callback nobody enters. */
 typedef void (*ms_authorise_cb)(ms_conn *conn, const ms_peer *peer, void *user);
 
+/* A host name to be looked up. */
+typedef struct ms_resolving ms_resolving;
+
+/* Looks `host` up in the place of the system's resolver, for dialling and for listening. Literal
+ * addresses and "localhost" are not asked for. The application answers with ms_resolve_answer,
+ * inside the callback or later; each question once, also when nobody waits for it any more, but not
+ * after ms_ctx_close. `host` is valid inside the callback only. */
+typedef void (*ms_resolve_cb)(ms_resolving *question, const char *host, void *user);
+
+/* The addresses of that host, best first: `count` texts as "192.0.2.1", "2001:db8::1" or
+ * "fe80::1%eth0"; others are passed over. None: the host is unknown. `question` is invalid from now
+ * on. */
+MS_API void ms_resolve_answer(ms_resolving *question, const char *const *addresses, size_t count);
+
+/* How much a log line matters. */
+enum ms_log_level {
+  MS_LOG_NONE = 0,
+  MS_LOG_ERROR, /* something that was asked for does not work: a stack that does not listen */
+  MS_LOG_WARN,  /* it works, and somebody should look: no descriptors left, a peer that failed */
+  MS_LOG_INFO,  /* connections come and go */
+  MS_LOG_DEBUG  /* each step of a dial, each accepted socket */
+};
+
+/* A line for a log, without its end; valid inside the callback only. No secret and no byte of a
+ * stream is ever in it; addresses and keys of peers are. Nothing of the library may be called. */
+typedef void (*ms_log_cb)(enum ms_log_level level, const char *text, void *user);
+
 /* Options of a context. 0 and NULL ask for the default. */
 typedef struct ms_ctx_opts {
-  size_t size;                   /* sizeof(ms_ctx_opts); set by MS_OPTS_INIT */
-  struct uv_loop_s *loop;        /* required: borrowed, must outlive the context */
+  size_t size; /* sizeof(ms_ctx_opts); set by MS_OPTS_INIT */
+  /* Borrowed, must outlive the context. Default: a loop of the context's own, which ms_ctx_run
+   * runs. */
+  struct uv_loop_s *loop;
   const ms_allocator *allocator; /* copied; default: malloc and free */
   const ms_identity *identity;  /* copied; default: none, then stacks that need one must bring it */
   const uint8_t *network_key;   /* MS_KEY_BYTES, copied; default: none, as above */
   ms_authorise_cb on_authorise; /* default: nobody enters */
-  void *user;                   /* for on_authorise */
+  ms_resolve_cb on_resolve;     /* default: the system's resolver, in libuv's thread pool */
+  ms_log_cb on_log;             /* default: no log */
+  enum ms_log_level log_level;  /* the least that on_log is told; default MS_LOG_WARN */
+  void *user;                   /* for all three */
   uint32_t accept_timeout_msec; /* from accepting to an open connection, absolute; default 5000 */
   uint32_t dial_timeout_msec;   /* a whole dial, absolute; default 15000 */
   uint32_t drain_timeout_msec;  /* what a closing connection has for its last words; default 5000 */
 } ms_ctx_opts;
 
-/* Makes a context. 0; MS_EINVAL (no loop, a size unknown to this version), MS_ENOMEM, MS_ESYSTEM.
+/* Makes a context. 0; MS_EINVAL (a size unknown to this version), MS_ENOMEM, MS_ESYSTEM.
  * *out belongs to the caller and ends by ms_ctx_close, then ms_ctx_free. */
 MS_API int ms_ctx_new(ms_ctx **out, const ms_ctx_opts *opts, ms_error *err);
 
@@ -281,8 +320,43 @@ MS_API void ms_ctx_close(ms_ctx *ctx, uint32_t drain_msec, void (*done)(ms_ctx *
 
 /* Frees a context after its `done` has been called, or one that was never given a listener or a
  * dial. Not to be called inside a callback other than `done`. libuv finishes closing the context's
- * handles in the loop's next turn: run the loop once more before closing it. NULL is allowed. */
+ * handles in the loop's next turn: run a borrowed loop once more before closing it. NULL is
+ * allowed. */
 MS_API void ms_ctx_free(ms_ctx *ctx);
+
+/* ---- Without libuv ---- */
+
+/* Runs what is due in a context with a loop of its own, after waiting at most `wait_msec` for
+ * something (0: not at all, -1: as long as it takes). This is where its callbacks come from.
+ * Returns 1, and 0 once ms_ctx_close is done (its `done` was called; what then remains is
+ * ms_ctx_free, if `done` has not called it); MS_ESTATE inside a callback, MS_EINVAL with a borrowed
+ * loop. */
+MS_API int ms_ctx_run(ms_ctx *ctx, int wait_msec);
+
+/* For a select() or poll() loop: ms_ctx_run(ctx, 0) is to be called when this descriptor is
+ * readable, or when so many milliseconds have passed: -1 is for ever, 0 is at once. Ask for the
+ * time again before each wait: every call into the library may change it. The descriptor stays the
+ * same and is the context's. MS_EINVAL with a borrowed loop. */
+MS_API int ms_ctx_fd(const ms_ctx *ctx);
+MS_API int ms_ctx_timeout(const ms_ctx *ctx);
+
+/* ---- Statistics ---- */
+
+/* What a context has done, and what it holds. */
+typedef struct ms_ctx_stats {
+  /* now */
+  size_t open, pending;         /* connections; those whose stack is not up yet */
+  size_t dials;                 /* running */
+  size_t buffered, buffer_peak; /* bytes of buffers; the most there ever were */
+  /* since the context was made */
+  uint64_t accepted; /* sockets */
+  uint64_t entered, refused,
+      failed;                    /* peers that came in; refused by on_authorise; otherwise not */
+  uint64_t dialled, dial_failed; /* dials that ended so; aborted ones are failed */
+  uint64_t in, out;              /* bytes that applications have received and written */
+  uint64_t wire_in, wire_out;    /* bytes that transports have received and sent */
+} ms_ctx_stats;
+MS_API void ms_ctx_stat(const ms_ctx *ctx, ms_ctx_stats *out);
 
 /* Where an address can be reached from. */
 enum ms_scope { MS_DEVICE = 1, MS_LOCAL = 2, MS_PUBLIC = 4 };
@@ -302,12 +376,16 @@ typedef struct ms_stack_opts {
 } ms_stack_opts;
 
 /* Adds a stack, to be dialled and, where its transport names a place ("net:host:port", "net::0",
- * "unix:/path"), listened on. "net~shs" names none and only dials. "shs", "shs:" and one's own key
- * mean the same. Order counts: ms_stringify keeps it. Returns the stack's number, from 0; or
- * MS_EADDRESS, MS_ENOSTACK (a section this build does not know, or sections that do not go
- * together), MS_EINVAL (an identity or a network key is missing), MS_EINSECURE, MS_ENOMEM,
- * MS_ESTATE (listening already, or closing). */
+ * "unix:/path"), listened on: from ms_listen on, or at once after it, with an on_listen of its own.
+ * "net~shs" names none and only dials. "shs", "shs:" and one's own key mean the same. Order counts:
+ * ms_stringify keeps it. Returns the stack's number, from 0 and never used twice; or MS_EADDRESS,
+ * MS_ENOSTACK (a section this build does not know, or sections that do not go together), MS_EINVAL
+ * (an identity or a network key is missing), MS_EINSECURE, MS_ENOMEM, MS_ESTATE (closing). */
 MS_API int ms_add(ms_ctx *ctx, const char *address, const ms_stack_opts *opts, ms_error *err);
+
+/* Takes a stack out: it listens no more and is not dialled any more. Its connections, and dials
+ * that have begun, live on. 0, or MS_EINVAL when there is no such stack. */
+MS_API int ms_remove(ms_ctx *ctx, int stack);
 
 /* What a server hears. Any of them may be NULL. */
 typedef struct ms_server_events {
@@ -315,7 +393,7 @@ typedef struct ms_server_events {
    * `err`). Once for each stack that has somewhere to listen; one that fails does not touch the
    * others. */
   void (*on_listen)(ms_ctx *ctx, int stack, const ms_error *err, void *user);
-  /* All stacks have reported; `up` of them listen. */
+  /* All stacks that were there at ms_listen have reported; `up` of them listen. Once. */
   void (*on_ready)(ms_ctx *ctx, size_t up, void *user);
   /* A peer is in: its whole stack is up. Call ms_conn_handle here, or the connection is closed. */
   void (*on_connection)(ms_conn *conn, void *user);
@@ -456,11 +534,14 @@ MS_API const char *ms_conn_stack(const ms_conn *conn);
 MS_API int ms_conn_stack_number(const ms_conn *conn);
 MS_API bool ms_conn_is_server(const ms_conn *conn);
 
-/* Bytes the application has received and written since the connection opened. */
-typedef struct ms_conn_counts {
-  uint64_t in, out;
-} ms_conn_counts;
-MS_API ms_conn_counts ms_conn_count(const ms_conn *conn);
+/* What a connection has carried. */
+typedef struct ms_conn_stats {
+  uint64_t in, out; /* bytes the application has consumed and written */
+  uint64_t wire_in,
+      wire_out;       /* bytes the transport has received and sent, the handshake included */
+  uint64_t open_msec; /* since it opened; 0 before */
+} ms_conn_stats;
+MS_API void ms_conn_stat(const ms_conn *conn, ms_conn_stats *out);
 
 /* ---- Messages ---- */
 

@@ -49,12 +49,19 @@ static const char *feed_key(const char *s, const char *end) {
   return (size_t)(end - at) > n && memcmp(end - n, suffix, n) == 0 ? at : NULL;
 }
 
+static const char uri_hint[] = "an ssb: URI is no multiserver address: take the address out of it";
+static const char legacy_hint[] =
+    "this is a Scuttlebutt legacy address: it is translated by `multiserver address --legacy` and "
+    "ms_addr_from_legacy";
+static const char invite_hint[] =
+    "this is a Scuttlebutt invite: it is translated by `multiserver address --legacy` and "
+    "ms_addr_from_legacy";
+
 /* Texts that people paste and that look like addresses (behaviours.md, "Legacy"). NULL: none. */
 static const char *hint_for(const struct source *in) {
   size_t n = (size_t)(in->end - in->s);
   const char *tilde = memchr(in->s, '~', n), *end = tilde ? tilde : in->end, *at;
-  if (n >= 4 && memcmp(in->s, "ssb:", 4) == 0)
-    return "an ssb: URI is no multiserver address: take the address out of it";
+  if (n >= 4 && memcmp(in->s, "ssb:", 4) == 0) return uri_hint;
   if (*in->s == '@') return "this is a key, not an address: write net:HOST:PORT~shs:KEY";
   /* An invite has a seed and nothing else after '~'. A section of another name there makes it an
    * address whose transport we do not know. */
@@ -63,8 +70,19 @@ static const char *hint_for(const struct source *in) {
   if (!at || at == in->s || at[-1] != ':' || memcmp(in->s, "shs:", 4) == 0 ||
       memcmp(in->s, "noauth:", 7) == 0)
     return NULL;
-  return tilde ? "this is a Scuttlebutt invite: write net:HOST:PORT~shs:KEY:SEED"
-               : "this is a Scuttlebutt legacy address: write net:HOST:PORT~shs:KEY";
+  return tilde ? invite_hint : legacy_hint;
+}
+
+/* The same of a section whose escapes have hidden it: its canonical form would be such a text. */
+static const char *hint_for_section(const struct source *in, const ms_alternative *a) {
+  const ms_section *s = &a->sections[0];
+  const char *tilde = memchr(in->s, '~', (size_t)(in->end - in->s)), *at;
+  if (s->kind != MS_SECTION_OTHER || !s->data) return NULL;
+  if (strcmp(s->name, "ssb") == 0) return uri_hint;
+  if (a->count > 1 && tilde && memchr(tilde, ':', (size_t)(in->end - tilde))) return NULL;
+  at = feed_key(s->data, s->data + strlen(s->data));
+  if (!at || (at != s->data && at[-1] != ':')) return NULL;
+  return a->count > 1 ? invite_hint : legacy_hint;
 }
 
 /* ---- Checks of the raw text ---- */
@@ -164,10 +182,11 @@ static void read_alternative(const struct source *in, struct arena *arena) {
   out->offset = (size_t)(in->s - in->start);
   out->length = (size_t)(in->end - in->s);
   if (!check_text(in, &out->error)) return;
-  if (hint)
-    (void)fail(&out->error, in, in->s, NULL, hint);
-  else
-    (void)read_sections(in, arena, out);
+  if (!hint && read_sections(in, arena, out)) hint = hint_for_section(in, out);
+  if (!hint) return;
+  out->sections = NULL;
+  out->count = 0;
+  (void)fail(&out->error, in, in->s, NULL, hint);
 }
 
 /* ---- Lists ---- */

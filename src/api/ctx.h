@@ -29,9 +29,12 @@ struct ms__keys {
   bool has_network_key;
 };
 
+/* It lives as long as it is in the list, or a connection or a dial uses it. */
 struct ms__stack {
   struct ms_ctx *ctx;
-  int number;
+  size_t users;
+  bool removed;
+  int number;    /* -1: not in the list yet */
   char *name;    /* "net~shs" */
   ms_addr *addr; /* as given, one alternative */
   const ms_section *sections;
@@ -47,9 +50,10 @@ struct ms__stack {
   bool insecure_noauth;
 
   /* listening */
-  struct ms__lookup *lookup;
+  struct ms_resolving *lookup;
   struct ms__bound *bound; /* a list */
   int port;                /* really bound */
+  bool due;                /* it has still to report */
   bool listens;
 };
 
@@ -84,20 +88,57 @@ struct ms_ctx {
   ms_authorise_cb on_authorise;
   void *user;
   uint32_t accept_msec, dial_msec;
-  struct ms__stack **stacks;
+  struct ms__stack **stacks; /* by number; NULL: gone. Read with ms__stack_at */
   size_t stack_count;
 
   const ms_server_events *events; /* NULL until ms_listen */
   void *events_user;
-  size_t listening_due, listening_up;
-  uv_timer_t timer; /* reports, and the deadline of closing */
+  size_t listening_due, listening_up; /* until ready_told */
+  uv_timer_t timer;                   /* the deadline of closing */
+  uv_timer_t starter;                 /* reports that need no look-up */
 
   struct ms__link *links;
   struct ms_dialer *dialers;
-  bool unlistened, closing, done_told;
+  bool unlistened, ready_told, closing, done_told;
   void (*done)(ms_ctx *ctx, void *user);
   void *done_user;
+
+  /* a loop of its own (run.c) */
+  uv_loop_t *own;      /* NULL: the loop is borrowed */
+  bool running, freed; /* inside ms_ctx_run; ms_ctx_free was called in there */
+  bool loop_closed;    /* nothing of the context's is in the loop any more */
+  unsigned armed_seen; /* loop.armed when the loop last polled */
+
+  /* for ms_ctx_stat */
+  size_t open, pending, dials;
+  uint64_t accepted, entered, refused, failed, dialled, dial_failed;
 };
+
+/* ---- a loop of the context's own (run.c) ---- */
+
+/* 0, or an ms_code with *err. NULL is allowed when freeing; nothing may be left in the loop. */
+int ms__own_loop_new(const ms_allocator *a, uv_loop_t **out, ms_error *err);
+void ms__own_loop_free(const ms_allocator *a, uv_loop_t *loop);
+
+/* The present, for a deadline. A loop that does not run between calls has to look at the clock. */
+uint64_t ms__ctx_now(struct ms_ctx *ctx);
+
+/* ---- stacks (stack.c) ---- */
+
+/* Copies keys. 0, or MS_ENOMEM with *err; what was kept is to be dropped all the same. */
+int ms__keys_keep(struct ms__keys *keys, const ms_identity *identity, const uint8_t *network_key,
+                  ms_error *err);
+void ms__keys_drop(struct ms__keys *keys);
+
+/* The stack of that number, or NULL when there is none (any more). */
+struct ms__stack *ms__stack_at(const struct ms_ctx *ctx, size_t i);
+
+/* Somebody uses it beside the list, or does not any more. */
+void ms__stack_hold(struct ms__stack *stack);
+void ms__stack_release(struct ms__stack *stack);
+
+/* Frees all. */
+void ms__stacks_free(struct ms_ctx *ctx);
 
 /* Does its address say where to listen? */
 bool ms__stack_has_place(const struct ms__stack *stack);
@@ -120,7 +161,14 @@ void ms__link_free(struct ms__link *link);
 
 /* ---- listening (listen.c) ---- */
 
-void ms__stack_unlisten(struct ms__stack *stack);
+/* Has ms_listen been called, and nothing undone it? */
+bool ms__listening(const struct ms_ctx *ctx);
+
+/* Begins to listen, where the stack has a place: it will report. 0 or MS_ENOMEM. */
+int ms__stack_start(struct ms__stack *stack);
+
+/* Listens no more, and does not report any more. */
+void ms__stack_stop(struct ms__stack *stack);
 
 /* ---- dialling (dial/dial.c) ---- */
 

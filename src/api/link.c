@@ -12,6 +12,7 @@ struct ms__link *ms__link_new(struct ms__stack *stack, bool server) {
   struct ms__link *l = ms__calloc(&ctx->allocator, sizeof *l);
   if (!l) return NULL;
   l->stack = stack;
+  ms__stack_hold(stack);
   l->server = server;
   l->shs.network_key = stack->keys.network_key;
   l->shs.identity = stack->keys.identity;
@@ -30,6 +31,7 @@ void ms__link_free(struct ms__link *l) {
     ctx->links = l->next;
   ms_identity_free(l->seeded);
   ms__free(&ctx->allocator, l->address);
+  ms__stack_release(l->stack);
   ms__free(&ctx->allocator, l);
   ms__ctx_settled(ctx);
 }
@@ -94,6 +96,11 @@ static void on_open(ms_conn *conn) {
   struct ms__link *l = conn->owner;
   struct ms_ctx *ctx = l->stack->ctx;
   l->open = true;
+  ctx->pending--;
+  ctx->open++;
+  if (l->server) ctx->entered++;
+  if (ms__loop_logs(&ctx->loop, MS_LOG_INFO))
+    ms__loop_log(&ctx->loop, MS_LOG_INFO, "open: %s", ms_conn_address(conn));
   ms_identity_free(l->seeded); /* the handshake is over */
   l->seeded = NULL;
   if (l->dialer)
@@ -118,6 +125,29 @@ static void on_writable(ms_conn *conn) {
   if (l->events && l->events->on_writable) l->events->on_writable(conn, l->user);
 }
 
+/* Counts and logs. */
+static void note_close(const struct ms__link *l, const ms_error *err) {
+  struct ms_ctx *ctx = l->stack->ctx;
+  ms_conn_stats n;
+  if (!l->open) {
+    ctx->pending--;
+    if (!l->server) return; /* the dial knows */
+    if (err && err->code == MS_EREFUSED)
+      ctx->refused++;
+    else
+      ctx->failed++;
+    if (err && err->code != MS_EABORTED)
+      ms__loop_log(&ctx->loop, MS_LOG_WARN, "peer: %s: %s", err->address, err->message);
+    return;
+  }
+  ctx->open--;
+  if (!ms__loop_logs(&ctx->loop, MS_LOG_INFO)) return;
+  ms_conn_stat(l->conn, &n);
+  ms__loop_log(&ctx->loop, MS_LOG_INFO, "close: %s: %s, %llu bytes in, %llu out",
+               ms_conn_address(l->conn), err ? err->message : "ended", (unsigned long long)n.in,
+               (unsigned long long)n.out);
+}
+
 static void on_close(ms_conn *conn, const ms_error *cause) {
   struct ms__link *l = conn->owner;
   struct ms_ctx *ctx = l->stack->ctx;
@@ -132,6 +162,7 @@ static void on_close(ms_conn *conn, const ms_error *cause) {
       ms__text_string(&t, ms_conn_address(conn)); /* where it was dialled */
     if (!err.layer[0]) ms__text_copy(err.layer, sizeof err.layer, l->stack->transport->name);
   }
+  note_close(l, cause ? &err : NULL);
   if (l->dialer) {
     struct ms_dialer *dialer = l->dialer;
     l->dialer = NULL;
@@ -172,6 +203,7 @@ int ms__link_raise(struct ms__link *l, struct ms__uv_wire *wire, uint64_t deadli
     ms__link_free(l);
     return MS_ENOMEM;
   }
+  s->ctx->pending++;
   ms__uv_wire_attach(wire, l->conn);
   return 0;
 }
@@ -213,6 +245,10 @@ int ms_conn_stack_number(const ms_conn *conn) {
 }
 bool ms_conn_is_server(const ms_conn *conn) {
   return link_of(conn)->server;
+}
+
+void ms_conn_stat(const ms_conn *conn, ms_conn_stats *out) {
+  ms__conn_stat(conn, uv_now(link_of(conn)->stack->ctx->loop.uv), out);
 }
 
 const uint8_t *ms_conn_key(const ms_conn *conn) {

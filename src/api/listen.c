@@ -18,6 +18,7 @@ static void on_accepted(void *user, int fd, const struct ms__place *peer) {
   struct ms_ctx *ctx = s->ctx;
   struct ms__uv_wire *wire = ms__uv_wire_new(&ctx->loop, b->socket.place.address.ss_family);
   struct ms__link *link;
+  ctx->accepted++;
   if (!wire || ms__uv_wire_adopt(wire, fd) < 0) {
     close(fd);
     ms__uv_wire_close(wire, false);
@@ -35,7 +36,7 @@ static void on_accepted(void *user, int fd, const struct ms__place *peer) {
 
 /* ---- Opening sockets ---- */
 
-void ms__stack_unlisten(struct ms__stack *s) {
+static void close_sockets(struct ms__stack *s) {
   while (s->bound) {
     struct ms__bound *b = s->bound;
     s->bound = b->next;
@@ -94,7 +95,7 @@ static int open_all(struct ms__stack *s, struct ms__places *places, ms_error *er
     up++;
   }
   if (r < 0 && (up == 0 || r == MS_EADDRINUSE || r == MS_ENOMEM || err->sys == EACCES)) {
-    ms__stack_unlisten(s);
+    close_sockets(s);
     return r;
   }
   return 0;
@@ -112,20 +113,31 @@ static int check_loopback(const struct ms__stack *s, const struct ms__places *pl
 
 /* ---- Reporting ---- */
 
+/* on_ready, once, when those have reported that were there at ms_listen. */
+static void check_ready(struct ms_ctx *ctx) {
+  if (ctx->listening_due || ctx->ready_told || ctx->unlistened) return;
+  ctx->ready_told = true;
+  if (ctx->events->on_ready) ctx->events->on_ready(ctx, ctx->listening_up, ctx->events_user);
+}
+
+/* The stack may be gone when this returns. */
 static void report(struct ms__stack *s, ms_error *err) {
   struct ms_ctx *ctx = s->ctx;
-  if (err) {
-    char address[sizeof err->address];
-    (void)ms__addr_format_safe(s->addr, 0, address, sizeof address);
-    ms__error_address(err, address);
-  } else {
-    s->listens = true;
-    ctx->listening_up++;
+  char address[sizeof err->address];
+  (void)ms__addr_format_safe(s->addr, 0, address, sizeof address);
+  ms__error_address(err, address);
+  s->due = false;
+  s->listens = !err;
+  if (err)
+    ms__loop_log(&ctx->loop, MS_LOG_ERROR, "listen: %s: %s", address, err->message);
+  else
+    ms__loop_log(&ctx->loop, MS_LOG_INFO, "listen: %s: port %d", address, s->port);
+  if (!ctx->ready_told) {
+    ctx->listening_due--;
+    if (!err) ctx->listening_up++;
   }
-  ctx->listening_due--;
   if (ctx->events->on_listen) ctx->events->on_listen(ctx, s->number, err, ctx->events_user);
-  if (ctx->listening_due == 0 && !ctx->unlistened && ctx->events->on_ready)
-    ctx->events->on_ready(ctx, ctx->listening_up, ctx->events_user);
+  check_ready(ctx);
 }
 
 static void open_places(struct ms__stack *s, struct ms__places *places) {
@@ -140,6 +152,7 @@ static void open_places(struct ms__stack *s, struct ms__places *places) {
 
 static void on_places(void *user, struct ms__places *places, const ms_error *cause) {
   struct ms__stack *s = user;
+  const ms_allocator *a = &s->ctx->allocator;
   s->lookup = NULL;
   if (cause) {
     ms_error err = *cause;
@@ -147,56 +160,79 @@ static void on_places(void *user, struct ms__places *places, const ms_error *cau
   } else {
     open_places(s, places);
   }
-  ms__places_free(&s->ctx->allocator, places);
+  ms__places_free(a, places);
 }
 
 /* Those that need no look-up, from the loop as the others. */
 static void on_start(uv_timer_t *timer) {
   struct ms_ctx *ctx = timer->data;
   for (size_t i = 0; i < ctx->stack_count && !ctx->unlistened; i++) {
-    struct ms__stack *s = ctx->stacks[i];
+    struct ms__stack *s = ms__stack_at(ctx, i);
     struct ms__place place;
     struct ms__places places = {&place, 1};
     ms_error err;
-    if (!ms__stack_has_place(s) || s->transport->by_host) continue;
+    if (!s || !s->due || s->transport->by_host) continue;
     if (s->transport->place(&s->sections[0], &place, &err) < 0)
       report(s, &err);
     else
       open_places(s, &places);
   }
+  check_ready(ctx); /* the last that was due may have been removed */
+}
+
+/* ---- Starting and stopping ---- */
+
+bool ms__listening(const struct ms_ctx *ctx) {
+  return ctx->events && !ctx->unlistened;
+}
+
+int ms__stack_start(struct ms__stack *s) {
+  struct ms_ctx *ctx = s->ctx;
+  const ms_section *place = &s->sections[0];
+  if (!ms__stack_has_place(s)) return 0;
+  if (s->transport->by_host) {
+    s->lookup = ms__resolve(&ctx->loop, place->host ? place->host : "", place->port,
+                            s->scopes != MS_DEVICE, on_places, s);
+    if (!s->lookup) return MS_ENOMEM;
+  } else {
+    (void)uv_timer_start(&ctx->starter, on_start, 0, 0);
+  }
+  s->due = true;
+  if (!ctx->ready_told) ctx->listening_due++;
+  return 0;
+}
+
+void ms__stack_stop(struct ms__stack *s) {
+  struct ms_ctx *ctx = s->ctx;
+  if (s->lookup) ms__resolve_cancel(s->lookup);
+  s->lookup = NULL;
+  if (s->due && !ctx->ready_told && --ctx->listening_due == 0 && ms__listening(ctx))
+    (void)uv_timer_start(&ctx->starter, on_start, 0, 0); /* the others are all up */
+  s->due = false;
+  close_sockets(s);
 }
 
 int ms_listen(ms_ctx *ctx, const ms_server_events *events, void *user, ms_error *err) {
+  size_t places = 0;
   if (ctx->events || ctx->closing)
     return ms__error(err, MS_ESTATE, MS_PHASE_LISTEN, NULL, "listening has begun before");
   for (size_t i = 0; i < ctx->stack_count; i++)
-    if (ms__stack_has_place(ctx->stacks[i])) ctx->listening_due++;
-  if (ctx->listening_due == 0)
+    if (ms__stack_at(ctx, i) && ms__stack_has_place(ctx->stacks[i])) places++;
+  if (places == 0)
     return ms__error(err, MS_EINVAL, MS_PHASE_LISTEN, NULL, "no stack names a place to listen on");
   for (size_t i = 0; i < ctx->stack_count; i++) {
-    struct ms__stack *s = ctx->stacks[i];
-    if (!ms__stack_has_place(s) || !s->transport->by_host) continue;
-    s->lookup = ms__resolve(&ctx->loop, s->sections[0].host ? s->sections[0].host : "",
-                            s->sections[0].port, s->scopes != MS_DEVICE, on_places, s);
-    if (!s->lookup) {
-      ms_unlisten(ctx);
-      ctx->unlistened = false;
-      ctx->listening_due = 0;
-      return ms__error(err, MS_ENOMEM, MS_PHASE_LISTEN, NULL, NULL);
-    }
+    if (!ms__stack_at(ctx, i) || ms__stack_start(ctx->stacks[i]) == 0) continue;
+    while (i-- > 0)
+      if (ms__stack_at(ctx, i)) ms__stack_stop(ctx->stacks[i]);
+    return ms__error(err, MS_ENOMEM, MS_PHASE_LISTEN, NULL, NULL);
   }
   ctx->events = events;
   ctx->events_user = user;
-  (void)uv_timer_start(&ctx->timer, on_start, 0, 0);
   return 0;
 }
 
 void ms_unlisten(ms_ctx *ctx) {
   ctx->unlistened = true;
-  for (size_t i = 0; i < ctx->stack_count; i++) {
-    struct ms__stack *s = ctx->stacks[i];
-    if (s->lookup) ms__resolve_cancel(s->lookup);
-    s->lookup = NULL;
-    ms__stack_unlisten(s);
-  }
+  for (size_t i = 0; i < ctx->stack_count; i++)
+    if (ms__stack_at(ctx, i)) ms__stack_stop(ctx->stacks[i]);
 }

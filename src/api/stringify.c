@@ -71,7 +71,9 @@ static void add_stack(struct ms__text *t, const struct ms__stack *s, enum ms_sco
 size_t ms_stringify(const ms_ctx *ctx, enum ms_scope scope, char *buf, size_t size) {
   struct ms__text t;
   ms__text_init(&t, buf, size);
-  for (size_t i = 0; i < ctx->stack_count; i++)
-    if (ctx->stacks[i]->listens) add_stack(&t, ctx->stacks[i], scope);
+  for (size_t i = 0; i < ctx->stack_count; i++) {
+    const struct ms__stack *s = ms__stack_at(ctx, i);
+    if (s && s->listens) add_stack(&t, s, scope);
+  }
   return t.len;
 }

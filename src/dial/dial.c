@@ -28,7 +28,7 @@ struct ms_dialer {
   size_t count, at; /* the target being tried */
   struct ms__places places;
   size_t place; /* the next of them */
-  struct ms__lookup *lookup;
+  struct ms_resolving *lookup;
   struct ms__uv_wire *wire; /* connecting */
   struct ms__link *link;    /* raising its stack */
   uint64_t deadline;
@@ -67,10 +67,24 @@ static void drop_attempt(struct ms_dialer *d) {
   d->link = NULL;
 }
 
+static void drop_targets(struct ms_dialer *d) {
+  for (size_t i = 0; i < d->count; i++)
+    ms__stack_release(d->targets[i].stack);
+  ms__free(&d->ctx->allocator, d->targets);
+  ms_addr_free(d->addr);
+  d->targets = NULL;
+  d->addr = NULL;
+}
+
 /* The one callback. */
 static void finish(struct ms_dialer *d, ms_conn *conn, const ms_error *err) {
   struct ms_ctx *ctx = d->ctx;
   d->over = true;
+  ctx->dials--;
+  if (conn)
+    ctx->dialled++;
+  else
+    ctx->dial_failed++;
   drop_attempt(d);
   if (d->prev)
     d->prev->next = d->next;
@@ -79,9 +93,7 @@ static void finish(struct ms_dialer *d, ms_conn *conn, const ms_error *err) {
   if (d->next) d->next->prev = d->prev;
   d->on_dialled(conn, err, d->user);
   ms__places_free(&ctx->allocator, &d->places);
-  ms__free(&ctx->allocator, d->targets);
-  ms_addr_free(d->addr);
-  d->addr = NULL;
+  drop_targets(d);
   uv_close((uv_handle_t *)&d->step, on_closed);
   uv_close((uv_handle_t *)&d->timeout, on_closed);
   ms__ctx_settled(ctx);
@@ -121,6 +133,7 @@ static void name_address(const struct ms_dialer *d, ms_error *err) {
 static void attempt_failed(struct ms_dialer *d, const ms_error *cause) {
   ms_error err = *cause;
   name_address(d, &err);
+  ms__loop_log(&d->ctx->loop, MS_LOG_DEBUG, "dial: %s: %s", err.address, err.message);
   if (d->on_attempt) d->on_attempt(err.address, &err, d->user);
   if (d->aborted) return;
   d->attempts++;
@@ -231,10 +244,11 @@ static void on_connected(void *user, int status) {
 static void try_place(struct ms_dialer *d) {
   const struct ms__place *place = &d->places.at[d->place++];
   int r;
-  if (d->on_attempt && !d->again) {
+  if (!d->again) {
     ms_error named = {0};
     name_address(d, &named);
-    d->on_attempt(named.address, NULL, d->user);
+    ms__loop_log(&d->ctx->loop, MS_LOG_DEBUG, "dial: trying %s", named.address);
+    if (d->on_attempt) d->on_attempt(named.address, NULL, d->user);
     if (d->aborted) return;
   }
   d->again = false;
@@ -344,9 +358,11 @@ static int find_targets(struct ms_dialer *d, ms_error *err) {
   if (!d->targets) return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
   for (size_t i = 0; i < n; i++) {
     for (size_t j = 0; j < d->ctx->stack_count; j++) {
-      if (!ms_addr_match(ms_addr_at(d->addr, i), d->ctx->stacks[j]->name)) continue;
-      d->targets[d->count++] = (struct target){
-          .alternative = ms_addr_at(d->addr, i), .stack = d->ctx->stacks[j], .index = i};
+      struct ms__stack *s = ms__stack_at(d->ctx, j);
+      if (!s || !ms_addr_match(ms_addr_at(d->addr, i), s->name)) continue;
+      ms__stack_hold(s);
+      d->targets[d->count++] =
+          (struct target){.alternative = ms_addr_at(d->addr, i), .stack = s, .index = i};
       break;
     }
   }
@@ -367,8 +383,9 @@ static void start(struct ms_dialer *d, uint32_t timeout_msec) {
   d->handles = 2;
   ms__loop_hold(&ctx->loop);
   if (timeout_msec == 0) timeout_msec = ctx->dial_msec;
-  d->deadline = uv_now(uv) + timeout_msec;
+  d->deadline = ms__ctx_now(ctx) + timeout_msec;
   (void)uv_timer_start(&d->timeout, on_timeout, timeout_msec, 0);
+  ctx->dials++;
   d->next = ctx->dialers;
   if (d->next) d->next->prev = d;
   ctx->dialers = d;
@@ -397,8 +414,7 @@ int ms_dial(ms_ctx *ctx, ms_dialer **out, const char *address, const ms_dial_opt
     ms__error_address(err, safe);
   }
   if (r < 0) {
-    ms_addr_free(d->addr);
-    ms__free(&ctx->allocator, d->targets);
+    drop_targets(d);
     ms__free(&ctx->allocator, d);
     return r;
   }

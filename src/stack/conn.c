@@ -115,6 +115,7 @@ struct ms__dst ms__conn_read_room(ms_conn *c) {
 
 void ms__conn_read_done(ms_conn *c, ptrdiff_t n) {
   if (n > 0) {
+    MS__COUNT(c, wire_in, (uint64_t)n);
     ms__edge_put(&c->in[0], (size_t)n);
     if (c->failed || c->close_told) ms__edge_drop(&c->env->pool, &c->in[0]);
   } else if (n == 0) {
@@ -195,7 +196,7 @@ static void consume(ms_conn *c, size_t n) {
 void ms_conn_consume(ms_conn *c, size_t n) {
   if (!c->opened || c->messages || ms__conn_discards(c)) return;
   n = ms__min(n, c->in[c->n].len);
-  c->count_in += n;
+  MS__COUNT(c, in, n);
   consume(c, n);
 }
 
@@ -241,7 +242,7 @@ ptrdiff_t ms_conn_write(ms_conn *c, const void *data, size_t n) {
   d = ms__edge_tail(e);
   ms__copy(&d, &s, k);
   ms__edge_put(e, k);
-  c->count_out += k;
+  MS__COUNT(c, out, k);
   ms__conn_mark(c);
   return (ptrdiff_t)k;
 }
@@ -268,7 +269,7 @@ void ms_conn_commit(ms_conn *c, size_t n) {
   if (writable(c, false) < 0 || !e->block) return;
   n = ms__min(n, e->size - e->off - e->len);
   ms__edge_put(e, n);
-  c->count_out += n;
+  MS__COUNT(c, out, n);
   ms__conn_mark(c);
 }
 
@@ -303,7 +304,7 @@ int ms_conn_message(const ms_conn *c, ms_message *out) {
 void ms_conn_consume_message(ms_conn *c) {
   struct ms__record r;
   if (!c->opened || !c->messages || ms__conn_discards(c) || !front_record(c, &r)) return;
-  c->count_in += r.length;
+  MS__COUNT(c, in, r.length);
   consume(c, MS__RECORD_BYTES + r.length);
 }
 
@@ -333,7 +334,7 @@ ptrdiff_t ms_conn_write_message(ms_conn *c, const ms_message *m) {
   s = (struct ms__src){m->data, k};
   ms__copy(&d, &s, k);
   ms__edge_put(e, MS__RECORD_BYTES + k);
-  c->count_out += k;
+  MS__COUNT(c, out, k);
   ms__conn_mark(c);
   return (ptrdiff_t)k;
 }
@@ -374,7 +375,9 @@ void ms__conn_cut_short(ms_conn *c) {
   ms__conn_mark(c);
 }
 
-ms_conn_counts ms_conn_count(const ms_conn *c) {
-  ms_conn_counts n = {c->count_in, c->count_out};
-  return n;
+void ms__conn_stat(const ms_conn *c, uint64_t now, ms_conn_stats *out) {
+  const struct ms__counts *n = &c->counts;
+  *out =
+      (ms_conn_stats){.in = n->in, .out = n->out, .wire_in = n->wire_in, .wire_out = n->wire_out};
+  if (c->opened && now > c->opened_at) out->open_msec = now - c->opened_at;
 }

@@ -1,5 +1,8 @@
 #include "stack/loop.h"
 
+#include <stdarg.h>
+#include <stdio.h>
+
 static void on_prepare(uv_prepare_t *handle) {
   struct ms__loop *loop = handle->data;
   if (ms__env_run(&loop->env, uv_now(loop->uv)))
@@ -50,4 +53,14 @@ void ms__loop_hold(struct ms__loop *loop) {
 
 void ms__loop_release(struct ms__loop *loop) {
   if (--loop->pending == 0 && loop->on_settled) loop->on_settled(loop);
+}
+
+void ms__loop_log(const struct ms__loop *loop, enum ms_log_level level, const char *fmt, ...) {
+  char line[1024];
+  va_list ap;
+  if (!ms__loop_logs(loop, level)) return;
+  va_start(ap, fmt);
+  (void)vsnprintf(line, sizeof line, fmt, ap);
+  va_end(ap);
+  loop->on_log(level, line, loop->user);
 }

@@ -12,10 +12,25 @@ struct ms__loop {
   uv_prepare_t prepare; /* runs the dirty connections */
   uv_idle_t idle;       /* while there are some the loop does not wait in its poll */
   size_t pending;       /* wires, listeners and look-ups that libuv has not let go of yet */
-  int handles;          /* of these two, open */
+  unsigned armed; /* raised when libuv is asked to watch something it polls only from now on */
+  int handles;    /* of these two, open */
   void (*on_settled)(struct ms__loop *loop); /* `pending` has become 0; may be NULL */
   void (*on_closed)(struct ms__loop *loop);  /* after ms__loop_close */
+  ms_resolve_cb on_resolve;                  /* NULL: the system's */
+  struct ms_resolving *questions;            /* asked and not answered */
+  ms_log_cb on_log;                          /* NULL: none */
+  enum ms_log_level log_level;
+  void *user; /* for the last two hooks */
 };
+
+/* Shall such a line be made at all? */
+static inline bool ms__loop_logs(const struct ms__loop *loop, enum ms_log_level level) {
+  return loop->on_log && level <= loop->log_level;
+}
+
+/* A line for the log; nothing secret. */
+void ms__loop_log(const struct ms__loop *loop, enum ms_log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* 0 or a negative errno. */
 int ms__loop_init(struct ms__loop *loop, uv_loop_t *uv, const ms_allocator *allocator);

@@ -370,6 +370,7 @@ static void flush(ms_conn *c) {
     ptrdiff_t r = c->wire->ops->write(c->wire, e->block + e->off, e->len);
     if (r > 0) {
       c->moved = true;
+      MS__COUNT(c, wire_out, (uint64_t)r);
       ms__edge_take(e, (size_t)r);
     }
     if (r >= 0 && e->len) {
@@ -377,6 +378,7 @@ static void flush(ms_conn *c) {
       if (r >= 0) { /* the rest is the wire's */
         c->flying = true;
         c->moved = true;
+        MS__COUNT(c, wire_out, e->len);
         e->block = NULL;
         e->size = e->off = e->len = e->high = 0;
         e->changes++;
@@ -436,6 +438,7 @@ static void tell(ms_conn *c) {
   }
   if (!c->opened && c->up == c->n && !c->failed && !c->detached && !c->aborted && !c->close_told) {
     c->opened = true;
+    c->opened_at = c->now;
     c->moved = true;
     c->deadline_of = MS__NO_DEADLINE;
     c->events->open(c);

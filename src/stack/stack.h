@@ -12,6 +12,11 @@
 #include "layer/layer.h"
 #include "stack/edge.h"
 
+/* Bytes carried: between application and stack, between stack and transport. */
+struct ms__counts {
+  uint64_t in, out, wire_in, wire_out;
+};
+
 /* What all connections of one loop share. */
 struct ms__env {
   const ms_allocator *allocator;
@@ -19,7 +24,8 @@ struct ms__env {
   uint32_t drain_msec;
   ms_conn *dirty_head, *dirty_tail; /* connections that want a turn, oldest first */
   size_t dirty_count;
-  void *user; /* schedule's */
+  struct ms__counts counts; /* of all connections there ever were */
+  void *user;               /* schedule's */
   /* Called when the first connection becomes dirty: the loop shall run ms__env_run before it polls.
    */
   void (*schedule)(struct ms__env *env);
@@ -116,7 +122,8 @@ struct ms_conn {
   enum ms__deadline deadline_of;
   uint32_t need;      /* on_readable waits for so much */
   uint32_t read_seen; /* in[n].changes when readable last fired */
-  uint64_t count_in, count_out;
+  uint64_t opened_at; /* with `opened` */
+  struct ms__counts counts;
 
   struct ms__cause cause;
 
@@ -174,10 +181,20 @@ void ms__conn_cut_short(ms_conn *c);
  * that has told a question is not gone before it is answered, or forgotten. */
 int ms__conn_answer(ms_conn *c, const struct ms__answer *answer);
 
+/* What it has carried, by the time `now`. */
+void ms__conn_stat(const ms_conn *c, uint64_t now, ms_conn_stats *out);
+
 /* The question will not be answered. */
 void ms__conn_forget_question(ms_conn *c);
 
 /* ---- Inside the stack: what conn.c, pump.c and ends.c share ---- */
+
+/* Adds to one of the counts, here and in the environment. */
+#define MS__COUNT(c, what, n)     \
+  do {                            \
+    (c)->counts.what += (n);      \
+    (c)->env->counts.what += (n); \
+  } while (0)
 
 /* Asks for a turn. */
 void ms__conn_mark(ms_conn *c);

@@ -73,10 +73,12 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
 
 static void wire_reading(struct ms__wire *wire, bool on) {
   struct ms__uv_wire *w = (struct ms__uv_wire *)wire;
-  if (on)
+  if (on) {
+    w->loop->armed++;
     (void)uv_read_start(&w->io.stream, on_alloc, on_read);
-  else
+  } else {
     uv_read_stop(&w->io.stream);
+  }
 }
 
 /* ---- Writing ---- */
@@ -126,6 +128,7 @@ static int wire_send(struct ms__wire *wire, const struct ms__edge *e) {
   if (!f) return -ENOMEM;
   f->wire = w;
   f->edge = *e;
+  w->loop->armed++;
   r = uv_write(&f->request, &w->io.stream, &buf, 1, on_written);
   if (r < 0) ms__free(a, f);
   return r;
@@ -219,6 +222,7 @@ int ms__uv_wire_connect(struct ms__uv_wire *w, const struct sockaddr *address, m
   k->wire = w;
   k->cb = cb;
   k->user = user;
+  w->loop->armed++;
   if (address->sa_family == AF_UNIX) /* errors come through the callback */
     uv_pipe_connect(&k->request, &w->io.pipe,
                     ((const struct sockaddr_un *)(const void *)address)->sun_path, on_connected);

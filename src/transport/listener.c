@@ -13,7 +13,7 @@ struct ms__listener {
   uv_poll_t poll;
   uv_timer_t pause;
   int fd, handles;
-  bool closed;
+  bool closed, told; /* the log knows that it pauses */
   ms__accepted_cb cb;
   void *user;
 };
@@ -22,10 +22,14 @@ static void on_ready(uv_poll_t *poll, int status, int events);
 
 static void on_pause_over(uv_timer_t *timer) {
   struct ms__listener *l = timer->data;
+  l->loop->armed++;
   (void)uv_poll_start(&l->poll, UV_READABLE, on_ready);
 }
 
-static void pause_listener(struct ms__listener *l) {
+static void pause_listener(struct ms__listener *l, int error) {
+  if (!l->told)
+    ms__loop_log(l->loop, MS_LOG_WARN, "cannot accept, and waits: %s", uv_strerror(-error));
+  l->told = true;
   uv_poll_stop(&l->poll);
   (void)uv_timer_start(&l->pause, on_pause_over, PAUSE_MSEC, 0);
 }
@@ -34,7 +38,7 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
   struct ms__listener *l = poll->data;
   (void)events;
   if (status < 0) {
-    pause_listener(l);
+    pause_listener(l, -status);
     return;
   }
   for (int i = 0; i < ACCEPTS && !l->closed; i++) {
@@ -42,6 +46,7 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
     int fd = accept4(l->fd, (struct sockaddr *)&peer.address, &peer.length,
                      SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
+      l->told = false;
       l->cb(l->user, fd, &peer);
       continue;
     }
@@ -54,7 +59,7 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
       case EPERM:
         break;
       default: /* EMFILE and the like: who waits keeps waiting, and the loop does not spin */
-        pause_listener(l);
+        pause_listener(l, errno);
         return;
     }
   }
@@ -84,6 +89,7 @@ struct ms__listener *ms__listener_new(struct ms__loop *loop, int fd, ms__accepte
   l->cb = cb;
   l->user = user;
   ms__loop_hold(loop);
+  loop->armed++;
   (void)uv_poll_start(&l->poll, UV_READABLE, on_ready);
   return l;
 }

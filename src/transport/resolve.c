@@ -10,12 +10,15 @@
 /* More addresses of one name than this are left out. */
 enum { PLACES_MAX = 32 };
 
-struct ms__lookup {
+struct ms_resolving {
   uv_getaddrinfo_t request;
   uv_timer_t later; /* literal and loopback addresses need no look-up, only a later turn */
   struct ms__loop *loop;
   ms__lookup_cb cb; /* NULL: cancelled */
   void *user;
+  char *host;                       /* for the application's resolver; NULL: not its */
+  bool asked;                       /* it has been asked, and has not answered */
+  struct ms_resolving *prev, *next; /* among those asked */
   struct ms__places places;
   ms_error error;
   int port;
@@ -28,14 +31,15 @@ void ms__places_free(const ms_allocator *a, struct ms__places *places) {
 }
 
 static void on_closed(uv_handle_t *handle) {
-  struct ms__lookup *l = handle->data;
+  struct ms_resolving *l = handle->data;
   struct ms__loop *loop = l->loop;
   ms__places_free(loop->env.allocator, &l->places);
+  ms__free(loop->env.allocator, l->host);
   ms__free(loop->env.allocator, l);
   ms__loop_release(loop);
 }
 
-static void tell(struct ms__lookup *l) {
+static void tell(struct ms_resolving *l) {
   struct ms__places places = l->places;
   ms__lookup_cb cb = l->cb;
   l->cb = NULL;
@@ -46,11 +50,36 @@ static void tell(struct ms__lookup *l) {
   uv_close((uv_handle_t *)&l->later, on_closed);
 }
 
-static void on_later(uv_timer_t *timer) {
-  tell(timer->data);
+static void ask(struct ms_resolving *l) {
+  struct ms__loop *loop = l->loop;
+  char *host = l->host; /* the answer may free the question */
+  l->host = NULL;
+  l->asked = true;
+  l->next = loop->questions;
+  if (l->next) l->next->prev = l;
+  loop->questions = l;
+  loop->on_resolve(l, host, loop->user);
+  ms__free(loop->env.allocator, host);
 }
 
-static bool keep(struct ms__lookup *l, const struct addrinfo *found) {
+static void on_later(uv_timer_t *timer) {
+  struct ms_resolving *l = timer->data;
+  if (l->host)
+    ask(l);
+  else
+    tell(l);
+}
+
+static void no_longer_asked(struct ms_resolving *l) {
+  l->asked = false;
+  if (l->prev)
+    l->prev->next = l->next;
+  else
+    l->loop->questions = l->next;
+  if (l->next) l->next->prev = l->prev;
+}
+
+static bool keep(struct ms_resolving *l, const struct addrinfo *found) {
   const ms_allocator *a = l->loop->env.allocator;
   size_t n = 0;
   for (const struct addrinfo *i = found; i && n < PLACES_MAX; i = i->ai_next)
@@ -69,12 +98,12 @@ static bool keep(struct ms__lookup *l, const struct addrinfo *found) {
   return true;
 }
 
-static void unknown(struct ms__lookup *l, const char *why) {
+static void unknown(struct ms_resolving *l, const char *why) {
   ms__error(&l->error, MS_EUNKNOWNHOST, MS_PHASE_RESOLVE, "net", "unknown host: %s", why);
 }
 
 static void on_found(uv_getaddrinfo_t *request, int status, struct addrinfo *found) {
-  struct ms__lookup *l = (struct ms__lookup *)request;
+  struct ms_resolving *l = (struct ms_resolving *)request;
   if (status < 0)
     unknown(l, uv_strerror(status));
   else if (!keep(l, found))
@@ -86,7 +115,7 @@ static void on_found(uv_getaddrinfo_t *request, int status, struct addrinfo *fou
 }
 
 /* Both families of the loopback or the wildcard: IPv6 first, as a dial prefers it. */
-static bool both(struct ms__lookup *l, bool wildcard) {
+static bool both(struct ms_resolving *l, bool wildcard) {
   struct sockaddr_in v4 = {.sin_family = AF_INET};
   struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
   struct addrinfo b = {.ai_family = AF_INET, .ai_addrlen = sizeof v4};
@@ -98,11 +127,11 @@ static bool both(struct ms__lookup *l, bool wildcard) {
   return keep(l, &a);
 }
 
-struct ms__lookup *ms__resolve(struct ms__loop *loop, const char *host, int port, bool wildcard,
-                               ms__lookup_cb cb, void *user) {
+struct ms_resolving *ms__resolve(struct ms__loop *loop, const char *host, int port, bool wildcard,
+                                 ms__lookup_cb cb, void *user) {
   struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
   struct addrinfo *found = NULL;
-  struct ms__lookup *l = ms__calloc(loop->env.allocator, sizeof *l);
+  struct ms_resolving *l = ms__calloc(loop->env.allocator, sizeof *l);
   bool here = true;
   if (!l) return NULL;
   l->loop = loop;
@@ -117,8 +146,11 @@ struct ms__lookup *ms__resolve(struct ms__loop *loop, const char *host, int port
   } else if (getaddrinfo(host, NULL, &hints, &found) == 0) {
     here = keep(l, found);
     freeaddrinfo(found);
+  } else if (loop->on_resolve) {
+    here = (l->host = ms__strdup(loop->env.allocator, host)) != NULL;
   } else {
     hints.ai_flags = AI_ADDRCONFIG;
+    loop->armed++;
     int r = uv_getaddrinfo(loop->uv, &l->request, on_found, host, NULL, &hints);
     if (r == 0) return l;
     unknown(l, uv_strerror(r));
@@ -128,11 +160,51 @@ struct ms__lookup *ms__resolve(struct ms__loop *loop, const char *host, int port
   return l;
 }
 
-void ms__resolve_cancel(struct ms__lookup *l) {
+void ms__resolve_cancel(struct ms_resolving *l) {
   l->cb = NULL;
+  if (l->asked) return; /* its answer finds nobody */
   if (uv_is_active((uv_handle_t *)&l->later)) {
     uv_close((uv_handle_t *)&l->later, on_closed);
     return;
   }
   (void)uv_cancel((uv_req_t *)&l->request); /* running already: its callback finds nobody */
+}
+
+void ms__resolve_forget(struct ms__loop *loop) {
+  while (loop->questions) {
+    struct ms_resolving *l = loop->questions;
+    no_longer_asked(l);
+    uv_close((uv_handle_t *)&l->later, on_closed);
+  }
+}
+
+/* One place of a literal address; false: it is none. */
+static bool read_place(const char *text, int port, struct ms__place *out) {
+  struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
+  struct addrinfo *found;
+  if (getaddrinfo(text, NULL, &hints, &found) != 0) return false;
+  memset(out, 0, sizeof *out);
+  memcpy(&out->address, found->ai_addr, found->ai_addrlen);
+  out->length = found->ai_addrlen;
+  ms__place_set_port(out, port);
+  freeaddrinfo(found);
+  return true;
+}
+
+void ms_resolve_answer(ms_resolving *l, const char *const *addresses, size_t count) {
+  size_t most = count < PLACES_MAX ? count : PLACES_MAX;
+  no_longer_asked(l);
+  if (!l->cb) { /* nobody waits */
+    uv_close((uv_handle_t *)&l->later, on_closed);
+    return;
+  }
+  l->places.at = ms__calloc(l->loop->env.allocator, (most ? most : 1) * sizeof *l->places.at);
+  if (!l->places.at) {
+    ms__error(&l->error, MS_ENOMEM, MS_PHASE_RESOLVE, "net", NULL);
+  } else {
+    for (size_t i = 0; i < count && l->places.count < most; i++)
+      if (read_place(addresses[i], l->port, &l->places.at[l->places.count])) l->places.count++;
+    if (l->places.count == 0) unknown(l, "it has no address");
+  }
+  (void)uv_timer_start(&l->later, on_later, 0, 0); /* callbacks come from the loop */
 }

@@ -70,18 +70,20 @@ void ms__place_host(const struct ms__place *place, char *buf, size_t size);
 
 /* ---- Looking up ---- */
 
-struct ms__lookup;
-
 /* Told once, from the loop: places (now the callee's), or none and why. */
 typedef void (*ms__lookup_cb)(void *user, struct ms__places *places, const ms_error *err);
 
 /* Looks a host and port up. "" and "localhost" are loopback of both families, a literal address is
  * itself. `wildcard`: "" is the wildcard of both. NULL: no memory. */
-struct ms__lookup *ms__resolve(struct ms__loop *loop, const char *host, int port, bool wildcard,
-                               ms__lookup_cb cb, void *user);
+struct ms_resolving *ms__resolve(struct ms__loop *loop, const char *host, int port, bool wildcard,
+                                 ms__lookup_cb cb, void *user);
 
 /* No callback from now on. */
-void ms__resolve_cancel(struct ms__lookup *lookup);
+void ms__resolve_cancel(struct ms_resolving *lookup);
+
+/* What the application's resolver was asked, and has not answered, is nobody's any more; all of it
+ * has been cancelled. */
+void ms__resolve_forget(struct ms__loop *loop);
 
 /* ---- Accepting ---- */
 

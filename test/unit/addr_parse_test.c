@@ -52,6 +52,9 @@ static void a_fault_has_a_place_and_a_reason(void **state) {
       {"ssb:message/x", 0, "", "URI"},
       {"host:8008:@" KEY ".ed25519", 0, "", "legacy"},
       {"host:8008:@" KEY ".ed25519~" KEY, 0, "", "invite"},
+      {"!ssb:", 0, "", "URI"}, /* what escapes hide would show in the canonical form */
+      {"host:8008:!@" KEY ".ed25519", 0, "", "legacy"},
+      {"host:!@" KEY ".ed25519~ab", 0, "", "invite"},
   };
   (void)state;
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

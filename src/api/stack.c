@@ -1,0 +1,213 @@
+/* The stacks of a context: what they are made of, and how long they live. */
+#include <sodium.h>
+
+#include "api/ctx.h"
+#include "base/error.h"
+#include "base/mem.h"
+
+/* ---- Keys ---- */
+
+int ms__keys_keep(struct ms__keys *keys, const ms_identity *identity, const uint8_t *network_key,
+                  ms_error *err) {
+  if (network_key) {
+    memcpy(keys->network_key, network_key, sizeof keys->network_key);
+    keys->has_network_key = true;
+  }
+  if (!identity) return 0;
+  keys->identity = ms__identity_copy(identity);
+  if (keys->identity) return 0;
+  return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, "no guarded memory for the identity");
+}
+
+void ms__keys_drop(struct ms__keys *keys) {
+  ms_identity_free(keys->identity);
+  ms__wipe(keys, sizeof *keys);
+}
+
+/* ---- Lives ---- */
+
+static void free_stack(struct ms__stack *s) {
+  const ms_allocator *a = &s->ctx->allocator;
+  ms__keys_drop(&s->keys);
+  ms_addr_free(s->addr);
+  ms__free(a, s->external);
+  ms__free(a, s->name);
+  ms__free(a, s);
+}
+
+void ms__stack_hold(struct ms__stack *s) {
+  s->users++;
+}
+
+void ms__stack_release(struct ms__stack *s) {
+  if (--s->users > 0) return;
+  if (s->number >= 0) s->ctx->stacks[s->number] = NULL;
+  free_stack(s);
+}
+
+struct ms__stack *ms__stack_at(const struct ms_ctx *ctx, size_t i) {
+  struct ms__stack *s = i < ctx->stack_count ? ctx->stacks[i] : NULL;
+  return s && !s->removed ? s : NULL;
+}
+
+void ms__stacks_free(struct ms_ctx *ctx) {
+  for (size_t i = 0; i < ctx->stack_count; i++)
+    if (ctx->stacks[i]) free_stack(ctx->stacks[i]);
+  ms__free(&ctx->allocator, ctx->stacks);
+  ctx->stacks = NULL;
+  ctx->stack_count = 0;
+}
+
+/* ---- Adding ---- */
+
+const char *ms_stack_name(const ms_ctx *ctx, int stack) {
+  const struct ms__stack *s = stack < 0 ? NULL : ms__stack_at(ctx, (size_t)stack);
+  return s ? s->name : NULL;
+}
+
+static int no_stack(ms_error *err, const char *name, const char *why) {
+  return ms__error(err, MS_ENOSTACK, MS_PHASE_MATCH, name, "%s", why);
+}
+
+/* Do these sections make a stack of this build? */
+static int check_sections(struct ms__stack *s, ms_error *err) {
+  struct ms__text t;
+  char name[256];
+  ms__text_init(&t, name, sizeof name);
+  if (s->count > MS__STACK_LAYERS) return no_stack(err, NULL, "it has too many sections");
+  for (size_t i = 0; i < s->count; i++) {
+    const ms_section *section = &s->sections[i];
+    const struct ms__section_impl *impl = ms__section_impl(section->kind);
+    if (!impl) return no_stack(err, section->name, "this build does not have this protocol");
+    if (i == 0 && !impl->transport)
+      return no_stack(err, section->name, "a stack begins with a transport, this is a transform");
+    if (i > 0 && !impl->layer)
+      return no_stack(err, section->name, "a transport stands first in a stack, nowhere else");
+    if (i > 0 && s->impl[i - 1]->kind == MS_SECTION_NOAUTH)
+      return no_stack(err, section->name, "nothing can follow noauth");
+    s->impl[i] = impl;
+    if (impl->authenticates) s->authenticated = true;
+    if (i) ms__text_char(&t, '~');
+    ms__text_string(&t, section->name);
+  }
+  s->transport = s->impl[0]->transport;
+  s->name = ms__strdup(&s->ctx->allocator, name);
+  return s->name ? 0 : ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
+}
+
+bool ms__stack_has_place(const struct ms__stack *s) {
+  return s->transport->by_host ? s->sections[0].port >= 0
+                               : s->sections[0].path && *s->sections[0].path;
+}
+
+static int check_keys(struct ms__stack *s, const ms_identity *identity, const uint8_t *network_key,
+                      ms_error *err) {
+  const struct ms__keys *defaults = &s->ctx->keys;
+  int r;
+  if (!identity && defaults->identity) identity = defaults->identity;
+  if (!network_key && defaults->has_network_key) network_key = defaults->network_key;
+  if (!s->authenticated) return 0;
+  if (!identity || !network_key)
+    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, s->name, "this stack needs %s",
+                     identity ? "a network key" : "an identity");
+  if ((r = ms__keys_keep(&s->keys, identity, network_key, err)) < 0) return r;
+  for (size_t i = 0; i < s->count; i++)
+    if (s->sections[i].has_key && s->impl[i]->authenticates &&
+        sodium_memcmp(s->sections[i].key, identity->public_key, MS_KEY_BYTES) != 0)
+      return ms__error(err, MS_EINVAL, MS_PHASE_NONE, s->sections[i].name,
+                       "the key in the address is not this identity's: leave it out");
+  return 0;
+}
+
+static void find_scopes(struct ms__stack *s, unsigned asked) {
+  const char *host = s->sections[0].host;
+  if (!s->transport->by_host)
+    s->scopes = MS_DEVICE;
+  else if (asked)
+    s->scopes = asked;
+  else
+    s->scopes = MS_DEVICE | (host ? ms__host_scope(host) : 0u); /* it can be dialled from here */
+}
+
+/* Can another machine reach it? Without a host it listens where its scopes say. */
+static bool is_exposed(const struct ms__stack *s) {
+  const char *host = s->sections[0].host;
+  if (!s->transport->by_host || !ms__stack_has_place(s)) return false;
+  return (host && *host ? ms__host_scope(host) : s->scopes) != MS_DEVICE;
+}
+
+static int check_secure(const struct ms__stack *s, ms_error *err) {
+  if (s->authenticated || s->insecure_noauth || !is_exposed(s)) return 0;
+  return ms__error(err, MS_EINSECURE, MS_PHASE_NONE, s->name,
+                   "without authentication it listens on loopback and unix sockets only");
+}
+
+static int keep_stack(struct ms_ctx *ctx, struct ms__stack *s) {
+  size_t n = ctx->stack_count;
+  struct ms__stack **stacks = ms__malloc(&ctx->allocator, (n + 1) * sizeof *stacks);
+  if (!stacks) return MS_ENOMEM;
+  if (n) memcpy(stacks, ctx->stacks, n * sizeof *stacks);
+  stacks[n] = s;
+  ms__free(&ctx->allocator, ctx->stacks);
+  ctx->stacks = stacks;
+  ctx->stack_count = n + 1;
+  s->number = (int)n;
+  return 0;
+}
+
+int ms_add(ms_ctx *ctx, const char *address, const ms_stack_opts *opts, ms_error *err) {
+  static const ms_stack_opts none = MS_OPTS_INIT(ms_stack_opts);
+  struct ms__stack *s;
+  int r;
+  if (!opts) opts = &none;
+  if (opts->size != sizeof *opts)
+    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, NULL,
+                     "opts was not initialised with MS_OPTS_INIT of this version's header");
+  if (ctx->closing) return ms__error(err, MS_ESTATE, MS_PHASE_NONE, NULL, "the context is closing");
+  s = ms__calloc(&ctx->allocator, sizeof *s);
+  if (!s) return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
+  s->ctx = ctx;
+  s->users = 1; /* the list's, until ms_remove */
+  s->number = -1;
+  s->insecure_noauth = opts->insecure_noauth;
+  s->on_authorise = opts->on_authorise ? opts->on_authorise : ctx->on_authorise;
+  s->user = opts->on_authorise ? opts->user : ctx->user;
+  r = ms_addr_parse(&s->addr, address, strlen(address), MS_ADDR_LISTEN, err);
+  if (r < 0) goto out;
+  if (ms_addr_count(s->addr) != 1) {
+    r = ms__error(err, MS_EINVAL, MS_PHASE_PARSE, NULL,
+                  "a stack is one address: add the alternatives one by one");
+    goto out;
+  }
+  s->sections = ms_addr_at(s->addr, 0)->sections;
+  s->count = ms_addr_at(s->addr, 0)->count;
+  if ((r = check_sections(s, err)) < 0) goto out;
+  find_scopes(s, opts->scopes);
+  if ((r = check_keys(s, opts->identity, opts->network_key, err)) < 0) goto out;
+  if ((r = check_secure(s, err)) < 0) goto out;
+  if (opts->external && !(s->external = ms__strdup(&ctx->allocator, opts->external)))
+    r = ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
+  if (r >= 0 && keep_stack(ctx, s) < 0) r = ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
+  if (r >= 0 && ms__listening(ctx) && ms__stack_start(s) < 0)
+    r = ms__error(err, MS_ENOMEM, MS_PHASE_LISTEN, NULL, NULL);
+  if (r >= 0) return s->number;
+out:
+  if (err && s->addr) {
+    char safe[sizeof err->address];
+    (void)ms__addr_format_safe(s->addr, 0, safe, sizeof safe);
+    ms__error_address(err, safe);
+  } else {
+    ms__error_address(err, address);
+  }
+  ms__stack_release(s);
+  return r;
+}
+
+int ms_remove(ms_ctx *ctx, int stack) {
+  struct ms__stack *s = stack < 0 ? NULL : ms__stack_at(ctx, (size_t)stack);
+  if (!s) return MS_EINVAL;
+  s->removed = true;
+  ms__stack_stop(s);
+  ms__stack_release(s);
+  return 0;
+}
