@@ -78,34 +78,6 @@ static const char *why_not(const ms_alternative *a) {
 
 /* ---- JSON ---- */
 
-/* A JSON string of any bytes: what is not UTF-8 becomes U+FFFD. */
-static json_t *text_of(const char *s, size_t n) {
-  json_t *whole = json_stringn(s, n), *result;
-  char *clean, *p;
-  if (whole) return whole;
-  clean = p = malloc(3 * n + 1);
-  if (!clean) return NULL;
-  for (size_t i = 0; i < n;) {
-    size_t k = 1;
-    json_t *one = NULL;
-    for (; k <= 4 && i + k <= n; k++)
-      if ((one = json_stringn(s + i, k))) break;
-    if (one) {
-      memcpy(p, s + i, k);
-      p += k;
-      i += k;
-    } else {
-      memcpy(p, "\xef\xbf\xbd", 3);
-      p += 3;
-      i++;
-    }
-    json_decref(one);
-  }
-  result = json_stringn(clean, (size_t)(p - clean));
-  free(clean);
-  return result;
-}
-
 static json_t *base64_of(bool has, const uint8_t *bytes) {
   char text[CLI_KEY_TEXT];
   if (!has) return json_null();
@@ -150,11 +122,11 @@ static json_t *alternative_of(const ms_addr *addr, size_t i, const char *input,
     char *canonical = malloc(n + 1);
     if (canonical) {
       (void)ms_addr_format(addr, i, canonical, n + 1);
-      json_object_set_new(o, "address", text_of(canonical, n));
+      json_object_set_new(o, "address", cli_json_bytes(canonical, n));
     }
     free(canonical);
   } else {
-    json_object_set_new(o, "address", text_of(input + a->offset, a->length));
+    json_object_set_new(o, "address", cli_json_bytes(input + a->offset, a->length));
   }
   json_object_set_new(o, "understood", json_boolean(stack != NULL));
   if (!stack) {
@@ -182,7 +154,7 @@ static void add_refused(json_t *list, const char *input, const ms_error *whole) 
       err = *whole;
     }
     o = json_object();
-    json_object_set_new(o, "address", text_of(s, n));
+    json_object_set_new(o, "address", cli_json_bytes(s, n));
     json_object_set_new(o, "understood", json_false());
     json_object_set_new(o, "reason", json_string(err.message));
     json_array_append_new(list, o);
@@ -194,7 +166,7 @@ static int print_json(const char *input, const ms_addr *addr, const ms_error *er
                       const struct cli_texts *stacks) {
   json_t *root = json_object(), *list = json_array();
   int r;
-  json_object_set_new(root, "input", text_of(input, strlen(input)));
+  json_object_set_new(root, "input", cli_json_bytes(input, strlen(input)));
   for (size_t i = 0; addr && i < ms_addr_count(addr); i++)
     json_array_append_new(list, alternative_of(addr, i, input, stacks));
   if (!addr) add_refused(list, input, err);
@@ -236,12 +208,13 @@ static int not_understood(const ms_addr *addr, const ms_error *whole) {
   return cli_error("address", names, "%s", why_not(first));
 }
 
-static int check(const char *input, bool json, const struct cli_texts *stacks) {
+static int check(const char *input, bool json, bool legacy, const struct cli_texts *stacks) {
   ms_addr *addr;
   ms_error err = {0};
   bool understood = false;
   int status = CLI_OK;
-  int r = ms_addr_parse(&addr, input, strlen(input), MS_ADDR_DIAL, &err);
+  int r = legacy ? ms_addr_from_legacy(&addr, input, strlen(input), &err)
+                 : ms_addr_parse(&addr, input, strlen(input), MS_ADDR_DIAL, &err);
   for (size_t i = 0; r == 0 && i < ms_addr_count(addr); i++)
     understood |= understood_by(ms_addr_at(addr, i), stacks) != NULL;
   if (json)
@@ -255,16 +228,19 @@ static int check(const char *input, bool json, const struct cli_texts *stacks) {
 
 static int run(int argc, char **argv) {
   const char *list = NULL;
-  bool json = false;
+  bool json = false, legacy = false;
   const struct cli_option options[] = {
       {"json", 0, CLI_FLAG, &json},
+      {"legacy", 0, CLI_FLAG, &legacy},
       {"stacks", 0, CLI_TEXT, &list},
   };
   struct cli_texts rest = {0}, stacks = {0};
   char *copy = NULL, all[1024] = ""; /* every chain that this build dials */
   const char *why;
   int status;
-  if (cli_options(&cli_address, argc, argv, options, 2, &rest, &status) != 0) goto out;
+  if (cli_options(&cli_address, argc, argv, options, sizeof options / sizeof *options, &rest,
+                  &status) != 0)
+    goto out;
   if (rest.count != 1) {
     status = cli_usage(
         &cli_address, rest.count ? rest.at[1] : NULL,
@@ -279,7 +255,8 @@ static int run(int argc, char **argv) {
     goto out;
   }
   why = read_stacks(copy, &stacks);
-  status = why ? cli_usage(&cli_address, "--stacks", why) : check(rest.at[0], json, &stacks);
+  status =
+      why ? cli_usage(&cli_address, "--stacks", why) : check(rest.at[0], json, legacy, &stacks);
 out:
   free(copy);
   cli_texts_free(&stacks);
@@ -296,6 +273,9 @@ const struct cli_command cli_address = {
         "Reads an address, says what is wrong with it or prints its canonical form.\n"
         "\n"
         "  --json         print one JSON object: the input, and every alternative taken apart\n"
+        "  --legacy       translate one of Scuttlebutt's old addresses, HOST:PORT:@KEY.ed25519, "
+        "or\n"
+        "                 an invite, the same with ~SEED\n"
         "  --stacks LIST  what shall be understood, as in net~shs,unix~noauth (default: every\n"
         "                 chain that this build can dial; ws and onion may be named as well)\n"
         "\n"
@@ -304,6 +284,7 @@ const struct cli_command cli_address = {
         "\n"
         "examples:\n"
         "  multiserver address 'net:[::1]:08008~shs:@KEY.ed25519'\n"
+        "  multiserver address --legacy 'pub.example:8008:@KEY.ed25519~SEED'\n"
         "  multiserver address --json --stacks ws~shs 'wss://pub.example/path~shs:KEY'\n",
     .run = run,
 };

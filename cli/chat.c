@@ -81,8 +81,7 @@ static void on_end(ms_conn *conn, void *user) {
 
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
   struct cli_guest *g = user;
-  (void)conn;
-  (void)err;
+  cli_report_closed(g->room->report, NULL, conn, err);
   if (g->prev)
     g->prev->next = g->next;
   else

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <uv.h>
+
 #include "multiserver.h"
 
 /* Exit statuses. */
@@ -87,6 +89,52 @@ int cli_secret_create(const char *path, ms_identity **out, bool *existed);
 /* The identity of --key FILE (NULL: the default file, made on first use with a note). */
 int cli_secret_get(const char *path, ms_identity **out);
 
+/* ---- Who may enter (allow.c) ---- */
+
+struct cli_key {
+  uint8_t bytes[MS_KEY_BYTES];
+};
+
+/* Public keys; all zero at first. */
+struct cli_keys {
+  struct cli_key *at;
+  size_t count;
+};
+void cli_keys_free(struct cli_keys *keys);
+bool cli_keys_has(const struct cli_keys *keys, const uint8_t *key);
+
+/* Adds one; false: the text is no key (or there is no memory). */
+bool cli_keys_add(struct cli_keys *keys, const char *text);
+
+/* Takes the keys of a file, one a line, comments after '#', in the place of what there was. CLI_OK,
+ * or CLI_FAILED after an error line, and all is as before. */
+int cli_keys_read(struct cli_keys *keys, const char *path);
+
+/* ---- JSON (json.c) ---- */
+
+struct json_t;
+
+/* A JSON string of any bytes: what is not UTF-8 becomes U+FFFD. */
+struct json_t *cli_json_text(const char *s);
+struct json_t *cli_json_bytes(const char *s, size_t n);
+
+/* ---- What serve tells of its connections (report.c) ---- */
+
+struct cli_report {
+  bool json; /* events on stdout, besides the lines on stderr */
+  bool broken;
+  enum ms_scope scope;           /* of the addresses told */
+  void (*on_broken)(void *user); /* stdout takes no more; once */
+  void *user;
+};
+void cli_report_listen(struct cli_report *r, const ms_ctx *ctx, int stack, const ms_error *err);
+void cli_report_connection(struct cli_report *r, const ms_conn *conn);
+void cli_report_failed(struct cli_report *r, const ms_conn *conn, const ms_error *err);
+
+/* For every on_close. `what` begins an error line; NULL: none. `r` may be NULL: the line only. */
+void cli_report_closed(struct cli_report *r, const char *what, const ms_conn *conn,
+                       const ms_error *err);
+
 /* ---- Stacks (stacks.c) ---- */
 
 /* Lets the context dial every chain that this build knows. `keyed`: it has an identity. */
@@ -97,28 +145,56 @@ const char *cli_stack(size_t i);
 
 /* ---- Copying between a connection and standard input and output (stdio.c) ---- */
 
-struct uv_loop_s;
+struct cli_stdio_opts {
+  uint32_t linger_msec;      /* see cli_stdio_start; 0: 1000 */
+  bool progress;             /* show how far a file on stdin has gone */
+  struct cli_report *report; /* or NULL */
+};
 
 /* Takes an open connection on: stdin goes to the peer, the peer to stdout. The end of stdin ends
- * our direction; after the peer's, a pipe that is silent for a second is not waited for. `done`
+ * our direction; where that would end both, it is held until the peer ends or is silent for
+ * linger_msec. After the peer's end, a pipe that is silent for so long is not waited for. `done`
  * gets the exit status, once, when the connection is over and all that came has been written; an
  * error line was printed when it is not CLI_OK. When a read of stdin still waits then, which
  * nothing can interrupt, the process exits after `done`. */
-void cli_stdio_start(struct uv_loop_s *loop, ms_conn *conn, void (*done)(int status, void *user),
-                     void *user);
+void cli_stdio_start(uv_loop_t *loop, ms_conn *conn, const struct cli_stdio_opts *opts,
+                     void (*done)(int status, void *user), void *user);
 
-/* ---- What serve does with a connection (echo.c, chat.c, forward.c) ---- */
+/* How far a file of `size` bytes has gone (progress.c): a line on a terminal's stderr. The timer is
+ * the caller's to close. */
+struct cli_progress {
+  uv_timer_t timer;
+  const ms_conn *conn;
+  uint64_t size, started;
+  bool on;
+};
+void cli_progress_start(struct cli_progress *p, uv_loop_t *loop, const ms_conn *conn,
+                        uint64_t size);
+void cli_progress_stop(struct cli_progress *p);
 
-void cli_echo(ms_conn *conn);
+/* ---- What serve does with a connection (echo.c, chat.c, forward.c, exec.c) ---- */
 
-/* A guest for the room, which is all zero at first. */
+void cli_echo(struct cli_report *report, ms_conn *conn);
+
+/* A guest for the room, which is all zero at first but for its report. */
 struct cli_room {
+  struct cli_report *report;
   struct cli_guest *guests;
   unsigned long numbers; /* given to guests without a key */
 };
 void cli_chat(struct cli_room *room, ms_conn *conn);
 
 /* `address` must outlive the context. */
-void cli_forward(ms_conn *conn, const char *address);
+void cli_forward(struct cli_report *report, ms_conn *conn, const char *address);
+
+/* A child for each peer. Both must outlive the context. */
+struct cli_exec {
+  struct cli_report *report;
+  const char *command;
+};
+void cli_exec(struct cli_exec *exec, uv_loop_t *loop, ms_conn *conn);
+
+/* Once, before the first child: what our parent left open is not for it. */
+void cli_exec_prepare(void);
 
 #endif

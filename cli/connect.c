@@ -11,6 +11,7 @@ struct session {
   ms_ctx *ctx;
   int status;
   bool verbose;
+  struct cli_stdio_opts stdio;
 };
 
 static void on_ctx_closed(ms_ctx *ctx, void *user) {
@@ -32,7 +33,7 @@ static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
     return;
   }
   if (s->verbose) cli_note("connected to %s", ms_conn_address(conn));
-  cli_stdio_start(s->loop, conn, on_done, s);
+  cli_stdio_start(s->loop, conn, &s->stdio, on_done, s);
 }
 
 static void on_attempt(const char *address, const ms_error *err, void *user) {
@@ -59,29 +60,38 @@ static bool needs_identity(const char *address) {
   return strstr(address, "~shs") != NULL;
 }
 
-static int connect_to(const char *address, const char *key, const uint8_t *network_key,
-                      uint32_t timeout_msec, bool verbose) {
+struct options {
+  const char *key, *network;
+  uint8_t network_key[MS_KEY_BYTES];
+  uint32_t timeout_msec, linger_msec;
+  bool verbose;
+};
+
+static int connect_to(const char *address, const struct options *o) {
   uv_loop_t loop;
-  struct session s = {.loop = &loop, .status = CLI_FAILED, .verbose = verbose};
+  struct session s = {.loop = &loop,
+                      .status = CLI_FAILED,
+                      .verbose = o->verbose,
+                      .stdio = {.linger_msec = o->linger_msec, .progress = true}};
   ms_ctx_opts opts = MS_OPTS_INIT(ms_ctx_opts);
   ms_dial_opts dial = MS_OPTS_INIT(ms_dial_opts);
   bool keyed = needs_identity(address);
   ms_identity *id = NULL;
   ms_error err;
-  if (keyed && find_identity(key, &id) != CLI_OK) return CLI_FAILED;
+  if (keyed && find_identity(o->key, &id) != CLI_OK) return CLI_FAILED;
   if (uv_loop_init(&loop) < 0) {
     ms_identity_free(id);
     return cli_error("connect", NULL, "no event loop");
   }
   opts.loop = &loop;
-  opts.network_key = network_key;
+  opts.network_key = o->network_key;
   opts.identity = id;
   if (ms_ctx_new(&s.ctx, &opts, &err) < 0) {
     s.status = cli_error_from("connect", &err);
   } else {
-    dial.timeout_msec = timeout_msec;
+    dial.timeout_msec = o->timeout_msec;
     dial.on_dialled = on_dialled;
-    dial.on_attempt = verbose ? on_attempt : NULL;
+    dial.on_attempt = o->verbose ? on_attempt : NULL;
     dial.user = &s;
     if (cli_dial_stacks(s.ctx, keyed) != CLI_OK) {
       ms_ctx_free(s.ctx);
@@ -97,29 +107,27 @@ static int connect_to(const char *address, const char *key, const uint8_t *netwo
 }
 
 static int run(int argc, char **argv) {
-  const char *key = NULL, *network = NULL;
-  uint32_t timeout_msec = 0;
-  bool verbose = false;
+  struct options o = {.key = NULL};
   const struct cli_option options[] = {
-      {"key", 0, CLI_TEXT, &key},
-      {"network-key", 0, CLI_TEXT, &network},
-      {"timeout", 0, CLI_MSEC, &timeout_msec},
-      {"verbose", 'v', CLI_FLAG, &verbose},
+      {"key", 0, CLI_TEXT, &o.key},
+      {"network-key", 0, CLI_TEXT, &o.network},
+      {"timeout", 0, CLI_MSEC, &o.timeout_msec},
+      {"linger", 0, CLI_MSEC, &o.linger_msec},
+      {"verbose", 'v', CLI_FLAG, &o.verbose},
   };
   struct cli_texts rest = {0};
-  uint8_t network_key[MS_KEY_BYTES];
   int status;
-  memcpy(network_key, ms_scuttlebutt_network_key, sizeof network_key);
+  memcpy(o.network_key, ms_scuttlebutt_network_key, sizeof o.network_key);
   if (cli_options(&cli_connect, argc, argv, options, sizeof options / sizeof *options, &rest,
                   &status) == 0) {
     if (rest.count != 1)
       status = cli_usage(
           &cli_connect, rest.count ? rest.at[1] : NULL,
           rest.count ? "one address is enough: join alternatives by ';'" : "an address is missing");
-    else if (network && !cli_key_read(network, network_key))
+    else if (o.network && !cli_key_read(o.network, o.network_key))
       status = cli_usage(&cli_connect, "--network-key", "is not 32 bytes of base64");
     else
-      status = connect_to(rest.at[0], key, network_key, timeout_msec, verbose);
+      status = connect_to(rest.at[0], &o);
   }
   cli_texts_free(&rest);
   return status;
@@ -134,12 +142,18 @@ const struct cli_command cli_connect = {
         "Reaches ADDRESS by the first of its alternatives that works, sends standard input to\n"
         "the peer and writes what it sends to standard output. The end of standard input ends\n"
         "our direction only; after the peer's end, what a pipe still gives is sent until it is\n"
-        "silent for a second. Quote the address: it has ';' and '~' in it.\n"
+        "silent for a while. A file on standard input shows on a terminal how far it has gone.\n"
+        "Quote the address: it has ';' and '~' in it.\n"
         "\n"
         "  --key FILE            who we are (default: $XDG_CONFIG_HOME/multiserver/secret if it\n"
         "                        is there, else somebody for this once)\n"
         "  --network-key BASE64  the network (default: Scuttlebutt's main network)\n"
         "  --timeout MSEC        for reaching the peer, all attempts together (default 15000)\n"
+        "  --linger MSEC         how long a pipe may be silent after the peer's end; and where a "
+        "stack\n"
+        "                        has no half-close, how long the peer may be after the end of "
+        "standard\n"
+        "                        input, which is held so long (default 1000)\n"
         "  -v, --verbose         tell of every attempt on standard error\n"
         "\n"
         "exit status: 0 after the peer's clean end (authenticated where the stack has such an\n"

@@ -15,14 +15,12 @@ static void on_end(ms_conn *conn, void *user) {
 }
 
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
-  (void)conn;
-  (void)user;
-  if (err) (void)cli_error_from("echo", err);
+  cli_report_closed(user, "echo", conn, err);
 }
 
 static const ms_conn_events events = {
     .on_readable = pump, .on_end = on_end, .on_writable = pump, .on_close = on_close};
 
-void cli_echo(ms_conn *conn) {
-  ms_conn_handle(conn, &events, NULL);
+void cli_echo(struct cli_report *report, ms_conn *conn) {
+  ms_conn_handle(conn, &events, report);
 }

@@ -14,6 +14,7 @@ struct side {
 };
 
 struct bridge {
+  struct cli_report *report;
   struct side in, out;
   ms_dialer *dialer;
 };
@@ -54,13 +55,12 @@ static void on_end(ms_conn *conn, void *user) {
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
   struct side *s = user;
   struct bridge *b = s->bridge;
-  (void)conn;
+  bool broken =
+      s->other->conn && (err || !s->ended); /* a broken end must not look like a clean one */
   s->conn = NULL;
+  cli_report_closed(b->report, broken ? "forward" : NULL, conn, err);
   if (b->dialer) ms_dial_abort(b->dialer);
-  if (s->other->conn && (err || !s->ended)) { /* a broken end must not look like a clean one */
-    if (err && err->code != MS_EABORTED) (void)cli_error_from("forward", err);
-    ms_conn_abort(s->other->conn);
-  }
+  if (broken) ms_conn_abort(s->other->conn);
   free_if_over(b);
 }
 
@@ -82,11 +82,12 @@ static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
   if (b->in.ended) ms_conn_end(conn);
 }
 
-void cli_forward(ms_conn *conn, const char *address) {
+void cli_forward(struct cli_report *report, ms_conn *conn, const char *address) {
   struct bridge *b = calloc(1, sizeof *b);
   ms_dial_opts dial = MS_OPTS_INIT(ms_dial_opts);
   ms_error err;
   if (!b) return;
+  b->report = report;
   b->in = (struct side){.bridge = b, .other = &b->out, .conn = conn};
   b->out = (struct side){.bridge = b, .other = &b->in};
   ms_conn_handle(conn, &events, &b->in);

@@ -12,22 +12,25 @@ enum { DRAIN_MSEC = 5000 };
 
 struct server {
   uv_loop_t loop;
-  uv_signal_t interrupt, terminate;
+  uv_signal_t interrupt, terminate, hangup;
   ms_ctx *ctx;
   int status;
   int signals;
   bool closing;
 
   /* options */
-  const char *key, *network, *forward;
-  struct cli_texts allow, addresses;
+  const char *key, *network, *forward, *allow_file, *scope_printed;
+  struct cli_texts allow, addresses, external, scope;
   bool allow_any, insecure_noauth, echo, chat, stdio;
+  unsigned scopes;
 
-  uint8_t (*allowed)[MS_KEY_BYTES];
+  struct cli_keys allowed, filed; /* of --allow, and of --allow-file */
   uint8_t own[MS_KEY_BYTES];
   uint8_t network_key[MS_KEY_BYTES];
   bool taken; /* --stdio has its peer */
   struct cli_room room;
+  struct cli_exec exec;
+  struct cli_report report;
 };
 
 /* ---- The end ---- */
@@ -37,6 +40,7 @@ static void on_closed(ms_ctx *ctx, void *user) {
   ms_ctx_free(ctx);
   uv_close((uv_handle_t *)&s->interrupt, NULL);
   uv_close((uv_handle_t *)&s->terminate, NULL);
+  uv_close((uv_handle_t *)&s->hangup, NULL);
 }
 
 static void stop(struct server *s, uint32_t drain_msec) {
@@ -55,10 +59,17 @@ static void on_signal(uv_signal_t *handle, int number) {
 
 static bool is_allowed(const struct server *s, const uint8_t *key) {
   if (s->allow_any) return true;
-  if (s->allow.count == 0) return sodium_memcmp(key, s->own, MS_KEY_BYTES) == 0;
-  for (size_t i = 0; i < s->allow.count; i++)
-    if (sodium_memcmp(key, s->allowed[i], MS_KEY_BYTES) == 0) return true;
-  return false;
+  if (!s->allow.count && !s->allow_file) return sodium_memcmp(key, s->own, MS_KEY_BYTES) == 0;
+  return cli_keys_has(&s->allowed, key) || cli_keys_has(&s->filed, key);
+}
+
+/* Who is in stays in; who comes is judged by the new list, or by the old one after an error. */
+static void on_hangup(uv_signal_t *handle, int number) {
+  struct server *s = handle->data;
+  (void)number;
+  if (!s->allow_file) return;
+  if (cli_keys_read(&s->filed, s->allow_file) == CLI_OK)
+    cli_note("%s: %zu keys", s->allow_file, s->filed.count);
 }
 
 static void on_authorise(ms_conn *conn, const ms_peer *peer, void *user) {
@@ -68,25 +79,30 @@ static void on_authorise(ms_conn *conn, const ms_peer *peer, void *user) {
 /* ---- Events ---- */
 
 static void on_listen(ms_ctx *ctx, int stack, const ms_error *err, void *user) {
-  (void)ctx;
-  (void)stack;
-  (void)user;
-  if (err) (void)cli_error_from("listen", err);
+  struct server *s = user;
+  cli_report_listen(&s->report, ctx, stack, err);
 }
 
 static void on_ready(ms_ctx *ctx, size_t up, void *user) {
   struct server *s = user;
-  size_t n = ms_stringify(ctx, MS_DEVICE, NULL, 0);
+  size_t n = ms_stringify(ctx, s->report.scope, NULL, 0);
   char *address = malloc(n + 1);
   if (up == 0 || !address) {
     s->status = CLI_FAILED;
     stop(s, 0);
-  } else {
-    (void)ms_stringify(ctx, MS_DEVICE, address, n + 1);
+  } else if (!s->report.json) {
+    (void)ms_stringify(ctx, s->report.scope, address, n + 1);
     (void)fprintf(s->stdio ? stderr : stdout, "%s\n", address);
     (void)fflush(stdout);
+    if (n == 0) cli_note("nothing can be reached in the scope %s", s->scope_printed);
   }
   free(address);
+}
+
+static void on_broken(void *user) {
+  struct server *s = user;
+  s->status = CLI_FAILED;
+  if (!s->closing) stop(s, DRAIN_MSEC);
 }
 
 static void on_stdio_done(int status, void *user) {
@@ -97,23 +113,27 @@ static void on_stdio_done(int status, void *user) {
 
 static void on_connection(ms_conn *conn, void *user) {
   struct server *s = user;
+  struct cli_stdio_opts stdio = {.report = &s->report};
+  if (s->taken) return; /* --stdio has its peer: who comes late is closed */
+  cli_report_connection(&s->report, conn);
   if (s->echo) {
-    cli_echo(conn);
+    cli_echo(&s->report, conn);
   } else if (s->chat) {
     cli_chat(&s->room, conn);
   } else if (s->forward) {
-    cli_forward(conn, s->forward);
-  } else if (!s->taken) {
+    cli_forward(&s->report, conn, s->forward);
+  } else if (s->exec.command) {
+    cli_exec(&s->exec, &s->loop, conn);
+  } else {
     s->taken = true;
     ms_unlisten(s->ctx);
-    cli_stdio_start(&s->loop, conn, on_stdio_done, s);
+    cli_stdio_start(&s->loop, conn, &stdio, on_stdio_done, s);
   }
 }
 
-static void on_failed(ms_ctx *ctx, const ms_error *err, void *user) {
-  (void)ctx;
-  (void)user;
-  if (err->code != MS_EABORTED) (void)cli_error_from("peer", err);
+static void on_failed(ms_conn *conn, const ms_error *err, void *user) {
+  struct server *s = user;
+  cli_report_failed(&s->report, conn, err);
 }
 
 static const ms_server_events events = {.on_listen = on_listen,
@@ -123,12 +143,30 @@ static const ms_server_events events = {.on_listen = on_listen,
 
 /* ---- Starting ---- */
 
+/* Which of --external is meant for this address: a whole section of its transport, else a host. A
+ * unix socket has none. */
+static const char *external_of(const struct server *s, const char *address) {
+  size_t n = strcspn(address, ":~");
+  const char *host = NULL;
+  if (strncmp(address, "unix", 4) == 0) return NULL;
+  for (size_t i = 0; i < s->external.count; i++) {
+    const char *e = s->external.at[i];
+    size_t k = strcspn(e, ":");
+    if (e[k] == ':' && k == n && strncmp(e, address, n) == 0) return e;
+    if (!e[k] || strchr(e + k + 1, ':')) host = e; /* a name, or an IPv6 address */
+  }
+  return host;
+}
+
 static int add_stacks(struct server *s, bool keyed) {
   ms_stack_opts opts = MS_OPTS_INIT(ms_stack_opts);
   ms_error err;
   opts.insecure_noauth = s->insecure_noauth;
+  opts.scopes = s->scopes;
   for (size_t i = 0; i < s->addresses.count; i++) {
-    int r = ms_add(s->ctx, s->addresses.at[i], &opts, &err);
+    int r;
+    opts.external = external_of(s, s->addresses.at[i]);
+    r = ms_add(s->ctx, s->addresses.at[i], &opts, &err);
     if (r == MS_EINSECURE)
       return cli_error("serve", s->addresses.at[i],
                        "without authentication it listens on this machine only; --insecure-noauth "
@@ -154,6 +192,7 @@ static int start(struct server *s) {
   ms_error err;
   int r;
   bool keyed = needs_identity(s);
+  if (s->exec.command) cli_exec_prepare();
   if (keyed && cli_secret_get(s->key, &id) != CLI_OK) return CLI_FAILED;
   if (keyed) memcpy(s->own, ms_identity_key(id), sizeof s->own);
   opts.loop = &s->loop;
@@ -174,13 +213,15 @@ static int serve(struct server *s) {
   if (uv_loop_init(&s->loop) < 0) return cli_error("serve", NULL, "no event loop");
   s->status = start(s);
   if (s->status == CLI_OK) {
-    if (!s->allow_any && s->allow.count == 0 && any_shs(s))
+    if (!s->allow_any && !s->allow.count && !s->allow_file && any_shs(s))
       cli_note("only this identity itself may enter: --allow KEY admits another, --allow-any all");
     (void)uv_signal_init(&s->loop, &s->interrupt);
     (void)uv_signal_init(&s->loop, &s->terminate);
-    s->interrupt.data = s->terminate.data = s;
+    (void)uv_signal_init(&s->loop, &s->hangup);
+    s->interrupt.data = s->terminate.data = s->hangup.data = s;
     (void)uv_signal_start(&s->interrupt, on_signal, SIGINT);
     (void)uv_signal_start(&s->terminate, on_signal, SIGTERM);
+    if (s->allow_file) (void)uv_signal_start(&s->hangup, on_hangup, SIGHUP);
   }
   (void)uv_run(&s->loop, UV_RUN_DEFAULT);
   (void)uv_loop_close(&s->loop);
@@ -190,35 +231,64 @@ static int serve(struct server *s) {
 /* ---- Options ---- */
 
 static int read_allowed(struct server *s) {
-  s->allowed = calloc(s->allow.count + 1, sizeof *s->allowed);
-  if (!s->allowed) return cli_error("serve", NULL, "out of memory");
   for (size_t i = 0; i < s->allow.count; i++)
-    if (!cli_key_read(s->allow.at[i], s->allowed[i]))
+    if (!cli_keys_add(&s->allowed, s->allow.at[i]))
       return cli_usage(&cli_serve, s->allow.at[i], "is not a public key: 32 bytes of base64");
+  return s->allow_file ? cli_keys_read(&s->filed, s->allow_file) : CLI_OK;
+}
+
+static unsigned read_scope(const char *name) {
+  static const struct {
+    const char *name;
+    enum ms_scope scope;
+  } scopes[] = {
+      {"device", MS_DEVICE}, {"local", MS_LOCAL}, {"private", MS_LOCAL}, {"public", MS_PUBLIC}};
+  for (size_t i = 0; i < sizeof scopes / sizeof *scopes; i++)
+    if (strcmp(name, scopes[i].name) == 0) return scopes[i].scope;
+  return 0;
+}
+
+static int check_scopes(struct server *s) {
+  static const char why[] = "is no scope: device, local (or private), public";
+  for (size_t i = 0; i < s->scope.count; i++) {
+    unsigned scope = read_scope(s->scope.at[i]);
+    if (!scope) return cli_usage(&cli_serve, s->scope.at[i], why);
+    s->scopes |= scope;
+  }
+  s->report.scope = s->scope_printed ? (enum ms_scope)read_scope(s->scope_printed) : MS_DEVICE;
+  if (!s->report.scope) return cli_usage(&cli_serve, s->scope_printed, why);
+  return CLI_OK;
+}
+
+static int check_forward(const struct server *s) {
+  ms_addr *addr;
+  ms_error err;
+  if (!s->forward) return CLI_OK;
+  if (ms_addr_parse(&addr, s->forward, strlen(s->forward), MS_ADDR_DIAL, &err) < 0) {
+    (void)cli_error_from("serve: --forward", &err);
+    return CLI_USAGE;
+  }
+  ms_addr_free(addr);
   return CLI_OK;
 }
 
 static int check(struct server *s) {
-  int actions = s->echo + s->chat + s->stdio + (s->forward != NULL);
+  int actions = s->echo + s->chat + s->stdio + (s->forward != NULL) + (s->exec.command != NULL),
+      status;
   if (s->addresses.count == 0)
     return cli_usage(&cli_serve, NULL, "an address to listen on is missing, as net::0~shs");
   if (actions != 1)
-    return cli_usage(
-        &cli_serve, NULL,
-        "say what to do with peers: one of --echo, --chat, --stdio, --forward ADDRESS");
-  if (s->allow_any && s->allow.count)
-    return cli_usage(&cli_serve, "--allow", "makes no sense beside --allow-any");
+    return cli_usage(&cli_serve, NULL,
+                     "say what to do with peers: one of --echo, --chat, --stdio, --exec COMMAND, "
+                     "--forward ADDRESS");
+  if (s->allow_any && (s->allow.count || s->allow_file))
+    return cli_usage(&cli_serve, s->allow.count ? "--allow" : "--allow-file",
+                     "makes no sense beside --allow-any");
+  if (s->report.json && s->stdio)
+    return cli_usage(&cli_serve, "--json", "and --stdio both want standard output");
   if (s->network && !cli_key_read(s->network, s->network_key))
     return cli_usage(&cli_serve, "--network-key", "is not 32 bytes of base64");
-  if (s->forward) {
-    ms_addr *addr;
-    ms_error err;
-    if (ms_addr_parse(&addr, s->forward, strlen(s->forward), MS_ADDR_DIAL, &err) < 0) {
-      (void)cli_error_from("serve: --forward", &err);
-      return CLI_USAGE;
-    }
-    ms_addr_free(addr);
-  }
+  if ((status = check_scopes(s)) != CLI_OK || (status = check_forward(s)) != CLI_OK) return status;
   return read_allowed(s);
 }
 
@@ -228,22 +298,34 @@ static int run(int argc, char **argv) {
       {"key", 0, CLI_TEXT, &s.key},
       {"network-key", 0, CLI_TEXT, &s.network},
       {"allow", 0, CLI_LIST, &s.allow},
+      {"allow-file", 0, CLI_TEXT, &s.allow_file},
       {"allow-any", 0, CLI_FLAG, &s.allow_any},
+      {"scope", 0, CLI_LIST, &s.scope},
+      {"external", 0, CLI_LIST, &s.external},
+      {"print-addresses", 0, CLI_TEXT, &s.scope_printed},
+      {"json", 0, CLI_FLAG, &s.report.json},
       {"insecure-noauth", 0, CLI_FLAG, &s.insecure_noauth},
       {"echo", 0, CLI_FLAG, &s.echo},
       {"chat", 0, CLI_FLAG, &s.chat},
       {"stdio", 0, CLI_FLAG, &s.stdio},
+      {"exec", 0, CLI_TEXT, &s.exec.command},
       {"forward", 0, CLI_TEXT, &s.forward},
   };
   int status;
+  s.room.report = s.exec.report = &s.report;
+  s.report.on_broken = on_broken;
+  s.report.user = &s;
   memcpy(s.network_key, ms_scuttlebutt_network_key, sizeof s.network_key);
   if (cli_options(&cli_serve, argc, argv, options, sizeof options / sizeof *options, &s.addresses,
                   &status) == 0) {
     status = check(&s);
     if (status == CLI_OK) status = serve(&s);
   }
-  free(s.allowed);
+  cli_keys_free(&s.allowed);
+  cli_keys_free(&s.filed);
   cli_texts_free(&s.allow);
+  cli_texts_free(&s.scope);
+  cli_texts_free(&s.external);
   cli_texts_free(&s.addresses);
   return status;
 }
@@ -268,19 +350,41 @@ const struct cli_command cli_serve = {
         "  --echo                what a peer sends comes back\n"
         "  --chat                a room: lines reach all others\n"
         "  --stdio               one peer on standard input and output, then exit\n"
+        "  --exec COMMAND        a shell command for each peer, which is its standard input and\n"
+        "                        output; its environment is PATH, MULTISERVER_ADDRESS and, where\n"
+        "                        the peer has one, MULTISERVER_KEY\n"
         "  --forward ADDRESS     a bridge to any other address\n"
+        "\n"
+        "who may enter, where a stack authenticates:\n"
+        "  --allow KEY           this public key; may be repeated\n"
+        "  --allow-file FILE     the keys in FILE, one a line, comments after #; read again on\n"
+        "                        SIGHUP, and kept as it was if it has an error then\n"
+        "  --allow-any           every key; without any of these only our own\n"
+        "  --insecure-noauth     listen off this machine without an authenticating layer\n"
+        "\n"
+        "addresses, as peers are told them:\n"
+        "  --scope SCOPE         from where the stacks can be reached: device, local or public;\n"
+        "                        may be repeated (default: what each address itself is)\n"
+        "  --external HOST|SECTION\n"
+        "                        what public peers use: a name for this machine, or where\n"
+        "                        something stands in front, as net:pub.example:443; may be\n"
+        "                        repeated for several transports\n"
+        "  --print-addresses SCOPE\n"
+        "                        print those of this scope (default: device)\n"
         "\n"
         "options:\n"
         "  --key FILE            who we are (default: $XDG_CONFIG_HOME/multiserver/secret, made\n"
         "                        on first use)\n"
         "  --network-key BASE64  the network (default: Scuttlebutt's main network)\n"
-        "  --allow KEY           a public key that may enter; may be repeated\n"
-        "  --allow-any           every key may enter; without either only our own may\n"
-        "  --insecure-noauth     listen off this machine without an authenticating layer\n"
+        "  --json                events on standard output, one JSON object a line: listening,\n"
+        "                        connection, closed, error; each with event, time and id\n"
         "\n"
         "examples:\n"
         "  multiserver serve --chat --allow-any net::8008~shs unix:/tmp/chat~noauth\n"
         "  multiserver serve --stdio --allow KEY net::::8008~shs > received\n"
-        "  multiserver serve --forward unix:/run/app/socket~noauth --allow KEY net::0~shs\n",
+        "  multiserver serve --exec 'cat motd' --allow-file friends net::::8008~shs\n"
+        "  multiserver serve --forward unix:/run/app/socket~noauth --allow KEY net::0~shs\n"
+        "  multiserver serve --echo --external pub.example --print-addresses public \\\n"
+        "    --allow-any net::::8008~shs\n",
     .run = run,
 };

@@ -13,7 +13,7 @@
 
 #include "cli.h"
 
-enum { PIECE = 65536, SILENCE_MSEC = 1000 };
+enum { PIECE = 65536, LINGER_MSEC = 1000 };
 
 struct cli_stdio {
   uv_loop_t *loop;
@@ -21,9 +21,13 @@ struct cli_stdio {
   void (*done)(int status, void *user);
   void *user;
   uv_fs_t in, out;
-  uv_timer_t silence; /* runs after the peer's end while stdin says nothing */
+  uv_timer_t silence; /* of stdin after the peer's end, or of the peer after stdin's */
+  struct cli_progress progress;
+  struct cli_report *report;
+  uint32_t linger_msec;
+  int timers; /* open */
   bool in_busy, out_busy, in_ended, in_is_file, in_is_terminal;
-  bool closed; /* the timer is */
+  bool lingers; /* our end waits for the peer's */
   bool peer_ended;
   int status;
   size_t in_at, in_n, out_at, out_n;
@@ -36,19 +40,27 @@ static void fail(struct cli_stdio *s, const char *where, int error) {
 }
 
 static void free_if_idle(struct cli_stdio *s) {
-  if (s->closed && !s->in_busy) free(s);
+  if (s->timers == 0 && !s->in_busy) free(s);
+}
+
+static void timer_closed(struct cli_stdio *s) {
+  s->timers--;
+  free_if_idle(s);
 }
 
 static void on_silence_closed(uv_handle_t *handle) {
-  struct cli_stdio *s = handle->data;
-  s->closed = true;
-  free_if_idle(s);
+  timer_closed(handle->data);
+}
+
+static void on_progress_closed(uv_handle_t *handle) {
+  timer_closed((struct cli_stdio *)((char *)handle - offsetof(struct cli_stdio, progress.timer)));
 }
 
 /* Over when the connection is and all it gave has been written. libuv waits for its threads. */
 static void finish(struct cli_stdio *s) {
   if (s->conn || s->out_busy || !s->done) return;
   uv_close((uv_handle_t *)&s->silence, on_silence_closed);
+  uv_close((uv_handle_t *)&s->progress.timer, on_progress_closed);
   s->done(s->status, s->user);
   s->done = NULL;
   if (!s->in_busy) return;
@@ -72,7 +84,16 @@ static void wait_for_stdin(struct cli_stdio *s) {
   if (s->in_is_terminal)
     ms_conn_close(s->conn);
   else
-    (void)uv_timer_start(&s->silence, on_silence, SILENCE_MSEC, 0);
+    (void)uv_timer_start(&s->silence, on_silence, s->linger_msec, 0);
+}
+
+/* Where our end would end the peer's direction too, it has to wait. */
+static void end_ours(struct cli_stdio *s) {
+  s->lingers = !ms_conn_half_closes(s->conn) && !s->peer_ended;
+  if (s->lingers)
+    (void)uv_timer_start(&s->silence, on_silence, s->linger_msec, 0);
+  else
+    ms_conn_end(s->conn);
 }
 
 static void send_in(struct cli_stdio *s) {
@@ -102,7 +123,8 @@ static void on_in(uv_fs_t *request) {
     fail(s, "stdin", (int)n);
   } else if (n == 0) {
     s->in_ended = true;
-    ms_conn_end(s->conn);
+    cli_progress_stop(&s->progress);
+    end_ours(s);
   } else {
     s->in_at = 0;
     s->in_n = (size_t)n;
@@ -164,8 +186,10 @@ static void write_out(struct cli_stdio *s) {
 /* ---- The connection's events ---- */
 
 static void on_readable(ms_conn *conn, void *user) {
+  struct cli_stdio *s = user;
   (void)conn;
-  write_out(user);
+  if (s->lingers) (void)uv_timer_start(&s->silence, on_silence, s->linger_msec, 0);
+  write_out(s);
 }
 
 static void on_writable(ms_conn *conn, void *user) {
@@ -177,22 +201,25 @@ static void on_end(ms_conn *conn, void *user) {
   struct cli_stdio *s = user;
   (void)conn;
   s->peer_ended = true;
+  if (s->lingers) ms_conn_end(s->conn);
   wait_for_stdin(s);
 }
 
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
   struct cli_stdio *s = user;
-  (void)conn;
+  const char *what = s->status == CLI_OK ? "connection" : NULL; /* the first cause is told */
   s->conn = NULL;
-  if (err && s->status == CLI_OK) s->status = cli_error_from("connection", err);
+  cli_progress_stop(&s->progress);
+  cli_report_closed(s->report, what, conn, err);
+  if (err) s->status = CLI_FAILED;
   finish(s);
 }
 
 static const ms_conn_events events = {
     .on_readable = on_readable, .on_end = on_end, .on_writable = on_writable, .on_close = on_close};
 
-void cli_stdio_start(uv_loop_t *loop, ms_conn *conn, void (*done)(int status, void *user),
-                     void *user) {
+void cli_stdio_start(uv_loop_t *loop, ms_conn *conn, const struct cli_stdio_opts *opts,
+                     void (*done)(int status, void *user), void *user) {
   struct cli_stdio *s = calloc(1, sizeof *s);
   struct stat st;
   if (!s) {
@@ -204,10 +231,15 @@ void cli_stdio_start(uv_loop_t *loop, ms_conn *conn, void (*done)(int status, vo
   s->conn = conn;
   s->done = done;
   s->user = user;
+  s->report = opts->report;
+  s->linger_msec = opts->linger_msec ? opts->linger_msec : LINGER_MSEC;
   (void)uv_timer_init(loop, &s->silence);
   s->silence.data = s;
+  s->timers = 2;
   s->in_is_file = fstat(STDIN_FILENO, &st) == 0 && S_ISREG(st.st_mode);
   s->in_is_terminal = isatty(STDIN_FILENO) == 1;
+  cli_progress_start(&s->progress, loop, conn,
+                     opts->progress && s->in_is_file ? (uint64_t)st.st_size : 0);
   ms_conn_handle(conn, &events, s);
   send_in(s);
 }

@@ -81,8 +81,8 @@ static void on_connection(ms_conn *conn, void *user) {
   ms_conn_write(conn, text, (size_t)n);
 }
 
-static void on_failed(ms_ctx *ctx, const ms_error *err, void *user) {
-  (void)ctx;
+static void on_failed(ms_conn *conn, const ms_error *err, void *user) {
+  (void)conn;
   (void)user;
   printf("%s %s\n", err->address, err->message);
   fflush(stdout);

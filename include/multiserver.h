@@ -115,9 +115,10 @@ typedef struct ms_error {
   char message[256]; /* a sentence a person can act on, without the address */
 } ms_error;
 
-/* A short text for an ms_code ("timed out"), or for a phase ("handshake"). Never NULL, never to be
- * freed. */
+/* A short text for an ms_code ("timed out") and its name ("MS_ETIMEDOUT"), or a text for a phase
+ * ("handshake"). Never NULL, never to be freed. */
 MS_API const char *ms_code_text(int code);
+MS_API const char *ms_code_name(int code);
 MS_API const char *ms_phase_text(enum ms_phase phase);
 
 /* ---- Identities ---- */
@@ -367,7 +368,10 @@ typedef struct ms_stack_opts {
   /* Of ms_scope, or'ed. 0: unix, loopback and an empty host are MS_DEVICE, a wildcard is all three,
    * any other host MS_DEVICE and what the address itself is. */
   unsigned scopes;
-  const char *external;        /* copied; the host peers in MS_PUBLIC use; default: none */
+  /* Copied; what peers in MS_PUBLIC use: a host in the place of the stack's own ("pub.example"), or
+   * a whole section where something stands in front ("net:pub.example:443"). It makes the stack
+   * public when `scopes` is 0. A host never takes a stack on loopback there. Default: none. */
+  const char *external;
   const ms_identity *identity; /* copied */
   const uint8_t *network_key;  /* MS_KEY_BYTES, copied */
   ms_authorise_cb on_authorise;
@@ -397,8 +401,9 @@ typedef struct ms_server_events {
   void (*on_ready)(ms_ctx *ctx, size_t up, void *user);
   /* A peer is in: its whole stack is up. Call ms_conn_handle here, or the connection is closed. */
   void (*on_connection)(ms_conn *conn, void *user);
-  /* A peer did not get in. `err->address` is its address, with an empty key. */
-  void (*on_failed)(ms_ctx *ctx, const ms_error *err, void *user);
+  /* A peer did not get in. `err->address` is its address, with an empty key; `conn` is valid inside
+   * the callback only, and only for what tells of it (ms_conn_id, ms_conn_stat, ms_conn_stack). */
+  void (*on_failed)(ms_conn *conn, const ms_error *err, void *user);
 } ms_server_events;
 
 /* Starts listening on every stack that has somewhere to listen. `events` must stay valid until
@@ -413,6 +418,10 @@ MS_API void ms_unlisten(ms_ctx *ctx);
  * they were added and joined by ';', into `buf`, as snprintf does: returns the length it has or
  * would have. "" when there are none. Ports are those really bound. */
 MS_API size_t ms_stringify(const ms_ctx *ctx, enum ms_scope scope, char *buf, size_t size);
+
+/* The same of one stack: "" when it does not listen, or when there is none of that number. */
+MS_API size_t ms_stringify_stack(const ms_ctx *ctx, int stack, enum ms_scope scope, char *buf,
+                                 size_t size);
 
 /* The stack's names joined by '~' ("net~shs"), or NULL when there is no stack of that number. The
  * context's. */
@@ -528,6 +537,13 @@ MS_API const uint8_t *ms_conn_key(const ms_conn *conn);
 
 /* What ms_conn_answer was given, or NULL. */
 MS_API void *ms_conn_auth(const ms_conn *conn);
+
+/* A number for a log: the context's connections are counted from 1, those that never open with
+ * them. */
+MS_API uint64_t ms_conn_id(const ms_conn *conn);
+
+/* Can one direction end before the other? If not (WebSocket), ms_conn_end ends both. */
+MS_API bool ms_conn_half_closes(const ms_conn *conn);
 
 /* The stack's names ("net~shs"), its number in the context, and whether we are its server. */
 MS_API const char *ms_conn_stack(const ms_conn *conn);

@@ -55,9 +55,9 @@ static void on_ready(ms_ctx *ctx, size_t up, void *user) {
   ((struct fixture *)user)->ready = (int)up;
 }
 
-static void on_failed(ms_ctx *ctx, const ms_error *err, void *user) {
+static void on_failed(ms_conn *conn, const ms_error *err, void *user) {
   struct fixture *f = user;
-  (void)ctx;
+  (void)conn;
   f->failed++;
   f->failed_error = *err;
 }

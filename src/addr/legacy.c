@@ -59,6 +59,8 @@ static int read_legacy(struct slice in, struct legacy *out, ms_error *err) {
   if (at == in.s || at[-1] != ':')
     return bad(err, &in, at, "':' stands before the key: HOST:PORT:@KEY.ed25519");
   out->key = (struct slice){at + 1, (size_t)(in.s + head.n - at - 1)};
+  if (memchr(out->key.s, ':', out->key.n)) /* where the section would begin a seed */
+    return bad(err, &in, out->key.s, "the key is not 32 bytes of base64");
   read_place((struct slice){in.s, (size_t)(at - 1 - in.s)}, out);
   if (out->host.n == 0) return bad(err, &in, in.s, "the host is missing");
   if (out->port == 0) return bad(err, &in, in.s + out->host.n + 1, "port 0 can not be dialled");

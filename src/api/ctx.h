@@ -46,7 +46,7 @@ struct ms__stack {
   ms_authorise_cb on_authorise;
   void *user;
   unsigned scopes;
-  char *external; /* or NULL */
+  ms_addr *external; /* or NULL: one section, port 0 or -1 where the real one is meant */
   bool insecure_noauth;
 
   /* listening */
@@ -77,6 +77,7 @@ struct ms__link {
   char *address;            /* made when first asked for; outbound: from the beginning */
   struct ms__shs_opts shs;
   ms_identity *seeded; /* outbound: the identity made from a seed */
+  uint64_t id;
   bool server, open, has_key;
   uint8_t key[MS_KEY_BYTES];
 };
@@ -110,6 +111,7 @@ struct ms_ctx {
   unsigned armed_seen; /* loop.armed when the loop last polled */
 
   /* for ms_ctx_stat */
+  uint64_t last_id; /* of a link */
   size_t open, pending, dials;
   uint64_t accepted, entered, refused, failed, dialled, dial_failed;
 };

@@ -14,6 +14,7 @@ struct ms__link *ms__link_new(struct ms__stack *stack, bool server) {
   l->stack = stack;
   ms__stack_hold(stack);
   l->server = server;
+  l->id = ++ctx->last_id;
   l->shs.network_key = stack->keys.network_key;
   l->shs.identity = stack->keys.identity;
   l->next = ctx->links;
@@ -169,7 +170,7 @@ static void on_close(ms_conn *conn, const ms_error *cause) {
     ms__dial_failed(dialer, &err);
   } else if (!l->open) {
     if (l->server && ctx->events->on_failed && cause)
-      ctx->events->on_failed(ctx, &err, ctx->events_user);
+      ctx->events->on_failed(conn, &err, ctx->events_user);
   } else if (l->events) {
     l->events->on_close(conn, cause ? &err : NULL, l->user);
   }
@@ -242,6 +243,9 @@ const char *ms_conn_stack(const ms_conn *conn) {
 }
 int ms_conn_stack_number(const ms_conn *conn) {
   return link_of(conn)->stack->number;
+}
+uint64_t ms_conn_id(const ms_conn *conn) {
+  return link_of(conn)->id;
 }
 bool ms_conn_is_server(const ms_conn *conn) {
   return link_of(conn)->server;

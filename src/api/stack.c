@@ -1,5 +1,6 @@
 /* The stacks of a context: what they are made of, and how long they live. */
 #include <sodium.h>
+#include <stdio.h>
 
 #include "api/ctx.h"
 #include "base/error.h"
@@ -30,7 +31,7 @@ static void free_stack(struct ms__stack *s) {
   const ms_allocator *a = &s->ctx->allocator;
   ms__keys_drop(&s->keys);
   ms_addr_free(s->addr);
-  ms__free(a, s->external);
+  ms_addr_free(s->external);
   ms__free(a, s->name);
   ms__free(a, s);
 }
@@ -119,14 +120,37 @@ static int check_keys(struct ms__stack *s, const ms_identity *identity, const ui
   return 0;
 }
 
-static void find_scopes(struct ms__stack *s, unsigned asked) {
+/* A host, or a section of the stack's own transport. */
+static int read_external(struct ms__stack *s, const char *external, ms_error *err) {
+  const char *name = s->transport->name;
+  size_t n = strlen(name);
+  char text[1024];
+  int r;
+  if (!s->transport->by_host)
+    return ms__error(err, MS_EINVAL, MS_PHASE_PARSE, name, "it has no external address");
+  if (strncmp(external, name, n) == 0 && external[n] == ':')
+    n = (size_t)snprintf(text, sizeof text, "%s", external);
+  else
+    n = (size_t)snprintf(text, sizeof text, "%s:%s:0", name, external);
+  if (n >= sizeof text)
+    return ms__error(err, MS_EINVAL, MS_PHASE_PARSE, name, "the external address is too long");
+  r = ms_addr_parse(&s->external, text, n, MS_ADDR_LISTEN, err);
+  if (r < 0) return r;
+  if (ms_addr_count(s->external) == 1 && ms_addr_match(ms_addr_at(s->external, 0), name) &&
+      ms_addr_at(s->external, 0)->sections[0].host && *ms_addr_at(s->external, 0)->sections[0].host)
+    return 0;
+  return ms__error(err, MS_EINVAL, MS_PHASE_PARSE, name,
+                   "the external address is neither a host nor one section");
+}
+
+static void find_scopes(struct ms__stack *s, unsigned asked, bool external) {
   const char *host = s->sections[0].host;
   if (!s->transport->by_host)
     s->scopes = MS_DEVICE;
   else if (asked)
     s->scopes = asked;
   else
-    s->scopes = MS_DEVICE | (host ? ms__host_scope(host) : 0u); /* it can be dialled from here */
+    s->scopes = MS_DEVICE | (host ? ms__host_scope(host) : 0u) | (external ? MS_PUBLIC : 0u);
 }
 
 /* Can another machine reach it? Without a host it listens where its scopes say. */
@@ -182,12 +206,11 @@ int ms_add(ms_ctx *ctx, const char *address, const ms_stack_opts *opts, ms_error
   s->sections = ms_addr_at(s->addr, 0)->sections;
   s->count = ms_addr_at(s->addr, 0)->count;
   if ((r = check_sections(s, err)) < 0) goto out;
-  find_scopes(s, opts->scopes);
+  find_scopes(s, opts->scopes, opts->external != NULL);
   if ((r = check_keys(s, opts->identity, opts->network_key, err)) < 0) goto out;
   if ((r = check_secure(s, err)) < 0) goto out;
-  if (opts->external && !(s->external = ms__strdup(&ctx->allocator, opts->external)))
-    r = ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
-  if (r >= 0 && keep_stack(ctx, s) < 0) r = ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
+  if (opts->external && (r = read_external(s, opts->external, err)) < 0) goto out;
+  if (keep_stack(ctx, s) < 0) r = ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
   if (r >= 0 && ms__listening(ctx) && ms__stack_start(s) < 0)
     r = ms__error(err, MS_ENOMEM, MS_PHASE_LISTEN, NULL, NULL);
   if (r >= 0) return s->number;

@@ -1,12 +1,11 @@
 /* What a server advertises (behaviours.md, section 3). */
 #include "api/ctx.h"
 
-/* One address of a stack, with its real port and its own key. */
-static void add(struct ms__text *t, const struct ms__stack *s, const char *host) {
-  ms_section place = s->sections[0];
+/* One address of a stack: the section with its real port, and its own key. */
+static void add_section(struct ms__text *t, const struct ms__stack *s, const ms_section *section) {
+  ms_section place = *section;
   if (t->len) ms__text_char(t, ';');
-  place.port = s->port;
-  place.host = host;
+  if (place.port <= 0) place.port = s->port;
   ms__section_format(t, &place, true);
   for (size_t i = 1; i < s->count; i++) {
     ms_section own = {.kind = s->sections[i].kind, .name = s->sections[i].name, .port = -1};
@@ -17,6 +16,12 @@ static void add(struct ms__text *t, const struct ms__stack *s, const char *host)
     ms__text_char(t, '~');
     ms__section_format(t, &own, true);
   }
+}
+
+static void add(struct ms__text *t, const struct ms__stack *s, const char *host) {
+  ms_section place = s->sections[0];
+  place.host = host;
+  add_section(t, s, &place);
 }
 
 /* The addresses of this machine's interfaces that are in the scope. */
@@ -43,17 +48,24 @@ static void add_interfaces(struct ms__text *t, const struct ms__stack *s, enum m
   uv_free_interface_addresses(all, n);
 }
 
+/* What a front says is taken at its word; a host alone does not take loopback off this machine. */
+static bool is_external(const struct ms__stack *s, const char *host) {
+  if (!s->external) return false;
+  return ms_addr_at(s->external, 0)->sections[0].port > 0 || !host || !*host ||
+         ms__host_scope(host) != MS_DEVICE;
+}
+
 static void add_stack(struct ms__text *t, const struct ms__stack *s, enum ms_scope scope) {
   const char *host = s->sections[0].host;
   char bare[256];
-  if (!(s->scopes & (unsigned)scope)) return;
+  if (!s->listens || !(s->scopes & (unsigned)scope)) return;
   if (scope != MS_DEVICE && !s->authenticated && !s->insecure_noauth) return;
   if (!s->transport->by_host) {
     add(t, s, host);
     return;
   }
-  if (scope == MS_PUBLIC && s->external) {
-    add(t, s, s->external);
+  if (scope == MS_PUBLIC && is_external(s, host)) {
+    add_section(t, s, &ms_addr_at(s->external, 0)->sections[0]);
     return;
   }
   if (!host || !*host || ms__host_is_wildcard(host)) {
@@ -63,6 +75,7 @@ static void add_stack(struct ms__text *t, const struct ms__stack *s, enum ms_sco
       add_interfaces(t, s, scope);
     return;
   }
+  if (scope != MS_DEVICE && ms__host_scope(host) == MS_DEVICE) return;
   ms__text_copy(bare, sizeof bare, host);
   if (scope != MS_DEVICE) ms__host_without_zone(bare);
   add(t, s, bare);
@@ -71,9 +84,16 @@ static void add_stack(struct ms__text *t, const struct ms__stack *s, enum ms_sco
 size_t ms_stringify(const ms_ctx *ctx, enum ms_scope scope, char *buf, size_t size) {
   struct ms__text t;
   ms__text_init(&t, buf, size);
-  for (size_t i = 0; i < ctx->stack_count; i++) {
-    const struct ms__stack *s = ms__stack_at(ctx, i);
-    if (s && s->listens) add_stack(&t, s, scope);
-  }
+  for (size_t i = 0; i < ctx->stack_count; i++)
+    if (ms__stack_at(ctx, i)) add_stack(&t, ctx->stacks[i], scope);
+  return t.len;
+}
+
+size_t ms_stringify_stack(const ms_ctx *ctx, int stack, enum ms_scope scope, char *buf,
+                          size_t size) {
+  const struct ms__stack *s = stack < 0 ? NULL : ms__stack_at(ctx, (size_t)stack);
+  struct ms__text t;
+  ms__text_init(&t, buf, size);
+  if (s) add_stack(&t, s, scope);
   return t.len;
 }

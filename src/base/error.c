@@ -6,27 +6,30 @@
 
 #include "base/text.h"
 
-static const char *const code_texts[] = {
-    [-MS_OK] = "done",
-    [-MS_EINVAL] = "invalid argument",
-    [-MS_ENOMEM] = "out of memory",
-    [-MS_EADDRESS] = "malformed address",
-    [-MS_ENOSTACK] = "no stack understands this address",
-    [-MS_EUNKNOWNHOST] = "unknown host",
-    [-MS_ECONNECT] = "could not connect",
-    [-MS_EADDRINUSE] = "address in use",
-    [-MS_ELISTEN] = "could not listen",
-    [-MS_EPROTO] = "the peer broke the protocol",
-    [-MS_ECRYPTO] = "the peer's proof or tag is wrong",
-    [-MS_EREFUSED] = "refused",
-    [-MS_ETRUNCATED] = "the transport ended before the stream did",
-    [-MS_ERESET] = "the connection was lost",
-    [-MS_EPIPE] = "what was written cannot reach the peer",
-    [-MS_ETIMEDOUT] = "timed out",
-    [-MS_EABORTED] = "aborted",
-    [-MS_ESTATE] = "not possible in this state",
-    [-MS_EINSECURE] = "not without authentication",
-    [-MS_ESYSTEM] = "the operating system refused",
+#define CODE(code, text) [-(code)] = {#code, text}
+static const struct {
+  const char *name, *text;
+} codes[] = {
+    CODE(MS_OK, "done"),
+    CODE(MS_EINVAL, "invalid argument"),
+    CODE(MS_ENOMEM, "out of memory"),
+    CODE(MS_EADDRESS, "malformed address"),
+    CODE(MS_ENOSTACK, "no stack understands this address"),
+    CODE(MS_EUNKNOWNHOST, "unknown host"),
+    CODE(MS_ECONNECT, "could not connect"),
+    CODE(MS_EADDRINUSE, "address in use"),
+    CODE(MS_ELISTEN, "could not listen"),
+    CODE(MS_EPROTO, "the peer broke the protocol"),
+    CODE(MS_ECRYPTO, "the peer's proof or tag is wrong"),
+    CODE(MS_EREFUSED, "refused"),
+    CODE(MS_ETRUNCATED, "the transport ended before the stream did"),
+    CODE(MS_ERESET, "the connection was lost"),
+    CODE(MS_EPIPE, "what was written cannot reach the peer"),
+    CODE(MS_ETIMEDOUT, "timed out"),
+    CODE(MS_EABORTED, "aborted"),
+    CODE(MS_ESTATE, "not possible in this state"),
+    CODE(MS_EINSECURE, "not without authentication"),
+    CODE(MS_ESYSTEM, "the operating system refused"),
 };
 
 static const char *const phase_texts[] = {
@@ -37,9 +40,16 @@ static const char *const phase_texts[] = {
     [MS_PHASE_STREAM] = "stream",
 };
 
+static bool is_code(int code) {
+  return code <= 0 && code > -(int)(sizeof codes / sizeof *codes);
+}
+
 const char *ms_code_text(int code) {
-  if (code > 0 || code <= -(int)(sizeof code_texts / sizeof *code_texts)) return "unknown error";
-  return code_texts[-code];
+  return is_code(code) ? codes[-code].text : "unknown error";
+}
+
+const char *ms_code_name(int code) {
+  return is_code(code) ? codes[-code].name : "unknown";
 }
 
 const char *ms_phase_text(enum ms_phase phase) {

@@ -375,6 +375,12 @@ void ms__conn_cut_short(ms_conn *c) {
   ms__conn_mark(c);
 }
 
+bool ms_conn_half_closes(const ms_conn *c) {
+  for (size_t i = 0; i < c->n; i++)
+    if (c->slots[i].layer->flags & MS__NO_HALF) return false;
+  return true;
+}
+
 void ms__conn_stat(const ms_conn *c, uint64_t now, ms_conn_stats *out) {
   const struct ms__counts *n = &c->counts;
   *out =

@@ -56,6 +56,7 @@ static void what_is_not_is_told_with_its_place(void **state) {
       {"host:0:" FEED, 5, "port 0"},
       {"a host:8008:" FEED, 0, "spaces"},
       {"host:8008:@abc.ed25519", 11, "32 bytes of base64"},
+      {"host:8008:" FEED ":" SEED, 11, "32 bytes of base64"},
       {"host:8008:" FEED "~abc", 10 + sizeof FEED, "seed is not 32 bytes"},
       {"host:8008:" FEED ";b:8008:" FEED, 0, "one alone"},
       {"net:host:8008~shs:" KEY, 0, "no key"},

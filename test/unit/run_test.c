@@ -129,8 +129,8 @@ static void on_connection(ms_conn *conn, void *user) {
   ms_conn_handle(conn, &conn_events, s);
 }
 
-static void on_failed(ms_ctx *ctx, const ms_error *err, void *user) {
-  (void)ctx;
+static void on_failed(ms_conn *conn, const ms_error *err, void *user) {
+  (void)conn;
   (void)err;
   ((struct side *)user)->failed++;
 }

@@ -1,0 +1,75 @@
+/* Who may enter: keys on the command line, and a file of them that is read again on SIGHUP. */
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+enum { LINE_TEXT = 512, KEYS_MAX = 1 << 20 };
+
+void cli_keys_free(struct cli_keys *keys) {
+  free(keys->at);
+  *keys = (struct cli_keys){NULL, 0};
+}
+
+bool cli_keys_has(const struct cli_keys *keys, const uint8_t *key) {
+  for (size_t i = 0; i < keys->count; i++)
+    if (sodium_memcmp(key, keys->at[i].bytes, MS_KEY_BYTES) == 0) return true;
+  return false;
+}
+
+static bool add(struct cli_keys *keys, const uint8_t *key) {
+  size_t n = keys->count;
+  if ((n & (n - 1)) == 0) { /* at 0, 1, 2, 4, ... */
+    struct cli_key *more = n < KEYS_MAX ? realloc(keys->at, (n ? 2 * n : 1) * sizeof *more) : NULL;
+    if (!more) return false;
+    keys->at = more;
+  }
+  memcpy(keys->at[keys->count++].bytes, key, MS_KEY_BYTES);
+  return true;
+}
+
+bool cli_keys_add(struct cli_keys *keys, const char *text) {
+  uint8_t key[MS_KEY_BYTES];
+  return cli_key_read(text, key) && add(keys, key);
+}
+
+/* "KEY", "KEY # whose", "# a comment" or nothing. Cuts the line up. False: none of these. */
+static bool read_line(struct cli_keys *keys, char *line) {
+  static const char blank[] = " \t\r\n";
+  char *comment = strchr(line, '#'), *word;
+  if (comment) *comment = '\0';
+  word = strtok(line, blank);
+  return !word || (cli_keys_add(keys, word) && !strtok(NULL, blank));
+}
+
+int cli_keys_read(struct cli_keys *keys, const char *path) {
+  struct cli_keys found = {NULL, 0};
+  char line[LINE_TEXT];
+  size_t number = 0;
+  int status = CLI_OK;
+  FILE *file = fopen(path, "re");
+  if (!file) return cli_error("allow", path, "cannot be read: %s", strerror(errno));
+  while (status == CLI_OK && fgets(line, sizeof line, file)) {
+    number++;
+    if (!strchr(line, '\n') && !feof(file))
+      status = cli_error("allow", path, "line %zu is longer than a key can be", number);
+    else if (!read_line(&found, line))
+      status = cli_error("allow", path,
+                         "line %zu is not a public key: 32 bytes of base64, alone but for a "
+                         "comment after #",
+                         number);
+  }
+  if (status == CLI_OK && ferror(file))
+    status = cli_error("allow", path, "cannot be read: %s", strerror(errno));
+  (void)fclose(file);
+  if (status == CLI_OK) {
+    cli_keys_free(keys);
+    *keys = found;
+  } else {
+    cli_keys_free(&found);
+  }
+  return status;
+}

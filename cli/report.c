@@ -1,0 +1,131 @@
+/* What serve says of its connections: lines for people on standard error, and with --json events on
+ * standard output, one JSON object a line. */
+#include <jansson.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "cli.h"
+
+/* RFC 3339 with milliseconds, UTC. */
+static json_t *now(void) {
+  struct timespec t;
+  struct tm utc;
+  char text[64];
+  size_t n;
+  (void)clock_gettime(CLOCK_REALTIME, &t);
+  (void)gmtime_r(&t.tv_sec, &utc);
+  n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+  (void)snprintf(text + n, sizeof text - n, ".%03ldZ", t.tv_nsec / 1000000);
+  return json_string(text);
+}
+
+/* Takes `fields` over, and writes them behind those that every event has. */
+static void write_event(struct cli_report *r, const char *event, uint64_t id, json_t *fields) {
+  json_t *o = json_object();
+  bool broken;
+  json_object_set_new(o, "event", json_string(event));
+  json_object_set_new(o, "time", now());
+  json_object_set_new(o, "id", json_integer((json_int_t)id));
+  json_object_update(o, fields);
+  broken = json_dumpf(o, stdout, JSON_COMPACT) < 0 || fputc('\n', stdout) == EOF ||
+           fflush(stdout) == EOF;
+  json_decref(fields);
+  json_decref(o);
+  if (!broken || r->broken) return;
+  r->broken = true;
+  (void)cli_error("serve", "stdout", "write failed");
+  r->on_broken(r->user);
+}
+
+static void write_error(struct cli_report *r, uint64_t id, const ms_error *err) {
+  json_t *o = json_object();
+  json_object_set_new(o, "address", cli_json_text(err->address));
+  json_object_set_new(o, "layer", json_string(err->layer));
+  json_object_set_new(o, "phase", json_string(ms_phase_text(err->phase)));
+  json_object_set_new(o, "code", json_string(ms_code_name(err->code)));
+  json_object_set_new(o, "message", cli_json_text(err->message));
+  write_event(r, "error", id, o);
+}
+
+static const char *reason(const ms_error *err) {
+  if (!err) return "end";
+  switch ((enum ms_code)err->code) {
+    case MS_ETRUNCATED:
+    case MS_ERESET:
+      return "truncated";
+    case MS_EREFUSED:
+      return "refused";
+    case MS_ETIMEDOUT:
+      return "timeout";
+    case MS_EABORTED:
+      return "aborted";
+    case MS_OK:
+    case MS_EINVAL:
+    case MS_ENOMEM:
+    case MS_EADDRESS:
+    case MS_ENOSTACK:
+    case MS_EUNKNOWNHOST:
+    case MS_ECONNECT:
+    case MS_EADDRINUSE:
+    case MS_ELISTEN:
+    case MS_EPROTO:
+    case MS_ECRYPTO:
+    case MS_EPIPE:
+    case MS_ESTATE:
+    case MS_EINSECURE:
+    case MS_ESYSTEM:
+      break;
+  }
+  return "error";
+}
+
+static void write_closed(struct cli_report *r, const ms_conn *conn, const ms_error *err) {
+  ms_conn_stats n;
+  ms_conn_stat(conn, &n);
+  write_event(r, "closed", ms_conn_id(conn),
+              json_pack("{s:s, s:I, s:I}", "reason", reason(err), "in", (json_int_t)n.in, "out",
+                        (json_int_t)n.out));
+}
+
+void cli_report_listen(struct cli_report *r, const ms_ctx *ctx, int stack, const ms_error *err) {
+  char address[4096];
+  json_t *o;
+  if (err) (void)cli_error_from("listen", err);
+  if (!r->json) return;
+  if (err) {
+    write_error(r, (uint64_t)stack, err);
+    return;
+  }
+  (void)ms_stringify_stack(ctx, stack, r->scope, address, sizeof address);
+  o = json_object();
+  json_object_set_new(o, "address", cli_json_text(address));
+  write_event(r, "listening", (uint64_t)stack, o);
+}
+
+void cli_report_connection(struct cli_report *r, const ms_conn *conn) {
+  const uint8_t *key = ms_conn_key(conn);
+  char text[CLI_KEY_TEXT];
+  json_t *o;
+  if (!r->json) return;
+  if (key) cli_key_text(key, text);
+  o = json_object();
+  json_object_set_new(o, "address", cli_json_text(ms_conn_address(conn)));
+  json_object_set_new(o, "remote", key ? json_string(text) : json_null());
+  json_object_set_new(o, "stack", json_string(ms_conn_stack(conn)));
+  write_event(r, "connection", ms_conn_id(conn), o);
+}
+
+void cli_report_failed(struct cli_report *r, const ms_conn *conn, const ms_error *err) {
+  if (err->code != MS_EABORTED) (void)cli_error_from("peer", err);
+  if (!r->json) return;
+  write_error(r, ms_conn_id(conn), err);
+  write_closed(r, conn, err);
+}
+
+void cli_report_closed(struct cli_report *r, const char *what, const ms_conn *conn,
+                       const ms_error *err) {
+  if (err && what && err->code != MS_EABORTED) (void)cli_error_from(what, err);
+  if (!r || !r->json || !ms_conn_is_server(conn)) return;
+  if (err) write_error(r, ms_conn_id(conn), err);
+  write_closed(r, conn, err);
+}
