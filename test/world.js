@@ -51,7 +51,7 @@ const sha256 = (data) => crypto.createHash('sha256').update(data).digest('hex')
 
 // A process, what it has said, and how to wait for what it says.
 class Proc {
-  constructor(label, file, args, { cwd, stdin = 'pipe', stdout = 'pipe' } = {}) {
+  constructor(label, file, args, { cwd, stdin = 'pipe', stdout = 'pipe', env = {} } = {}) {
     this.label = label
     this.out = []
     this.received = 0 // bytes on stdout
@@ -61,7 +61,7 @@ class Proc {
     this.child = spawn(file, args, {
       cwd,
       stdio: [stdin, stdout, 'pipe'],
-      env: { ...process.env, HOME: cwd, XDG_CONFIG_HOME: path.join(cwd, 'config') },
+      env: { ...process.env, HOME: cwd, XDG_CONFIG_HOME: path.join(cwd, 'config'), ...env },
     })
     if (this.child.stdin) this.child.stdin.on('error', () => {}) // it may have left: its status tells
     if (this.child.stdout) this.child.stdout.on('data', (data) => this.#heard(() => {

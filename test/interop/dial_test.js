@@ -4,24 +4,15 @@
 const assert = require('assert')
 const crypto = require('crypto')
 const fs = require('fs')
-const { scenario, identity, sha256, assertComplaint, MAIN_NETWORK } = require('./harness')
+const {
+  scenario, identity, sha256, assertComplaint, isOfStack, stack, transport, security, MIB,
+} = require('./harness')
 
-const stack = process.argv[2]
-const [transport, security] = stack.split('~')
-const SIZE = 16 * 1024 * 1024
+const SIZE = 64 * MIB
 const OTHER_NETWORK = Buffer.alloc(32, 7).toString('base64')
 
-// An npm server of `stack` with an identity; `at` is where it listens, as its stringify() says.
-async function server(world, args = [], { network = MAIN_NETWORK } = {}) {
-  const me = identity()
-  const dir = world.socketDir(`npm-${world.procs.length}`)
-  const common = ['--stack', stack, '--seed', me.seed, '--network-key', network, '--dir', dir]
-  const proc = world.npm(['server', ...common, ...args])
-  return { proc, me, at: (await proc.event('listening')).address }
-}
-
 scenario('a line comes back from an npm echo', async (world) => {
-  const npm = await server(world, ['--echo'])
+  const npm = await world.npmServer(['--echo'])
   const ours = world.ours(['connect', npm.at])
   ours.child.stdin.write('hello\n')
   assert.strictEqual(await ours.line(), 'hello')
@@ -32,8 +23,8 @@ scenario('a line comes back from an npm echo', async (world) => {
   assert.deepStrictEqual({ bytes, error }, { bytes: 6, error: null })
 })
 
-scenario('16 MiB each way at the same time', async (world) => {
-  const npm = await server(world, ['--send', String(SIZE)])
+scenario('64 MiB each way at the same time', async (world) => {
+  const npm = await world.npmServer(['--send', String(SIZE)])
   const data = crypto.randomBytes(SIZE)
   const stdin = fs.openSync(world.write('in', data), 'r')
   const stdout = fs.openSync(world.path('out'), 'w')
@@ -51,8 +42,8 @@ scenario('16 MiB each way at the same time', async (world) => {
 })
 
 scenario('the npm server ends first; the file that we send arrives', async (world) => {
-  const npm = await server(world, ['--send', '10'])
-  const data = crypto.randomBytes(SIZE)
+  const npm = await world.npmServer(['--send', '10'])
+  const data = crypto.randomBytes(16 * MIB)
   const stdin = fs.openSync(world.write('in', data), 'r')
   const ours = world.ours(['connect', npm.at], { stdin })
   fs.closeSync(stdin)
@@ -62,33 +53,44 @@ scenario('the npm server ends first; the file that we send arrives', async (worl
   assert.deepStrictEqual([end.sha256, end.error], [sha256(data), null])
 })
 
-scenario('the npm server ends while our input is still open', async (world) => {
-  const npm = await server(world, ['--send', '10'])
+scenario('the npm server ends while our input is still open; what we send then arrives', async (world) => {
+  const npm = await world.npmServer(['--send', '10'])
   const ours = world.ours(['connect', npm.at])
-  await ours.until(() => ours.stdout().length === 10, 'ten bytes')
+  await ours.until(() => ours.received === 10, 'ten bytes')
+  const data = crypto.randomBytes(100000)
+  ours.child.stdin.write(data)
   assert.strictEqual(await ours.finish(), 0)
-  const { bytes, error } = await npm.proc.event('end')
-  assert.deepStrictEqual({ bytes, error }, { bytes: 0, error: null })
+  const end = await npm.proc.event('end')
+  assert.deepStrictEqual([end.sha256, end.error], [sha256(data), null])
 })
 
-scenario('we end first; what the npm server sends afterwards arrives', async (world) => {
-  const npm = await server(world, ['--send', '100000', '--hold'])
+scenario('we end first; what the npm server sends only then arrives', async (world) => {
+  const npm = await world.npmServer(['--send', String(MIB), '--late', '--hold'])
   const ours = world.ours(['connect', npm.at], { stdin: 'ignore' })
   assert.strictEqual((await npm.proc.event('end')).error, null)
-  await ours.until(() => ours.stdout().length === 100000, 'all bytes')
+  await ours.until(() => ours.received === MIB, 'all bytes')
   assert.strictEqual(ours.done, null, 'it waits for the end of the peer')
   npm.proc.say('end')
   assert.strictEqual(await ours.exit(), 0)
   assert.strictEqual(sha256(ours.stdout()), (await npm.proc.event('sent')).sha256)
 })
 
+scenario('both end at once, and nothing was said', async (world) => {
+  const npm = await world.npmServer()
+  const ours = world.ours(['connect', npm.at], { stdin: 'ignore' })
+  assert.strictEqual(await ours.exit(), 0)
+  assert.deepStrictEqual([ours.received, ours.err], [0, ''])
+  const { bytes, error } = await npm.proc.event('end')
+  assert.deepStrictEqual({ bytes, error }, { bytes: 0, error: null })
+})
+
 scenario('the npm server sees our address', async (world) => {
-  const npm = await server(world, ['--echo'])
+  const npm = await world.npmServer(['--echo'])
   const me = identity()
   const ours = world.ours(['connect', npm.at], { as: me })
   assert.strictEqual(await ours.finish(), 0)
   const { address, remote } = await npm.proc.event('connection')
-  if (transport === 'net') assert.match(address, /^net:127\.0\.0\.1:\d+~/)
+  if (transport === 'net') assert.match(address, /^net:127\.0\.0\.1:\d+(~|$)/)
   if (security === 'shs') {
     assert.ok(address.endsWith(`~shs:${me.key}`), address)
     assert.strictEqual(remote, me.key)
@@ -96,24 +98,24 @@ scenario('the npm server sees our address', async (world) => {
 })
 
 scenario('a list of alternatives as an npm server prints it is dialled', async (world) => {
-  const stacks = [stack, transport === 'net' ? 'unix~noauth' : 'net~noauth']
-  const npm = await server(world, ['--stack', stacks.join(';'), '--echo'])
+  const other = transport === 'net' ? 'unix~noauth' : 'net~noauth'
+  const npm = await world.npmServer(['--stack', `${stack};${other}`, '--echo'])
   assert.strictEqual(npm.at.split(';').length, 2)
   const ours = world.ours(['connect', npm.at])
   assert.strictEqual(await ours.finish(), 0)
   const { address } = await npm.proc.event('connection')
-  assert.ok(address.startsWith(transport + ':') && address.includes('~' + security), address)
+  assert.ok(isOfStack(address), address)
 })
 
 scenario('a socket path and a host of an unusual shape', async (world, t) => {
   if (transport === 'net') {
     if (!hasIPv6()) return t.skip('no IPv6 loopback here')
-    const npm = await server(world, ['--echo', '--host', '::1'])
-    assert.match(npm.at, /^net:::1:\d+~/)
+    const npm = await world.npmServer(['--echo', '--host', '::1'])
+    assert.match(npm.at, /^net:::1:\d+(~|$)/)
     assert.strictEqual(await world.ours(['connect', npm.at]).finish(), 0)
-    assert.match((await npm.proc.event('connection')).address, /^net:::1:\d+~/)
+    assert.match((await npm.proc.event('connection')).address, /^net:::1:\d+(~|$)/)
   } else {
-    const npm = await server(world, ['--echo', '--dir', world.socketDir('a ~b!c:d')])
+    const npm = await world.npmServer(['--echo', '--dir', world.socketDir('a ~b!c:d')])
     assert.ok(npm.at.includes('a !~b!!c:d/socket'), npm.at)
     assert.strictEqual(await world.ours(['connect', npm.at]).finish(), 0)
   }
@@ -122,7 +124,7 @@ scenario('a socket path and a host of an unusual shape', async (world, t) => {
 if (security === 'shs') {
   scenario('a seed address makes us the key of the seed', async (world) => {
     const invited = identity()
-    const npm = await server(world, ['--echo', '--authorise', invited.key])
+    const npm = await world.npmServer(['--echo', '--authorise', invited.key])
     const ours = world.ours(['connect', `${npm.at}:${invited.seed}`])
     assert.strictEqual(await ours.finish(), 0)
     const { address, remote } = await npm.proc.event('connection')
@@ -131,7 +133,7 @@ if (security === 'shs') {
   })
 
   scenario('an npm server that does not admit us', async (world) => {
-    const npm = await server(world, ['--authorise', 'no'])
+    const npm = await world.npmServer(['--authorise', 'no'])
     const ours = world.ours(['connect', npm.at])
     assert.strictEqual(await ours.exit(), 1)
     assertComplaint(ours, /refused|admit/i)
@@ -139,7 +141,7 @@ if (security === 'shs') {
   })
 
   scenario('another network key', async (world) => {
-    const npm = await server(world, ['--echo'], { network: OTHER_NETWORK })
+    const npm = await world.npmServer(['--echo'], { network: OTHER_NETWORK })
     const wrong = world.ours(['connect', npm.at])
     assert.strictEqual(await wrong.exit(), 1)
     assertComplaint(wrong, /shs/)
@@ -149,7 +151,7 @@ if (security === 'shs') {
   })
 
   scenario('another server key', async (world) => {
-    const npm = await server(world, ['--echo'])
+    const npm = await world.npmServer(['--echo'])
     const ours = world.ours(['connect', npm.at.replace(npm.me.key, identity().key)])
     assert.strictEqual(await ours.exit(), 1)
     assertComplaint(ours, /shs/)
@@ -157,7 +159,7 @@ if (security === 'shs') {
   })
 
   scenario('the socket ends without a goodbye', async (world) => {
-    const npm = await server(world, ['--send', '100000', '--hold'])
+    const npm = await world.npmServer(['--send', '100000', '--hold'])
     const ours = world.ours(['connect', npm.at])
     await ours.until(() => ours.stdout().length === 100000, 'all bytes')
     npm.proc.say('cut')

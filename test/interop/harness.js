@@ -1,9 +1,10 @@
 'use strict'
-// What the interop tests share beside ../world.js: npm peers. Without the npm packages a test is
-// skipped (status 77), or fails where MS_NO_SKIP=1 is set.
+// What the interop tests share beside ../world.js: npm peers, and a server and a client of either
+// side. Without the npm packages a test is skipped (status 77), or fails where MS_NO_SKIP=1 is set.
 
+const assert = require('assert')
 const path = require('path')
-const { World, ...shared } = require('../world')
+const { World, identity, ...shared } = require('../world')
 
 try {
   require('multiserver/package.json')
@@ -14,14 +15,72 @@ try {
 }
 
 const MAIN_NETWORK = '1KHLiKZvAvjbY1ziZEHMXawbCEIM6qwjCDm3VYRan/s='
+const MIB = 1024 * 1024
+
+// The stack to test, `net~shs` or `net`, and its parts.
+const stack = process.argv[2] || 'net~shs'
+const [transport, security = ''] = stack.split('~')
 
 class NpmWorld extends World {
-  npm(args) {
-    const script = path.join(__dirname, 'peer.js')
-    return this.start(`npm ${args[0]}`, process.execPath, ['--no-deprecation', script, ...args])
+  npm(args, script = 'peer.js') {
+    const all = ['--no-deprecation', path.join(__dirname, script), ...args]
+    return this.start(`npm ${script === 'peer.js' ? args[0] : script}`, process.execPath, all)
+  }
+
+  #npmStack(as, network) {
+    const dir = this.socketDir(`npm-${this.procs.length}`)
+    return ['--stack', stack, '--seed', as.seed, '--network-key', network, '--dir', dir]
+  }
+
+  // An npm server of the stack with an identity; `at` is where it listens, as it says itself.
+  async npmServer(args = [], { network = MAIN_NETWORK } = {}) {
+    const me = identity()
+    const proc = this.npm(['server', ...this.#npmStack(me, network), ...args])
+    return { proc, me, at: (await proc.event('listening')).address }
+  }
+
+  npmClient(address, args = [], { as = identity(), network = MAIN_NETWORK } = {}) {
+    return this.npm(['client', ...this.#npmStack(as, network), ...args, address])
+  }
+
+  // Many npm clients in one process.
+  crowd(address, args = []) {
+    return this.npm([...this.#npmStack(identity(), MAIN_NETWORK), ...args, address], 'crowd.js')
+  }
+
+  // Our server of the stack, and of `more` after it. `at` is what it prints.
+  async oursServer(args, { more = [], ...opts } = {}) {
+    const me = identity()
+    const socket = `ours-${this.procs.length}`
+    const place = transport === 'net' ? 'net:127.0.0.1:0' : `unix:${this.socketDir(socket)}/socket`
+    const addresses = [security ? `${place}~${security}` : place, ...more]
+    const proc = this.ours(['serve', ...args, ...addresses], { as: me, ...opts })
+    const at = await proc.line(args.includes('--stdio') ? 'stderr' : 'stdout')
+    const [where, how = ''] = at.split(';')[0].split('~')
+    assert.match(where, transport === 'net' ? /^net:127\.0\.0\.1:[1-9]\d*$/ : /^unix:\/.+\/socket$/)
+    assert.strictEqual(how, security === 'shs' ? `shs:${me.key}` : security)
+    return { proc, me, at }
   }
 }
 
+// What our server says on stderr besides its address.
+const complaint = ({ proc, at }) => ({ err: proc.err.replace(at + '\n', '') })
+
+// Whether an address is one of the stack.
+const isOfStack = (address) =>
+  address.startsWith(transport + ':') && (address.split('~')[1] || '').split(':')[0] === security
+
 const scenario = (name, body) => shared.scenario(name, body, NpmWorld)
 
-module.exports = { ...shared, scenario, MAIN_NETWORK }
+module.exports = {
+  ...shared,
+  identity,
+  scenario,
+  complaint,
+  isOfStack,
+  stack,
+  transport,
+  security,
+  MAIN_NETWORK,
+  MIB,
+}

@@ -5,78 +5,76 @@
 //   node peer.js client [options] ADDRESS    dials
 //
 // What happens is told as one JSON object a line on stdout. Commands are lines on stdin:
-//   end   ends our direction of every connection that --hold keeps open
-//   cut   destroys the sockets of all connections, without a goodbye
+//   end      ends our direction of every connection that --hold keeps open
+//   cut      destroys the sockets of all connections, without a goodbye
+//   read N   reads N bytes more, where --paced waits for that
+//   count    tells how many connections there have been, and what has gone through them
 // The end of stdin stops listening; the process leaves when its sockets are closed.
 
 const crypto = require('crypto')
 const net = require('net')
 const readline = require('readline')
 const { parseArgs } = require('util')
-const sodium = require('chloride')
 const pull = require('pull-stream')
-const MultiServer = require('multiserver')
-const plugins = {
-  net: require('multiserver/plugins/net'),
-  unix: require('multiserver/plugins/unix-socket'),
-  shs: require('multiserver/plugins/shs'),
-  noauth: require('multiserver/plugins/noauth'),
-}
+const { stackOptions, createStacks, tell, digest } = require('./npm_stack')
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    stack: { type: 'string', default: 'net~shs' }, // stacks, joined by ';'
-    host: { type: 'string', default: '127.0.0.1' }, // net listens here
-    dir: { type: 'string' }, // the unix plugin's folder
-    seed: { type: 'string' }, // of our identity, base64
-    'network-key': { type: 'string' }, // base64
+    ...stackOptions,
     authorise: { type: 'string', default: 'yes' }, // yes, no, or the one key that may enter
     echo: { type: 'boolean', default: false }, // send back what comes
     send: { type: 'string', default: '0' }, // otherwise: send so many random bytes
+    drip: { type: 'boolean', default: false }, // one by one, a turn of the event loop each
+    late: { type: 'boolean', default: false }, // not before the other side has ended
     hold: { type: 'boolean', default: false }, // and do not end before `end` is commanded
+    paced: { type: 'boolean', default: false }, // read only what `read` commands allow
     watch: { type: 'string' }, // tell once so many bytes have come
+    quiet: { type: 'boolean', default: false }, // tell of connections only by `count`
   },
 })
 const [mode, address] = positionals
-const CHUNK = 65536
+const CHUNK = options.drip ? 1 : 65536
 const raws = new Set() // the sockets' streams, for `cut`
 const held = new Set() // what ends the held directions, for `end`
+const waiting = new Set() // what goes on reading, for `read`
+const counts = { connections: 0, ended: 0, failed: 0, sent: 0, received: 0 }
+let allowed = options.paced ? 0 : Infinity // bytes that may be read
 let ended = false // `end` has been commanded
 
-function tell(event, fields) {
-  process.stdout.write(JSON.stringify({ event, ...fields }) + '\n')
+function tellOfOne(event, fields) {
+  if (!options.quiet) tell(event, fields)
 }
 
-function digest() {
-  const hash = crypto.createHash('sha256')
-  let bytes = 0
+// Calls back once, when the other side has ended.
+function gate() {
+  const calls = []
+  let open = false
   return {
-    add(data) {
-      hash.update(data)
-      bytes += data.length
-      return bytes
+    open() {
+      open = true
+      for (const call of calls.splice(0)) call()
     },
-    result: () => ({ bytes, sha256: hash.digest('hex') }),
+    when: (call) => (open ? call() : calls.push(call)),
   }
 }
 
 // A source of `size` random bytes; tells their hash when all were asked for.
-function randomBytes(size) {
+function randomBytes(size, peerEnd) {
   const sum = digest()
   let left = size
   let told = false
-  return function read(abort, cb) {
-    if (abort) return cb(abort)
+  function give(cb) {
     if (left > 0) {
       const data = crypto.randomBytes(Math.min(left, CHUNK))
       left -= data.length
+      counts.sent += data.length
       sum.add(data)
       return cb(null, data)
     }
     if (!told) {
       told = true
-      tell('sent', sum.result())
+      tellOfOne('sent', sum.result())
     }
     if (!options.hold || ended) return cb(true)
     const release = () => {
@@ -85,39 +83,57 @@ function randomBytes(size) {
     }
     held.add(release)
   }
+  return function read(abort, cb) {
+    if (abort) return cb(abort)
+    if (options.late) return peerEnd.when(() => give(cb))
+    if (options.drip) return setImmediate(give, cb)
+    give(cb)
+  }
 }
 
 // Passes bytes on, counts them, tells when `watch` have come and how it ended.
-function meter() {
+function meter(peerEnd) {
   const sum = digest()
   const watch = options.watch === undefined ? Infinity : Number(options.watch)
   let reached = false
-  return (source) => (abort, cb) =>
-    source(abort, (end, data) => {
-      if (!end) {
-        const bytes = sum.add(data)
-        if (bytes >= watch && !reached) {
-          reached = true
-          tell('reached', { bytes })
+  return (source) =>
+    function read(abort, cb) {
+      if (!abort && allowed <= 0) return waiting.add(() => read(abort, cb))
+      source(abort, (end, data) => {
+        if (!end) {
+          const bytes = sum.add(data)
+          allowed -= data.length
+          counts.received += data.length
+          if (bytes >= watch && !reached) {
+            reached = true
+            tell('reached', { bytes })
+          }
+          return cb(null, data)
         }
-        return cb(null, data)
-      }
-      if (!abort) tell('end', { ...sum.result(), error: end === true ? null : end.message })
-      cb(end)
-    })
+        if (!abort) {
+          counts.ended++
+          if (end !== true) counts.failed++
+          tellOfOne('end', { ...sum.result(), error: end === true ? null : end.message })
+          peerEnd.open()
+        }
+        cb(end)
+      })
+    }
 }
 
 function serve(stream) {
-  tell('connection', {
+  const peerEnd = gate()
+  counts.connections++
+  tellOfOne('connection', {
     address: stream.address,
-    remote: stream.remote.toString('base64'),
+    remote: stream.remote ? stream.remote.toString('base64') : null, // a bare transport has none
     auth: stream.auth || null,
   })
-  if (options.echo) return pull(stream.source, meter(), stream.sink)
-  pull(randomBytes(Number(options.send)), stream.sink)
+  if (options.echo) return pull(stream.source, meter(peerEnd), stream.sink)
+  pull(randomBytes(Number(options.send), peerEnd), stream.sink)
   pull(
     stream.source,
-    meter(),
+    meter(peerEnd),
     pull.drain(null, () => {})
   )
 }
@@ -129,21 +145,15 @@ function authorise(key, cb) {
 }
 
 function create(port) {
-  const seed = options.seed ? Buffer.from(options.seed, 'base64') : crypto.randomBytes(32)
-  const keys = sodium.crypto_sign_seed_keypair(seed)
-  const made = {
-    // Half-open: what we still send is not lost when the other side ends first.
-    net: () => plugins.net({ scope: 'device', host: options.host, port, allowHalfOpen: true }),
-    unix: () => plugins.unix({ path: options.dir, scope: 'device', allowHalfOpen: true }),
-    shs: () => plugins.shs({ keys, appKey: options['network-key'], auth: authorise }),
-    noauth: () => plugins.noauth({ keys }),
-  }
-  const stacks = options.stack.split(';').map((s) => s.split('~').map((name) => made[name]()))
-  // The `meta` of a socket's stream is handed on to the stream that the stack makes of it.
-  return MultiServer(stacks, (raw) => {
-    raws.add(raw)
-    raw.meta = { raw }
-    return raw
+  return createStacks(options, {
+    port,
+    authorise,
+    // The `meta` of a socket's stream is handed on to the stream that the stack makes of it.
+    wrap(raw) {
+      if (!options.quiet) raws.add(raw)
+      raw.meta = { raw }
+      return raw
+    },
   })
 }
 
@@ -191,6 +201,13 @@ readline
     if (line === 'end') {
       ended = true
       for (const release of [...held]) release()
+    }
+    if (line === 'count') tell('count', counts)
+    if (line.startsWith('read ')) {
+      allowed += Number(line.slice(5))
+      const reads = [...waiting]
+      waiting.clear()
+      for (const read of reads) read()
     }
   })
   .on('close', () => {
