@@ -7,6 +7,8 @@ static void pump(ms_conn *conn, void *user) {
   ptrdiff_t k = n ? ms_conn_write(conn, p, n) : 0;
   (void)user;
   if (k > 0) ms_conn_consume(conn, (size_t)k); /* the rest when on_writable says so */
+  if (k == MS_EPIPE) ms_conn_close(conn); /* nobody hears: what is not read would stay for ever */
+  if (k == MS_ENOMEM) ms_conn_abort(conn);
 }
 
 static void on_end(ms_conn *conn, void *user) {

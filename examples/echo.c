@@ -15,6 +15,7 @@ static void echo(ms_conn *conn, void *user) {
   ptrdiff_t written = ms_conn_write(conn, bytes, n);
   (void)user;
   if (written > 0) ms_conn_consume(conn, (size_t)written);
+  if (written < 0) ms_conn_abort(conn); /* nobody hears: what is not read would stay for ever */
 }
 
 static void on_end(ms_conn *conn, void *user) {

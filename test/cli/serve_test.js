@@ -278,3 +278,28 @@ scenario('wrong usage is told and exits with 2', async (world) => {
   assert.strictEqual(bad.status, 1)
   isOneLine(bad.err)
 })
+
+scenario('a peer that reads nothing of the echo and resets is let go', async (world) => {
+  const serve = world.ours(['serve', '--echo', 'net:127.0.0.1:0~noauth'])
+  const port = Number((await serve.line()).match(/:(\d+)~/)[1])
+  const socket = net.connect(port, '127.0.0.1')
+  socket.pause()
+  await new Promise((resolve) => socket.once('connect', resolve))
+  let taken = 0
+  const fill = () => {
+    do taken++
+    while (socket.write(Buffer.alloc(65536)))
+  }
+  socket.on('drain', fill)
+  fill()
+  for (let still = 0, last = 0; still < 30; last = taken) {
+    await new Promise((resolve) => setTimeout(resolve, 10))
+    still = taken === last ? still + 1 : 0
+  }
+  socket.resetAndDestroy() // the echo holds what it could not send
+  await serve.line('stderr')
+  isOneLine(serve.err)
+  assert.match(serve.err, /reset|cannot reach/)
+  serve.kill('SIGTERM')
+  assert.strictEqual(await serve.exit(), 0)
+})
