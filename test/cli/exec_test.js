@@ -1,0 +1,171 @@
+'use strict'
+// serve --exec: a command for each peer.
+
+const assert = require('assert')
+const crypto = require('crypto')
+const fs = require('fs')
+const { scenario, identity, secretFile, sha256, command } = require('../world')
+
+async function exec(world, what, listen = 'net:127.0.0.1:0~shs', ...args) {
+  const serve = world.ours(['serve', '--exec', what, '--allow-any', ...args, listen])
+  return { serve, at: await serve.line() }
+}
+
+async function connect(world, at, { input, as = identity() } = {}) {
+  const client = world.ours(['connect', at], { as })
+  client.child.stdin.end(input)
+  client.status = await client.exit()
+  return client
+}
+
+// The processes whose parent is this one.
+function children(pid) {
+  return fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean)
+}
+
+const stateOf = (pid) => fs.readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /, '')[0]
+
+// Looks every few milliseconds; the scenario's deadline ends it.
+async function become(what) {
+  while (!what()) await new Promise((resolve) => setTimeout(resolve, 5))
+}
+
+scenario("a command's input and output are the peer", async (world) => {
+  const { at, serve } = await exec(world, 'tr a-z A-Z')
+  const data = crypto.randomBytes(4 << 20).toString('base64')
+  const client = await connect(world, at, { input: data })
+  assert.strictEqual(client.status, 0)
+  assert.strictEqual(sha256(client.stdout()), sha256(data.toUpperCase()))
+  await become(() => children(serve.child.pid).length === 0) // not even a zombie
+  assert.strictEqual(serve.err, '')
+})
+
+scenario('the environment is clean but for who the peer is', async (world) => {
+  const as = identity()
+  const { at } = await exec(world, 'env')
+  const lines = (await connect(world, at, { as, input: '' })).stdout().toString().trim().split('\n')
+  const env = Object.fromEntries(lines.map((line) => line.split(/=(.*)/s).slice(0, 2)))
+  assert.strictEqual(env.MULTISERVER_KEY, as.key)
+  assert.match(env.MULTISERVER_ADDRESS, /^net:127\.0\.0\.1:\d+~shs:/)
+  assert.ok(env.MULTISERVER_ADDRESS.endsWith(as.key))
+  assert.strictEqual(env.PATH, process.env.PATH)
+  const others = Object.keys(env).filter((name) => !/^(MULTISERVER_\w+|PATH|PWD|SHLVL|_|OLDPWD)$/.test(name))
+  assert.deepStrictEqual(others, [])
+  const plain = await exec(world, 'env', `unix:${world.socketDir('s')}/socket~noauth`)
+  assert.ok(!(await connect(world, plain.at, { input: '' })).stdout().toString().includes('MULTISERVER_KEY'))
+})
+
+scenario('no other descriptor is inherited', async (world) => {
+  const secret = world.write('me', secretFile(identity()))
+  // one that the shell leaves open beyond all gaps, and one right behind the standard ones
+  const serve = world.start('serve', 'bash', ['-c',
+    'exec 3</etc/passwd 210</etc/passwd; exec "$0" serve --key "$1" --exec "ls /proc/self/fd" --allow-any net:127.0.0.1:0~shs',
+    command, secret])
+  const client = await connect(world, await serve.line(), { input: '' })
+  // 3 is the folder that ls reads
+  assert.deepStrictEqual(client.stdout().toString().trim().split('\n'), ['0', '1', '2', '3'])
+})
+
+scenario("the peer's end closes the command's input only", async (world) => {
+  const { at } = await exec(world, 'cat >/dev/null; echo all read')
+  const client = await connect(world, at, { input: 'x'.repeat(1000000) })
+  assert.deepStrictEqual([client.status, client.stdout().toString()], [0, 'all read\n'])
+})
+
+scenario("the command's exit is our end", async (world) => {
+  const { at, serve } = await exec(world, 'echo bye; exit 3')
+  const client = world.ours(['connect', at]) // its input stays open
+  await client.until(() => client.stdout().toString() === 'bye\n', 'bye')
+  assert.strictEqual(await client.exit(), 0)
+  assert.match(serve.err, /exec: net:.*: the command has exited with 3\n/)
+})
+
+scenario('a command that is killed is no clean end', async (world) => {
+  const { at, serve } = await exec(world, 'echo half; kill -9 $$')
+  const client = world.ours(['connect', at])
+  assert.strictEqual(await client.exit(), 1)
+  assert.match(serve.err, /killed by signal 9/)
+})
+
+scenario('what others still write after the exit is not waited for', async (world) => {
+  const { at } = await exec(world, 'sleep 60 & echo started')
+  const client = world.ours(['connect', at])
+  assert.strictEqual(await client.exit(), 0)
+  assert.strictEqual(client.stdout().toString(), 'started\n')
+})
+
+scenario('a command that reads nothing still speaks', async (world) => {
+  const { at } = await exec(world, 'exec <&-; sleep 0.1; echo done')
+  const client = await connect(world, at, { input: crypto.randomBytes(3 << 20) })
+  assert.deepStrictEqual([client.status, client.stdout().toString()], [0, 'done\n'])
+})
+
+scenario('a peer that is gone takes its command with it', async (world) => {
+  // the shell and what it has started
+  const { at, serve } = await exec(world, 'sleep 1000; echo never')
+  const client = world.ours(['connect', at])
+  await become(() => children(serve.child.pid).length === 1)
+  const [shell] = children(serve.child.pid)
+  await become(() => children(shell).length === 1)
+  const [sleep] = children(shell)
+  client.kill('SIGKILL')
+  await become(() => children(serve.child.pid).length === 0)
+  await become(() => !fs.existsSync(`/proc/${sleep}`) || stateOf(sleep) === 'Z')
+  const next = world.ours(['connect', at])
+  await become(() => children(serve.child.pid).length === 1)
+  next.kill('SIGKILL')
+})
+
+scenario('a command that ignores SIGTERM is killed in the end', async (world) => {
+  const { at, serve } = await exec(world, "trap '' TERM; echo ready; while :; do sleep 0.1; done")
+  const client = world.ours(['connect', at])
+  await client.until(() => client.stdout().toString() === 'ready\n', 'ready')
+  const from = Date.now()
+  client.kill('SIGKILL')
+  await become(() => children(serve.child.pid).length === 0)
+  assert.ok(Date.now() - from > 3000, 'it was not asked first')
+})
+
+scenario('an interrupt ends all commands', async (world) => {
+  const { at, serve } = await exec(world, 'cat; exit 0')
+  const clients = [world.ours(['connect', at]), world.ours(['connect', at])]
+  await become(() => children(serve.child.pid).length === 2)
+  serve.kill('SIGINT')
+  assert.strictEqual(await serve.exit(), 0)
+  for (const client of clients) assert.strictEqual(await client.exit(), 0, client.toString())
+})
+
+scenario('many at once, and no zombie is left', async (world) => {
+  const { at, serve } = await exec(world, 'cat')
+  const fds = () => fs.readdirSync(`/proc/${serve.child.pid}/fd`).length
+  await connect(world, at, { input: 'x' })
+  await become(() => children(serve.child.pid).length === 0)
+  const before = fds()
+  const data = crypto.randomBytes(200000)
+  for (let round = 0; round < 3; round++) {
+    const clients = await Promise.all(Array.from({ length: 10 }, () => connect(world, at, { input: data })))
+    for (const client of clients) assert.deepStrictEqual([client.status, sha256(client.stdout())], [0, sha256(data)])
+  }
+  await become(() => children(serve.child.pid).length === 0 && fds() <= before)
+})
+
+scenario('a command that floods a slow peer waits', async (world) => {
+  const { at, serve } = await exec(world, 'head -c 30000000 /dev/zero')
+  const client = world.ours(['connect', at], { stdin: 'ignore' })
+  client.kill('SIGSTOP')
+  const rss = () => Number(fs.readFileSync(`/proc/${serve.child.pid}/statm`, 'utf8').split(' ')[1]) * 4096
+  await become(() => children(serve.child.pid).length === 1)
+  const before = rss()
+  await new Promise((resolve) => setTimeout(resolve, 300)) // what it could take meanwhile is not its to take
+  assert.ok(rss() - before < 8 << 20, 'it keeps what the peer does not read')
+  client.kill('SIGCONT')
+  assert.strictEqual(await client.exit(), 0)
+  assert.strictEqual(client.received, 30000000)
+})
+
+scenario('a shell that is not there is one error, and the next may come', async (world) => {
+  const { at, serve } = await exec(world, 'no-such-command-anywhere')
+  const client = await connect(world, at, { input: '' })
+  assert.strictEqual(client.stdout().toString(), '')
+  assert.match(serve.err, /exited with 127/)
+})
