@@ -1,0 +1,262 @@
+'use strict'
+// What serve tells: --json, --scope, --external, --print-addresses; and whom it lets in: --allow-file.
+
+const assert = require('assert')
+const fs = require('fs')
+const net = require('net')
+const os = require('os')
+const { scenario, identity, secretFile, assertComplaint, command } = require('../world')
+
+async function connect(world, at, { as = identity(), input = 'hello' } = {}) {
+  const client = world.ours(['connect', at], { as })
+  client.child.stdin.end(input)
+  client.status = await client.exit()
+  return client
+}
+
+// ---- --json ----
+
+async function events(world, args, as = identity()) {
+  const serve = world.ours(['serve', '--json', ...args], { as })
+  const { address } = await serve.event('listening')
+  return { serve, at: address }
+}
+
+scenario('--json: each step of a connection is an event', async (world) => {
+  const me = identity()
+  const as = identity()
+  const { serve, at } = await events(world, ['--echo', '--allow', as.key, 'net:127.0.0.1:0~shs',
+    `unix:${world.socketDir('s')}/socket~noauth`], me)
+  const unix = await serve.event('listening', 1)
+  assert.deepStrictEqual([(await serve.event('listening')).id, unix.id], [0, 1])
+  assert.strictEqual((await connect(world, at, { as })).status, 0)
+  const closed = await serve.event('closed')
+  const [one] = serve.events('connection')
+  assert.match(one.address, /^net:127\.0\.0\.1:\d+~shs:/)
+  assert.deepStrictEqual([one.id, one.remote, one.stack], [1, as.key, 'net~shs'])
+  assert.deepStrictEqual([closed.id, closed.reason, closed.in, closed.out], [1, 'end', 5, 5])
+
+  await connect(world, unix.address)
+  const plain = await serve.event('connection', 1)
+  assert.deepStrictEqual([plain.id, plain.remote, plain.stack], [2, null, 'unix~noauth'])
+
+  assert.strictEqual((await connect(world, at)).status, 1) // a stranger
+  const refused = await serve.event('closed', 2)
+  const [error] = serve.events('error')
+  assert.deepStrictEqual([refused.id, refused.reason, refused.in, refused.out], [3, 'refused', 0, 0])
+  assert.deepStrictEqual([error.id, error.layer, error.phase, error.code], [3, 'shs', 'authorise', 'MS_EREFUSED'])
+  assert.match(error.address, /^net:127\.0\.0\.1:\d+~shs:$/)
+  assert.ok(error.message.length > 0)
+  assert.strictEqual(serve.events('connection').length, 2)
+
+  const victim = world.ours(['connect', at], { as })
+  victim.say('hello')
+  await victim.line()
+  victim.kill('SIGKILL')
+  assert.strictEqual((await serve.event('closed', 3)).reason, 'truncated')
+
+  for (const line of serve.stdout().toString().trim().split('\n')) {
+    const event = JSON.parse(line)
+    assert.deepStrictEqual(Object.keys(event).slice(0, 3), ['event', 'time', 'id'])
+    assert.match(event.time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
+    assert.ok(Math.abs(new Date(event.time) - Date.now()) < 60000)
+    assert.ok(Number.isInteger(event.id))
+  }
+})
+
+scenario('--json: a silent peer is a timeout, a stack that fails an error', async (world) => {
+  const busy = net.createServer()
+  await new Promise((resolve) => busy.listen(0, '127.0.0.1', resolve))
+  const { port } = busy.address()
+  const { serve, at } = await events(world, ['--echo', '--allow-any', `net:127.0.0.1:${port}~shs`, 'net:127.0.0.1:0~shs'])
+  const error = await serve.event('error')
+  assert.deepStrictEqual([error.id, error.phase, error.code], [0, 'listen', 'MS_EADDRINUSE'])
+  assert.strictEqual((await serve.event('listening')).id, 1)
+  const silent = net.connect(Number(at.match(/:(\d+)~/)[1]), '127.0.0.1')
+  silent.on('error', () => {})
+  const closed = await serve.event('closed')
+  assert.strictEqual(closed.reason, 'timeout')
+  silent.destroy()
+  busy.close()
+})
+
+scenario('--json: every action closes what it opens', async (world) => {
+  const echo = world.ours(['serve', '--echo', '--allow-any', 'net:127.0.0.1:0~shs'])
+  const target = await echo.line()
+  const dir = world.socketDir('s')
+  for (const [i, action] of [['--chat'], ['--exec', 'cat'], ['--forward', target]].entries()) {
+    const { serve, at } = await events(world, [...action, `unix:${dir}/${i}~noauth`])
+    assert.strictEqual((await connect(world, at)).status, 0)
+    const closed = await serve.event('closed')
+    assert.deepStrictEqual([serve.events('connection').length, closed.reason, closed.in], [1, 'end', 5], action.join(' '))
+    serve.kill('SIGTERM')
+    assert.strictEqual(await serve.exit(), 0)
+    assert.strictEqual(serve.events('closed').length, 1)
+  }
+})
+
+scenario('--json: standard output that is gone ends it', async (world) => {
+  const secret = world.write('me', secretFile(identity()))
+  const serve = world.start('serve', 'bash', ['-c',
+    `"$0" serve --key "$1" --json --echo --allow-any net:127.0.0.1:0~shs | head -n 1; exit \${PIPESTATUS[0]}`, command, secret])
+  const at = JSON.parse(await serve.line()).address
+  await connect(world, at)
+  assert.strictEqual(await serve.exit(), 1)
+  assert.match(serve.err, /serve: stdout: write failed/)
+})
+
+// ---- addresses ----
+
+const routable = () => Object.values(os.networkInterfaces()).flat().some(({ internal }) => !internal)
+
+scenario('--print-addresses, --scope and --external say where it can be reached', async (world, t) => {
+  const me = identity()
+  const printed = async (...args) => {
+    const serve = world.ours(['serve', '--echo', '--allow-any', ...args], { as: me })
+    const line = await serve.line()
+    serve.kill('SIGTERM')
+    await serve.exit()
+    return { line, err: serve.err }
+  }
+  const key = `~shs:${me.key}`
+  const wildcard = 'net::::0~shs'
+  assert.match((await printed(wildcard)).line, /^net:localhost:\d+~shs:/)
+  assert.match((await printed('--external', 'pub.example', '--print-addresses', 'public', wildcard)).line,
+    /^net:pub\.example:\d+~shs:[^;]+$/)
+  assert.strictEqual((await printed('--external', 'net:pub.example:443', '--print-addresses', 'public', wildcard)).line,
+    `net:pub.example:443${key}`)
+  // a front is believed, a mere name does not take loopback off this machine
+  assert.strictEqual((await printed('--external', 'net:pub.example:443', '--print-addresses', 'public', 'net:127.0.0.1:0~shs')).line,
+    `net:pub.example:443${key}`)
+  const loopback = await printed('--external', 'pub.example', '--print-addresses', 'public', 'net:127.0.0.1:0~shs')
+  assert.strictEqual(loopback.line, '')
+  assert.match(loopback.err, /nothing can be reached in the scope public/)
+  assert.strictEqual((await printed('--scope', 'public', '--print-addresses', 'public', 'net:127.0.0.1:0~shs')).line, '')
+  // unix and unauthenticated stacks stay
+  assert.strictEqual((await printed('--external', 'pub.example', '--scope', 'public', '--print-addresses', 'public',
+    `unix:${world.socketDir('s')}/socket~shs`)).line, '')
+  assert.strictEqual((await printed('--scope', 'device', '--print-addresses', 'local', wildcard)).line, '')
+  if (routable()) {
+    const { line } = await printed('--scope', 'local', '--scope', 'device', '--scope', 'public', '--print-addresses', 'local', wildcard)
+    assert.ok(!/localhost|127\.0\.0\.1/.test(line), line)
+  } else {
+    t.diagnostic('no interface but loopback')
+  }
+})
+
+scenario('wrong scopes and external addresses are told', async (world) => {
+  const cases = [
+    [['--scope', 'everywhere', 'net::0~shs'], 2, /everywhere: is no scope/],
+    [['--print-addresses', 'x', 'net::0~shs'], 2, /x: is no scope/],
+    [['--json', '--stdio', 'net::0~shs'], 2, /--json: and --stdio/],
+    [['--external', 'a b', 'net::0~shs'], 1, /no spaces/],
+    [['--external', 'net:host:99999', 'net::0~shs'], 1, /port/],
+  ]
+  for (const [args, status, why] of cases) {
+    const action = args.includes('--stdio') ? [] : ['--echo']
+    const serve = world.ours(['serve', ...action, '--allow-any', ...args])
+    assert.strictEqual(await serve.exit(), status, args.join(' '))
+    assertComplaint(serve, why)
+  }
+})
+
+// ---- --allow-file ----
+
+scenario('--allow-file is read, and read again on SIGHUP', async (world) => {
+  const [alice, bob, carol] = [identity(), identity(), identity()]
+  const file = world.write('friends', `# friends\n\n${alice.key} # alice\n@${bob.key}.ed25519\n`)
+  const serve = world.ours(['serve', '--echo', '--allow', carol.key, '--allow-file', file, 'net:127.0.0.1:0~shs'])
+  const at = await serve.line()
+  const statuses = async () => {
+    const all = []
+    for (const as of [alice, bob, carol, identity()]) all.push((await connect(world, at, { as })).status)
+    return all
+  }
+  const hangup = async (text, word) => {
+    const before = serve.err.length
+    world.write('friends', text)
+    serve.kill('SIGHUP')
+    await serve.until(() => word.test(serve.err.slice(before)), `${word}`)
+  }
+  assert.deepStrictEqual(await statuses(), [0, 0, 0, 1])
+  await hangup(`${bob.key}`, /friends: 1 keys\n/)
+  assert.deepStrictEqual(await statuses(), [1, 0, 0, 1])
+  await hangup(`${alice.key}\nnonsense\n`, /allow: .*friends: line 2 is not a public key/)
+  assert.deepStrictEqual(await statuses(), [1, 0, 0, 1], 'the old list is kept')
+  await hangup(`${alice.key} ${bob.key}\n`, /line 1 is not a public key/)
+  await hangup(`${alice.key}\n${'#'.repeat(2000)}\n`, /line 2 is longer/)
+  fs.unlinkSync(file)
+  const before = serve.err.length
+  serve.kill('SIGHUP')
+  await serve.until(() => /friends: cannot be read: No such file/.test(serve.err.slice(before)), 'an error')
+  assert.deepStrictEqual(await statuses(), [1, 0, 0, 1], 'the old list is kept')
+  await hangup('', /friends: 0 keys\n/)
+  assert.deepStrictEqual(await statuses(), [1, 1, 0, 1])
+})
+
+scenario('--allow-file with an error does not start', async (world) => {
+  const cases = [
+    [world.write('bad', 'x\n'), /bad: line 1 is not a public key/],
+    [world.path('missing'), /missing: cannot be read: No such file/],
+    [world.dir, /cannot be read: Is a directory/],
+  ]
+  for (const [file, why] of cases) {
+    const serve = world.ours(['serve', '--echo', '--allow-file', file, 'net:127.0.0.1:0~shs'])
+    assert.strictEqual(await serve.exit(), 1)
+    assertComplaint(serve, why)
+  }
+  const both = world.ours(['serve', '--echo', '--allow-any', '--allow-file', cases[0][0], 'net:127.0.0.1:0~shs'])
+  assert.strictEqual(await both.exit(), 2)
+})
+
+// ---- connect ----
+
+scenario('connect shows on a terminal how far a file has gone', async (world) => {
+  const serve = world.ours(['serve', '--exec', 'cat >/dev/null', '--allow-any', 'net:127.0.0.1:0~shs'])
+  const at = await serve.line()
+  const file = world.write('data', Buffer.alloc(20 << 20))
+  const secret = world.write('me', secretFile(identity()))
+  const line = `'${command}' connect --key '${secret}' '${at}' < '${file}'`
+  const terminal = world.start('terminal', 'script', ['-qec', line, '/dev/null'])
+  assert.strictEqual(await terminal.exit(), 0, terminal.toString())
+  assert.match(terminal.stdout().toString(), /21\.0 MB of 21\.0 MB \(100 %\), [\d.]+ .?B\/s\r?\n/)
+  const piped = world.start('piped', 'sh', ['-c', line])
+  assert.strictEqual(await piped.exit(), 0)
+  assert.strictEqual(piped.err, '')
+})
+
+scenario('connect --linger is how long a silent pipe is waited for', async (world) => {
+  const serve = world.ours(['serve', '--exec', 'exit 0', '--allow-any', 'net:127.0.0.1:0~shs'])
+  const at = await serve.line()
+  const took = async (...args) => {
+    const client = world.ours(['connect', ...args, at])
+    const from = process.hrtime.bigint()
+    assert.strictEqual(await client.exit(), 0)
+    return Number(process.hrtime.bigint() - from) / 1e6
+  }
+  assert.ok(await took('--linger', '1') < 900)
+  assert.ok(await took('--linger', '1500') > 1450)
+})
+
+// ---- address ----
+
+scenario('address --legacy translates', async (world) => {
+  const { key } = identity()
+  const { seed } = identity()
+  const cases = [
+    [`pub.example:8009:@${key}.ed25519`, `net:pub.example:8009~shs:${key}\n`],
+    [`pub.example:8008:@${key}.ed25519~${seed}`, `net:pub.example:8008~shs:${key}:${seed}\n`],
+  ]
+  for (const [legacy, address] of cases) {
+    const told = await world.run(['address', '--legacy', legacy])
+    assert.deepStrictEqual([told.status, told.stdout().toString(), told.err], [0, address, ''])
+    const hint = await world.run(['address', legacy])
+    assert.strictEqual(hint.status, 1)
+    assertComplaint(hint, /--legacy/)
+  }
+  const onion = await world.run(['address', '--legacy', '--stacks', 'onion~shs', `x.onion:8008:@${key}.ed25519`])
+  assert.strictEqual(onion.stdout().toString(), `onion:x.onion:8008~shs:${key}\n`)
+  const bad = await world.run(['address', '--legacy', 'net:h:1~noauth'])
+  assert.strictEqual(bad.status, 1)
+  assertComplaint(bad, /no key/)
+})
