@@ -29,6 +29,11 @@ build: $(RELEASE)/build.ninja ## build the library and the command: build/releas
 fuzz: ## search for inputs that break a decoder, FUZZ_SECONDS long (600)
 	@./scripts/fuzz $(or $(FUZZ_SECONDS),600)
 
+.PHONY: bench
+bench: $(RELEASE)/build.ninja bench/node_modules/.package-lock.json ## measure it beside npm multiserver (some ten minutes)
+	@cmake --build $(RELEASE) --target bench-ms
+	@node bench/run.js
+
 .PHONY: format
 format: ## lay out every C file with clang-format 14
 	@./scripts/install-deps check
@@ -41,7 +46,7 @@ check-format: ## say which C files are laid out otherwise, and fail
 
 .PHONY: clean
 clean: ## remove everything built or downloaded
-	rm -rf build $(NODE_MODULES)
+	rm -rf build $(NODE_MODULES) bench/node_modules
 
 .PHONY: help
 help: ## show this
@@ -55,6 +60,11 @@ $(RELEASE)/build.ninja:
 $(ASAN)/build.ninja:
 	@./scripts/install-deps test
 	@cmake --preset asan
+
+bench/node_modules/.package-lock.json: bench/package-lock.json bench/package.json
+	@./scripts/install-deps test
+	@cd bench && npm ci --no-audit --no-fund
+	@touch $@
 
 # The npm peers of the interop tests. Without a network these are skipped by name, and the others
 # run; MS_NO_SKIP=1 makes that a failure.

@@ -193,6 +193,7 @@ static int parse(char *text, size_t n, struct ms_identity *kept, ms_error *err) 
 
 /* Guarded memory for a text and for the identity in it. */
 static int begin(char **text, ms_identity **out, ms_error *err) {
+  *text = NULL;
   *out = NULL;
   if (sodium_init() < 0)
     return ms__error(err, MS_ESYSTEM, MS_PHASE_NONE, NULL, "libsodium cannot start");
