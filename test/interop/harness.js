@@ -5,6 +5,7 @@
 const assert = require('assert')
 const path = require('path')
 const { World, identity, ...shared } = require('../world')
+const { Proxy } = require('./proxy')
 
 try {
   require('multiserver/package.json')
@@ -22,6 +23,8 @@ const stack = process.argv[2] || 'net~shs'
 const [transport, security = ''] = stack.split('~')
 
 class NpmWorld extends World {
+  proxies = []
+
   npm(args, script = 'peer.js') {
     const all = ['--no-deprecation', path.join(__dirname, script), ...args]
     return this.start(`npm ${script === 'peer.js' ? args[0] : script}`, process.execPath, all)
@@ -60,6 +63,18 @@ class NpmWorld extends World {
     assert.match(where, transport === 'net' ? /^net:127\.0\.0\.1:[1-9]\d*$/ : /^unix:\/.+\/socket$/)
     assert.strictEqual(how, security === 'shs' ? `shs:${me.key}` : security)
     return { proc, me, at }
+  }
+
+  async proxy(target, opts) {
+    const proxy = new Proxy()
+    const where = this.socketDir(`proxy-${this.proxies.push(proxy)}`)
+    await proxy.listen(target, where, opts)
+    return proxy
+  }
+
+  async end() {
+    for (const proxy of this.proxies) proxy.close()
+    await super.end()
   }
 }
 

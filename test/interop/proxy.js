@@ -1,0 +1,82 @@
+'use strict'
+// What stands between two peers and stops or slows their handshake at a byte of the test's choice.
+
+const net = require('net')
+
+// What net.connect takes for the first alternative of an address, and the rest of it.
+function place(address) {
+  const [where, ...rest] = address.split(';')[0].split('~')
+  const [protocol, ...parts] = where.split(':')
+  if (protocol === 'unix') return { opts: { path: parts.join(':') }, rest }
+  const port = Number(parts.pop())
+  return { opts: { host: parts.join(':'), port }, rest }
+}
+
+// One direction: hands on `limit` bytes, each after `gapMsec` if there is a gap; keeps the others to
+// itself. It reads on, so that it sees the end of either side, which takes the other along.
+function lane(from, to, { limit, gapMsec, full }) {
+  let left = limit
+  const drips = []
+  const timer = gapMsec && setInterval(() => drips.length && to.write(drips.shift()), gapMsec)
+  if (left === 0) full()
+  from.on('data', (data) => {
+    const piece = data.subarray(0, left)
+    if (piece.length === 0) return
+    left -= piece.length
+    if (gapMsec) for (const byte of piece) drips.push(Buffer.of(byte))
+    else to.write(piece)
+    if (left === 0) full()
+  })
+  from.on('error', () => {}) // 'close' follows
+  from.on('close', () => {
+    clearInterval(timer)
+    to.destroy()
+  })
+}
+
+class Proxy {
+  sockets = new Set()
+  server = net.createServer()
+
+  // Listens at `at`, in the folder `where` or on a port, and dials `target` for its one client.
+  // `held` resolves when both have said as much as they may; `cut.client` and `cut.server` with the
+  // milliseconds from when that side was connected until it has left.
+  async listen(target, where, { fromClient = Infinity, fromServer = Infinity, gapMsec = 0 } = {}) {
+    const { opts, rest } = place(target)
+    const at = opts.path ? { path: `${where}/socket` } : { host: '127.0.0.1', port: 0 }
+    await new Promise((resolve) => this.server.listen(at, resolve))
+    const listens = opts.path ? `unix:${at.path}` : `net:127.0.0.1:${this.server.address().port}`
+    this.at = [listens, ...rest].join('~')
+
+    let missing = [fromClient, fromServer].filter(Number.isFinite).length
+    const promise = () => {
+      let resolve
+      return [new Promise((fn) => (resolve = fn)), resolve]
+    }
+    const [held, hold] = promise()
+    const [client, clientLeft] = promise()
+    const [server, serverLeft] = promise()
+    this.held = held
+    this.cut = { client, server }
+    const full = () => --missing === 0 && hold()
+    const time = (socket, left) => {
+      const since = Date.now()
+      socket.on('close', () => left(Date.now() - since))
+    }
+    this.server.once('connection', (near) => {
+      const far = net.connect(opts)
+      this.sockets.add(near).add(far)
+      time(near, clientLeft)
+      far.on('connect', () => time(far, serverLeft))
+      lane(near, far, { limit: fromClient, gapMsec, full })
+      lane(far, near, { limit: fromServer, gapMsec, full })
+    })
+  }
+
+  close() {
+    this.server.close()
+    for (const socket of this.sockets) socket.destroy()
+  }
+}
+
+module.exports = { Proxy, place }
