@@ -1,0 +1,45 @@
+# What the tests of the installation share; sourced by them. ctest gives TREE (a release build made
+# for them), SOURCE, CC and MULTISERVER.
+set -eu
+unset DESTDIR LD_LIBRARY_PATH PKG_CONFIG_PATH CMAKE_PREFIX_PATH
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+fail() {
+  printf '%s\n' "$@" >&2
+  exit 1
+}
+
+# A test that this machine cannot run is skipped by name, or fails under MS_NO_SKIP=1.
+skip() {
+  echo "$1 is missing"
+  [ "${MS_NO_SKIP-}" != 1 ] || exit 1
+  exit 77
+}
+
+needs() {
+  for tool in "$@"; do
+    command -v "$tool" >/dev/null 2>&1 || skip "$tool"
+  done
+}
+
+# quietly COMMAND...: shows what a command says only when it fails.
+quietly() {
+  "$@" >"$scratch/said" 2>&1 || fail "failed: $*" "$(cat "$scratch/said")"
+}
+
+# The files and links below a folder, sorted, without the folder's name.
+files_of() {
+  (cd "$1" && find . ! -type d | sed 's|^\./||' | LC_ALL=C sort)
+}
+
+# expect_files DIR FILE...: exactly these.
+expect_files() {
+  (
+    dir=$1
+    shift
+    printf '%s\n' "$@" | LC_ALL=C sort >"$scratch/expected"
+    files_of "$dir" | diff -u "$scratch/expected" - || fail "$dir holds other files than expected"
+  )
+}
