@@ -39,8 +39,13 @@ install(FILES ${PROJECT_BINARY_DIR}/multiserver-config.cmake
   COMPONENT development)
 install(EXPORT multiserver-targets NAMESPACE multiserver:: DESTINATION ${MS_CMAKE_DIR}
   COMPONENT development)
+install(FILES ${MS_MANUAL}/libmultiserver.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3
+  COMPONENT development)
 
 # ---- Tools ----
 
 # The command has the library in it.
 install(TARGETS multiserver DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
+if(MS_RUNS_COMMAND)
+  install(FILES ${MS_MANUAL}/multiserver.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tools)
+endif()

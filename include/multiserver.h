@@ -48,6 +48,7 @@ extern "C" {
   { .size = sizeof(type) }
 #endif
 
+/* The version of this header. */
 #define MS_VERSION "0.1.0"
 
 /* The version of the library that runs, as MS_VERSION was when it was built. Never NULL, never to

@@ -43,3 +43,20 @@ expect_files() {
     files_of "$dir" | diff -u "$scratch/expected" - || fail "$dir holds other files than expected"
   )
 }
+
+# ---- The command's help, read in another way than scripts/help.awk does ----
+
+commands_of_help() {
+  "$MULTISERVER" --help | sed -n '/^commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'
+}
+
+# options_of_help COMMAND: every option outside of the examples.
+options_of_help() {
+  "$MULTISERVER" "$1" --help | sed '/^examples:/,$d' | grep -oE '(^|[[ ,])--?[a-z][a-z-]*' |
+    sed 's/^[^-]//' | LC_ALL=C sort -u
+}
+
+# The options that are followed by FILE.
+file_options_of_help() {
+  "$MULTISERVER" "$1" --help | sed '/^examples:/,$d' | grep -oE -- '--[a-z-]+ FILE' | sed 's/ FILE//'
+}
