@@ -2,6 +2,8 @@
 # (what programs are built with) and tools (the command).
 include(CMakePackageConfigHelpers)
 
+set(MULTISERVER_ZSH_DIR ${CMAKE_INSTALL_DATADIR}/zsh/site-functions CACHE STRING
+  "Where zsh looks for completions; Debian's packages use vendor-completions")
 set(MS_PKGCONFIG_DIR ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 set(MS_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/multiserver)
 
@@ -48,4 +50,10 @@ install(FILES ${MS_MANUAL}/libmultiserver.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/
 install(TARGETS multiserver DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
 if(MS_RUNS_COMMAND)
   install(FILES ${MS_MANUAL}/multiserver.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tools)
+  install(FILES ${MS_MANUAL}/multiserver.bash COMPONENT tools RENAME multiserver
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+  install(FILES ${MS_MANUAL}/multiserver.zsh COMPONENT tools RENAME _multiserver
+    DESTINATION ${MULTISERVER_ZSH_DIR})
+  install(FILES ${MS_MANUAL}/multiserver.fish COMPONENT tools
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
 endif()

@@ -43,5 +43,10 @@ if(MS_RUNS_COMMAND)
     DEPENDS multiserver ${help} ${MS_MANUAL}/multiserver.1.in
     COMMAND ${PROJECT_SOURCE_DIR}/scripts/man-command $<TARGET_FILE:multiserver> ${MS_MANUAL}/multiserver.1.in)
   list(APPEND MS_GENERATED ${MS_MANUAL}/multiserver.1)
+  foreach(shell bash zsh fish)
+    ms_generate(${MS_MANUAL}/multiserver.${shell} completions DEPENDS multiserver ${help}
+      COMMAND ${PROJECT_SOURCE_DIR}/scripts/completions ${shell} $<TARGET_FILE:multiserver>)
+    list(APPEND MS_GENERATED ${MS_MANUAL}/multiserver.${shell})
+  endforeach()
 endif()
 add_custom_target(manual ALL DEPENDS ${MS_GENERATED})

@@ -39,7 +39,7 @@ for command in $(commands_of_help); do
     case $file in
       help) "$MULTISERVER" "$command" --help | sed 's/^usage: //' ;;
       page) sed '1d;$d' "$scratch/part" ;;
-    esac | tr -s ' \n' '\n\n' | tr '[:upper:]' '[:lower:]' >"$scratch/$file"
+    esac | tr -s ' ' '\n' | sed '/^$/d' | tr '[:upper:]' '[:lower:]' >"$scratch/$file"
   done
   sed '/./,$!d' "$scratch/page" | diff "$scratch/help" - || fail "multiserver(1) on $command is not its help text"
 done
