@@ -25,6 +25,11 @@ test: $(ASAN)/build.ninja ## build with ASan and UBSan, run every test
 build: $(RELEASE)/build.ninja ## build the library and the command: build/release
 	@cmake --build $(RELEASE)
 
+.PHONY: deb
+deb: ## build the Debian packages: build/deb
+	@./scripts/install-deps deb
+	@./scripts/deb build/deb
+
 .PHONY: fuzz
 fuzz: ## search for inputs that break a decoder, FUZZ_SECONDS long (600)
 	@./scripts/fuzz $(or $(FUZZ_SECONDS),600)

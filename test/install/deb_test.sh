@@ -1,0 +1,92 @@
+#!/bin/sh
+# Builds the Debian packages, looks at what is in them, and uses what they would install from a
+# folder. As root, with MS_TEST_DEB_INSTALL=1, it installs them on this machine too, and removes
+# them.
+. "${0%/*}/support.sh"
+needs dpkg-deb dpkg-shlibdeps dpkg-buildflags file pkg-config
+packages=${TREE%/*}/install-deb
+root=$scratch/root
+triplet=$(dpkg-architecture -qDEB_HOST_MULTIARCH)
+arch=$(dpkg --print-architecture)
+lib=usr/lib/$triplet
+
+export CC
+quietly "$SOURCE/scripts/deb" "$packages"
+version=$(sed -n 's/^#define MS_VERSION "\(.*\)"$/\1/p' "$SOURCE/include/multiserver.h")
+
+# field PACKAGE NAME: one of the control file's.
+field() {
+  dpkg-deb -f "$packages/$1_${version}-1_$arch.deb" "$2"
+}
+
+# says PACKAGE NAME PATTERN
+says() {
+  field "$1" "$2" | grep -q -e "$3" || fail "$1 has the wrong $2:" "$(field "$1" "$2")"
+}
+
+# holds PACKAGE FILE...: exactly these, beside what every package has.
+holds() {
+  package=$1
+  shift
+  mkdir -p "$scratch/$package" "$root"
+  dpkg-deb -x "$packages/${package}_${version}-1_$arch.deb" "$scratch/$package"
+  expect_files "$scratch/$package" "usr/share/doc/$package/copyright" \
+    "usr/share/doc/$package/changelog.Debian.gz" "$@"
+  dpkg-deb -x "$packages/${package}_${version}-1_$arch.deb" "$root"
+  says "$package" Version "^$version-1\$"
+  says "$package" Maintainer '^multiserver maintainers <'
+  says "$package" Description '^one interface over many protocols: '
+}
+
+holds libmultiserver0 "$lib/libmultiserver.so.0" "$lib/libmultiserver.so.$version"
+holds libmultiserver-dev "$lib/libmultiserver.so" "$lib/libmultiserver.a" \
+  usr/include/multiserver.h "$lib/pkgconfig/multiserver.pc" \
+  "$lib/cmake/multiserver/multiserver-config.cmake" \
+  "$lib/cmake/multiserver/multiserver-config-version.cmake" \
+  "$lib/cmake/multiserver/multiserver-targets.cmake" \
+  "$lib/cmake/multiserver/multiserver-targets-release.cmake" \
+  usr/share/man/man3/libmultiserver.3.gz
+holds multiserver usr/bin/multiserver usr/share/man/man1/multiserver.1.gz \
+  usr/share/bash-completion/completions/multiserver usr/share/zsh/vendor-completions/_multiserver \
+  usr/share/fish/vendor_completions.d/multiserver.fish
+
+says libmultiserver0 Depends '\blibsodium23\b'
+says libmultiserver0 Depends '\blibuv1\b'
+says multiserver Depends '\blibjansson4\b'
+says multiserver Section '^net$'
+for need in "libmultiserver0 (= $version-1)" libuv1-dev libsodium-dev; do
+  says libmultiserver-dev Depends "$need"
+done
+dpkg-deb -I "$packages/libmultiserver0_${version}-1_$arch.deb" shlibs | grep -q "^libmultiserver 0 libmultiserver0 (>= $version)\$" ||
+  fail 'libmultiserver0 does not say in shlibs who needs it'
+for dir in "$packages" "$SOURCE"; do
+  ! grep -rlF "$dir" "$root" || fail "these files name $dir"
+done
+gzip -t "$root"/usr/share/man/man?/*.gz "$root"/usr/share/doc/*/*.gz
+
+# works ROOT: the command runs, and a program is built and runs.
+works() {
+  quietly "$1/usr/bin/multiserver" --version
+  "$1/usr/bin/multiserver" keygen "$scratch/secret" >"$scratch/key"
+  "$1/usr/bin/multiserver" id --key "$scratch/secret" | diff - "$scratch/key" || fail 'the command does not know its key'
+  rm "$scratch/secret"
+  # shellcheck disable=SC2046 # flags
+  quietly "$CC" $(pkg-config --cflags multiserver) "$SOURCE/test/install/embed.c" -o "$scratch/embed" \
+    $(pkg-config --libs multiserver)
+  ldd "$scratch/embed" | grep -qE "libmultiserver.so.0 => $1(/usr)?/lib/" ||
+    fail 'the program uses another library:' "$(ldd "$scratch/embed")"
+  quietly timeout 60 "$scratch/embed"
+}
+
+(
+  export PKG_CONFIG_PATH="$root/$lib/pkgconfig" LD_LIBRARY_PATH="$root/$lib"
+  works "$root"
+)
+
+if [ "${MS_TEST_DEB_INSTALL-}" = 1 ]; then
+  [ "$(id -u)" -eq 0 ] || fail 'MS_TEST_DEB_INSTALL=1 asks for root'
+  ! dpkg -s multiserver >/dev/null 2>&1 || fail 'multiserver is installed on this machine already'
+  quietly apt-get install -y --no-install-recommends "$packages"/*.deb
+  trap 'apt-get purge -y multiserver libmultiserver-dev libmultiserver0 >/dev/null; rm -rf "$scratch"' EXIT
+  works ''
+fi
