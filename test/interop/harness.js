@@ -10,6 +10,7 @@ const { Proxy } = require('./proxy')
 try {
   require('multiserver/package.json')
   require('chloride/package.json')
+  require.resolve('secret-stack')
 } catch (err) {
   console.log('The npm packages are missing: run `npm ci` in test/interop.')
   process.exit(process.env.MS_NO_SKIP === '1' ? 1 : 77)
