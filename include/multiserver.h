@@ -107,13 +107,13 @@ enum ms_phase {
  * information) never appear in it. Functions that take an `ms_error *` accept NULL; they write it
  * only on failure. */
 typedef struct ms_error {
-  int code; /* an ms_code */
-  int sys;  /* the system's errno where it has a part in it, else 0 */
-  enum ms_phase phase;
-  size_t offset;     /* MS_EADDRESS: the byte of the input where it goes wrong */
-  char layer[16];    /* the section or layer that failed ("net", "shs"), or "" */
-  char address[256]; /* the address or the file concerned, cut to fit, no seeds; or "" */
-  char message[256]; /* a sentence a person can act on, without the address */
+  int code;            /* an ms_code */
+  int sys;             /* the system's errno where it has a part in it, else 0 */
+  enum ms_phase phase; /* what was being done */
+  size_t offset;       /* MS_EADDRESS: the byte of the input where it goes wrong */
+  char layer[16];      /* the section or layer that failed ("net", "shs"), or "" */
+  char address[256];   /* the address or the file concerned, cut to fit, no seeds; or "" */
+  char message[256];   /* a sentence a person can act on, without the address */
 } ms_error;
 
 /* A short text for an ms_code ("timed out") and its name ("MS_ETIMEDOUT"), or a text for a phase
@@ -174,18 +174,18 @@ enum ms_section_kind {
 /* One section. The fields that its kind does not have are NULL, -1 or false. Everything belongs to
  * the ms_addr. */
 typedef struct ms_section {
-  enum ms_section_kind kind;
-  const char *name;     /* "net"; "ws" for ws and wss */
+  enum ms_section_kind kind; /* which fields it has */
+  const char *name;          /* "net"; "ws" for ws and wss */
   const char *host;     /* unescaped, IPv6 without brackets and as in RFC 5952; "" is localhost */
   const char *path;     /* ws: path and query, "" when none; unix: the socket's path */
   const char *userinfo; /* ws: what stands before '@', or NULL; never to be logged */
   int port;             /* 0-65535, the default port where a ws names none, or -1: none given */
   const char *data;     /* MS_SECTION_OTHER: what follows the name and its ':', or NULL */
   bool secure;          /* ws: true for wss */
-  bool has_key;
-  bool has_seed;
-  uint8_t key[MS_KEY_BYTES];
-  uint8_t seed[MS_KEY_BYTES];
+  bool has_key;         /* `key` is set */
+  bool has_seed;        /* `seed` is set */
+  uint8_t key[MS_KEY_BYTES];  /* the server's public key */
+  uint8_t seed[MS_KEY_BYTES]; /* what makes an invited client's identity; never to be logged */
 } ms_section;
 
 /* One alternative. */
@@ -199,7 +199,11 @@ typedef struct ms_alternative {
 /* What an address is read for: a dial needs a host's port and a peer's key; a stack to listen on
  * may leave them out ("net", "net::0", "shs", "shs:"); what a stream reports may have an empty key.
  */
-enum ms_addr_use { MS_ADDR_DIAL, MS_ADDR_LISTEN, MS_ADDR_STREAM };
+enum ms_addr_use {
+  MS_ADDR_DIAL,   /* to dial it */
+  MS_ADDR_LISTEN, /* to add it as a stack */
+  MS_ADDR_STREAM  /* to learn from it who a peer is */
+};
 
 /* Parses `length` bytes of `text` (behaviours.md, section 2). A bad alternative beside a good one
  * is kept, with its error; empty alternatives are dropped. 0 with *out set (free it with
@@ -235,18 +239,25 @@ MS_API bool ms_addr_match(const ms_alternative *alternative, const char *stack);
 
 /* ---- Context ---- */
 
+/* What serves and dials: stacks, a loop, and everything made with them. */
 typedef struct ms_ctx ms_ctx;
+
+/* A connection, the library's until its on_close returns. */
 typedef struct ms_conn ms_conn;
+
+/* A dial that is running. */
 typedef struct ms_dialer ms_dialer;
+
+/* libuv's uv_loop_t. */
 struct uv_loop_s;
 
 /* Where memory comes from. Both functions get `user`; alloc returns memory aligned for any type, or
  * NULL. Used for everything the library keeps except guarded memory for secrets and what libuv
  * allocates by itself. */
 typedef struct ms_allocator {
-  void *(*alloc)(void *user, size_t size);
-  void (*free)(void *user, void *p);
-  void *user;
+  void *(*alloc)(void *user, size_t size); /* `size` bytes, or NULL */
+  void (*free)(void *user, void *p);       /* takes back what alloc gave */
+  void *user;                              /* for both */
 } ms_allocator;
 
 /* What is known of a peer when it asks to enter. Valid inside the callback only. */
@@ -351,9 +362,10 @@ typedef struct ms_ctx_stats {
   size_t dials;                 /* running */
   size_t buffered, buffer_peak; /* bytes of buffers; the most there ever were */
   /* since the context was made */
-  uint64_t accepted; /* sockets */
-  uint64_t entered, refused,
-      failed;                    /* peers that came in; refused by on_authorise; otherwise not */
+  uint64_t accepted;             /* sockets */
+  uint64_t entered;              /* peers that came in */
+  uint64_t refused;              /* peers that on_authorise kept out */
+  uint64_t failed;               /* peers that did not come in otherwise */
   uint64_t dialled, dial_failed; /* dials that ended so; aborted ones are failed */
   uint64_t in, out;              /* bytes that applications have received and written */
   uint64_t wire_in, wire_out;    /* bytes that transports have received and sent */
@@ -361,7 +373,11 @@ typedef struct ms_ctx_stats {
 MS_API void ms_ctx_stat(const ms_ctx *ctx, ms_ctx_stats *out);
 
 /* Where an address can be reached from. */
-enum ms_scope { MS_DEVICE = 1, MS_LOCAL = 2, MS_PUBLIC = 4 };
+enum ms_scope {
+  MS_DEVICE = 1, /* this machine */
+  MS_LOCAL = 2,  /* the local network */
+  MS_PUBLIC = 4  /* everywhere */
+};
 
 /* Options of a stack; each defaults to the context's. */
 typedef struct ms_stack_opts {
@@ -373,10 +389,10 @@ typedef struct ms_stack_opts {
    * a whole section where something stands in front ("net:pub.example:443"). It makes the stack
    * public when `scopes` is 0. A host never takes a stack on loopback there. Default: none. */
   const char *external;
-  const ms_identity *identity; /* copied */
-  const uint8_t *network_key;  /* MS_KEY_BYTES, copied */
-  ms_authorise_cb on_authorise;
-  void *user;           /* for on_authorise */
+  const ms_identity *identity;  /* copied */
+  const uint8_t *network_key;   /* MS_KEY_BYTES, copied */
+  ms_authorise_cb on_authorise; /* asked in the place of the context's */
+  void *user;                   /* for on_authorise */
   bool insecure_noauth; /* let a stack without an authenticating layer listen off this machine */
 } ms_stack_opts;
 
@@ -553,9 +569,9 @@ MS_API bool ms_conn_is_server(const ms_conn *conn);
 
 /* What a connection has carried. */
 typedef struct ms_conn_stats {
-  uint64_t in, out; /* bytes the application has consumed and written */
-  uint64_t wire_in,
-      wire_out;       /* bytes the transport has received and sent, the handshake included */
+  uint64_t in, out;   /* bytes the application has consumed and written */
+  uint64_t wire_in;   /* bytes the transport has received, the handshake included */
+  uint64_t wire_out;  /* bytes the transport has sent, likewise */
   uint64_t open_msec; /* since it opened; 0 before */
 } ms_conn_stats;
 MS_API void ms_conn_stat(const ms_conn *conn, ms_conn_stats *out);
@@ -567,9 +583,9 @@ MS_API void ms_conn_stat(const ms_conn *conn, ms_conn_stats *out);
  * MS_ESTATE. Elsewhere a connection is a stream of bytes, and these functions answer MS_ESTATE. */
 typedef struct ms_message {
   const uint8_t *data; /* contiguous; the connection's, as with ms_conn_peek */
-  size_t length;
-  uint8_t type; /* the protocol's: WebSocket 1 text, 2 binary */
-  bool last;    /* false: more of the same message follows */
+  size_t length;       /* of data, in bytes */
+  uint8_t type;        /* the protocol's: WebSocket 1 text, 2 binary */
+  bool last;           /* false: more of the same message follows */
 } ms_message;
 MS_API bool ms_conn_messages(const ms_conn *conn);
 
