@@ -30,6 +30,11 @@ deb: ## build the Debian packages: build/deb
 	@./scripts/install-deps deb
 	@./scripts/deb build/deb
 
+.PHONY: reference
+reference: $(RELEASE)/build.ninja ## write the API reference: build/release/reference/index.html
+	@./scripts/install-deps check
+	@cmake --build $(RELEASE) --target reference
+
 .PHONY: fuzz
 fuzz: ## search for inputs that break a decoder, FUZZ_SECONDS long (600)
 	@./scripts/fuzz $(or $(FUZZ_SECONDS),600)

@@ -50,3 +50,10 @@ if(MS_RUNS_COMMAND)
   endforeach()
 endif()
 add_custom_target(manual ALL DEPENDS ${MS_GENERATED})
+
+# ---- The reference in HTML ----
+
+configure_file(docs/Doxyfile.in Doxyfile @ONLY)
+add_custom_target(reference VERBATIM
+  COMMAND ${CMAKE_COMMAND} -E rm -rf ${PROJECT_BINARY_DIR}/reference
+  COMMAND doxygen ${PROJECT_BINARY_DIR}/Doxyfile)
