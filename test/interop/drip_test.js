@@ -42,7 +42,7 @@ scenario('our server cuts a client that stops, or drips, at its deadline', async
   const cuts = [silent(ours.at).then((msec) => assertCutInTime(msec, ACCEPT_MSEC, 'says nothing'))]
   for (const { what, ...opts } of limits) {
     const proxy = await world.proxy(ours.at, opts)
-    world.npmClient(proxy.at)
+    world.npmClient(proxy.at, ['--timeout', '60000']) // its own deadline is the same, and might be first
     cuts.push(proxy.cut.server.then((msec) => assertCutInTime(msec, ACCEPT_MSEC, what)))
   }
   await Promise.all(cuts)

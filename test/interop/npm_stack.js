@@ -18,6 +18,7 @@ const stackOptions = {
   dir: { type: 'string' }, // the unix plugin's folder
   seed: { type: 'string' }, // of our identity, base64
   'network-key': { type: 'string' }, // base64
+  timeout: { type: 'string' }, // of a handshake, msec; the package's own default is 5000
   'half-open': { type: 'boolean', default: false }, // a client's socket outlives the peer's end
 }
 
@@ -44,7 +45,7 @@ function createStacks(options, { port, authorise, wrap }) {
     // Half-open: what a server still sends is not lost when the other side ends first.
     net: () => client(plugins.net({ scope: 'device', host: options.host, port, allowHalfOpen: true })),
     unix: () => client(plugins.unix({ path: options.dir, scope: 'device', allowHalfOpen: true })),
-    shs: () => plugins.shs({ keys, appKey: options['network-key'], auth: authorise }),
+    shs: () => plugins.shs({ keys, appKey: options['network-key'], auth: authorise, timeout: Number(options.timeout) || undefined }),
     noauth: () => plugins.noauth({ keys }),
   }
   const stacks = options.stack.split(';').map((s) => s.split('~').map((name) => made[name]()))
