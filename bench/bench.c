@@ -18,7 +18,7 @@
 #include <unistd.h>
 #include <uv.h>
 
-enum { PATTERN = 65536, PING = 64, WARM = 100 };
+enum { PATTERN = 65536, PING = 64 };
 
 static uint8_t pattern[2 * PATTERN];
 static ms_ctx *ctx;
@@ -148,6 +148,7 @@ static void watch_stdin(uv_pipe_t *in) {
 static struct {
   const char *address;
   uint64_t n, done, sent; /* bytes, connections or pings */
+  uint64_t warm;          /* pings that do not count */
   size_t write;
   void (*opened)(ms_conn *conn);
   const ms_conn_events *events;
@@ -259,8 +260,8 @@ static void pong(ms_conn *conn, void *user) {
   (void)user;
   ms_conn_consume(conn, n);
   if ((job.pong += n) < PING) return;
-  if (job.done >= WARM) job.times[job.done - WARM] = seconds() * 1e6;
-  if (++job.done < job.n + WARM) {
+  if (job.done >= job.warm) job.times[job.done - job.warm] = seconds() * 1e6;
+  if (++job.done < job.n + job.warm) {
     ping(conn);
     return;
   }
@@ -350,6 +351,7 @@ int main(int argc, char **argv) {
   } else if (strcmp(what, "ping") == 0) {
     job.times = calloc(job.n, sizeof *job.times);
     if (!job.times) die("ping", "out of memory");
+    job.warm = job.n / 4;
     job.opened = ping;
     job.events = &ping_events;
     dial();

@@ -17,7 +17,6 @@ const plugins = { net: require('multiserver/plugins/net'), shs: require('multise
 const NETWORK = '1KHLiKZvAvjbY1ziZEHMXawbCEIM6qwjCDm3VYRan/s='
 const PATTERN = 65536
 const PING = 64
-const WARM = 100
 
 const pattern = Buffer.alloc(2 * PATTERN)
 for (let i = 0; i < pattern.length; i++) pattern[i] = (i % PATTERN) * 7 + ((i % PATTERN) >> 8)
@@ -145,6 +144,7 @@ async function ping() {
   const stream = await dial()
   const text = Buffer.alloc(PING)
   text[0] = 112
+  const warm = Math.floor(n / 4)
   const times = []
   let send = null
   let from
@@ -169,8 +169,8 @@ async function ping() {
   pull(stream.source, pull.drain((data) => {
     got += data.length
     if (got < PING) return
-    if (done >= WARM) times.push(seconds(from) * 1e6)
-    if (++done === n + WARM) {
+    if (done >= warm) times.push(seconds(from) * 1e6)
+    if (++done === n + warm) {
       times.sort((a, b) => a - b)
       tell({ p50: times[n >> 1], p99: times[Math.floor(n * 0.99)] })
       process.exit(0)

@@ -141,35 +141,41 @@ static json_t *alternative_of(const ms_addr *addr, size_t i, const char *input,
   return o;
 }
 
+static void add_refused_one(json_t *list, const char *s, size_t n, const ms_error *err) {
+  json_t *o = json_object();
+  json_object_set_new(o, "address", cli_json_bytes(s, n));
+  json_object_set_new(o, "understood", json_false());
+  json_object_set_new(o, "reason", json_string(err->message));
+  json_array_append_new(list, o);
+}
+
 /* What could not be read at all: one by one, the alternatives and what is wrong with each. */
 static void add_refused(json_t *list, const char *input, const ms_error *whole) {
   size_t length = strlen(input), n;
   for (const char *s = input; length <= MS_ADDRESS_MAX && *s; s += n + (s[n] == ';')) {
     ms_addr *addr;
     ms_error err;
-    json_t *o;
     if ((n = strcspn(s, ";")) == 0) continue;
     if (ms_addr_parse(&addr, s, n, MS_ADDR_DIAL, &err) == 0) { /* the whole is at fault, not it */
       ms_addr_free(addr);
       err = *whole;
     }
-    o = json_object();
-    json_object_set_new(o, "address", cli_json_bytes(s, n));
-    json_object_set_new(o, "understood", json_false());
-    json_object_set_new(o, "reason", json_string(err.message));
-    json_array_append_new(list, o);
+    add_refused_one(list, s, n, &err);
   }
 }
 
 /* `addr` is NULL when nothing of the input could be read: then `err` says why. */
-static int print_json(const char *input, const ms_addr *addr, const ms_error *err,
+static int print_json(const char *input, const ms_addr *addr, const ms_error *err, bool legacy,
                       const struct cli_texts *stacks) {
   json_t *root = json_object(), *list = json_array();
   int r;
   json_object_set_new(root, "input", cli_json_bytes(input, strlen(input)));
   for (size_t i = 0; addr && i < ms_addr_count(addr); i++)
     json_array_append_new(list, alternative_of(addr, i, input, stacks));
-  if (!addr) add_refused(list, input, err);
+  if (!addr && legacy)
+    add_refused_one(list, input, strlen(input), err);
+  else if (!addr)
+    add_refused(list, input, err);
   json_object_set_new(root, "alternatives", list);
   r = json_dumpf(root, stdout, JSON_COMPACT);
   (void)fputc('\n', stdout);
@@ -218,7 +224,7 @@ static int check(const char *input, bool json, bool legacy, const struct cli_tex
   for (size_t i = 0; r == 0 && i < ms_addr_count(addr); i++)
     understood |= understood_by(ms_addr_at(addr, i), stacks) != NULL;
   if (json)
-    status = print_json(input, addr, &err, stacks);
+    status = print_json(input, addr, &err, legacy, stacks);
   else if (understood)
     status = print_canonical(addr);
   if (!understood) status = not_understood(addr, &err);

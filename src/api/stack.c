@@ -219,8 +219,12 @@ out:
     char safe[sizeof err->address];
     (void)ms__addr_format_safe(s->addr, 0, safe, sizeof safe);
     ms__error_address(err, safe);
-  } else {
-    ms__error_address(err, address);
+  } else if (err) { /* what could not be read may have a secret anywhere behind its first section */
+    char place[sizeof err->address];
+    size_t n = strcspn(address, "~@");
+    (void)snprintf(place, sizeof place, "%.*s", address[n] == '@' ? 0 : (int)(n < 255 ? n : 255),
+                   address);
+    ms__error_address(err, place);
   }
   ms__stack_release(s);
   return r;

@@ -259,4 +259,6 @@ scenario('address --legacy translates', async (world) => {
   const bad = await world.run(['address', '--legacy', 'net:h:1~noauth'])
   assert.strictEqual(bad.status, 1)
   assertComplaint(bad, /no key/)
+  const json = await world.run(['address', '--legacy', '--json', 'net:h:1~noauth'])
+  assert.match(JSON.parse(json.stdout()).alternatives[0].reason, /no key/)
 })

@@ -17,6 +17,8 @@
 
 #include "echo.h"
 
+#define PUBLIC "blgG17hU/z/7Iq6/r04/S+EvjI3ylk1HV+vAa8JLmo0="
+
 struct stack_case {
   const char *dial;
   const char *listen; /* "@" is the fixture's folder */
@@ -442,6 +444,11 @@ static void stacks_are_checked(void **state) {
   opts = fixture_opts(&f, NULL);
   assert_int_equal(ms_ctx_new(&f.server, &opts, &err), 0);
   assert_int_equal(ms_add(f.server, "net~shs", NULL, &err), MS_EINVAL);
+  /* a seed has no place in a stack, nor in its error */
+  assert_int_equal(ms_add(f.server, "net:h:1~shs:" PUBLIC ":" PUBLIC, NULL, &err), MS_EADDRESS);
+  assert_string_equal(err.address, "net:h:1");
+  assert_int_equal(ms_add(f.server, "ws://me:secret@h:x", NULL, &err), MS_EADDRESS);
+  assert_string_equal(err.address, "");
   fixture_done(&f);
 }
 
