@@ -278,7 +278,7 @@ typedef void (*ms_authorise_cb)(ms_conn *conn, const ms_peer *peer, void *user);
 typedef struct ms_resolving ms_resolving;
 
 /* Looks `host` up in the place of the system's resolver, for dialling and for listening. Literal
- * addresses and "localhost" are not asked for. The application answers with ms_resolve_answer,
+ * addresses, "localhost" and the names below it are not asked for (RFC 6761). The application answers with ms_resolve_answer,
  * inside the callback or later; each question once, also when nobody waits for it any more, but not
  * after ms_ctx_close. `host` is valid inside the callback only. */
 typedef void (*ms_resolve_cb)(ms_resolving *question, const char *host, void *user);

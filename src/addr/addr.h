@@ -47,6 +47,9 @@ unsigned ms__host_scope(const char *host);
 
 bool ms__host_is_wildcard(const char *host);
 
+/* "", localhost and the names below it, which nobody is asked for (RFC 6761, section 6.3). */
+bool ms__host_is_loopback_name(const char *host);
+
 /* Cuts the zone of an IPv6 address off. */
 void ms__host_without_zone(char *host);
 

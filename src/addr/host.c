@@ -124,11 +124,15 @@ static bool ends_in(const char *host, const char *suffix) {
   return n >= k && strcasecmp(host + n - k, suffix) == 0;
 }
 
+bool ms__host_is_loopback_name(const char *host) {
+  return !*host || strcasecmp(host, "localhost") == 0 || ends_in(host, ".localhost");
+}
+
 unsigned ms__host_scope(const char *host) {
   struct in6_addr in6;
   struct in_addr in4;
   size_t used;
-  if (!*host || strcasecmp(host, "localhost") == 0 || ends_in(host, ".localhost")) return MS_DEVICE;
+  if (ms__host_is_loopback_name(host)) return MS_DEVICE;
   if (inet_pton(AF_INET, host, &in4) == 1) return scope4(ntohl(in4.s_addr));
   if (read_ipv6(host, strlen(host), &in6, &used)) return scope6(&in6);
   return ends_in(host, ".local") ? MS_LOCAL : MS_PUBLIC;

@@ -32,6 +32,26 @@ static void put(struct ms__text *t, const char *s) {
   }
 }
 
+/* ---- Hosts ---- */
+
+/* Resolvers and browsers take any host whose last label is a number for an IPv4 address, in four
+ * notations ("0" is the wildcard). Only the usual one is taken here. */
+static bool is_odd_ipv4(const char *host, size_t n) {
+  char text[INET_ADDRSTRLEN];
+  struct in_addr in4;
+  size_t end = n && host[n - 1] == '.' ? n - 1 : n, start = end;
+  while (start && host[start - 1] != '.')
+    start--;
+  if (start == end) return false;
+  if (strspn(host + start, "0123456789") < end - start)
+    return end - start >= 2 && host[start] == '0' && (host[start + 1] | 32) == 'x' &&
+           strspn(host + start + 2, "0123456789abcdefABCDEF") >= end - start - 2;
+  if (n >= sizeof text) return true;
+  memcpy(text, host, n);
+  text[n] = '\0';
+  return inet_pton(AF_INET, text, &in4) != 1;
+}
+
 /* ---- net, onion: HOST:PORT ---- */
 
 /* Keeps an IPv6 address in its canonical form. False: it is none. */
@@ -54,6 +74,7 @@ static bool read_host(ms_section *out, struct ms__reading *r, const char *host, 
   if (keep_ipv6(out, r, host, n)) return true;
   if (n && strspn(host, ":") >= n)
     return bad(r, host, "a host of colons only: the wildcard is written net::::8008");
+  if (is_odd_ipv4(host, n)) return bad(r, host, "write an IPv4 address as four decimal numbers");
   out->host = keep(r, host, n);
   return true;
 }
@@ -100,24 +121,6 @@ static void write_host_port(struct ms__text *t, const ms_section *s, bool safe) 
 /* The forbidden domain code points, and those that url.parse ends a host at. */
 static bool is_host_char(char c) {
   return c > ' ' && c < 0x7f && !strchr("#%/:<>?@[\\]^|\"'`{}", c);
-}
-
-/* WHATWG takes any host whose last label is a number for an IPv4 address, in four notations. Only
- * the usual one is taken here. */
-static bool is_odd_ipv4(const char *host, size_t n) {
-  char text[INET_ADDRSTRLEN];
-  struct in_addr in4;
-  size_t end = host[n - 1] == '.' ? n - 1 : n, start = end;
-  while (start && host[start - 1] != '.')
-    start--;
-  if (start == end) return false;
-  if (strspn(host + start, "0123456789") < end - start)
-    return end - start >= 2 && host[start] == '0' && (host[start + 1] | 32) == 'x' &&
-           strspn(host + start + 2, "0123456789abcdefABCDEF") >= end - start - 2;
-  if (n >= sizeof text) return true;
-  memcpy(text, host, n);
-  text[n] = '\0';
-  return inet_pton(AF_INET, text, &in4) != 1;
 }
 
 static bool read_ws_host(ms_section *out, struct ms__reading *r, const char *host, size_t n) {

@@ -3,6 +3,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 
+#include "addr/addr.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "transport/transport.h"
@@ -141,7 +142,7 @@ struct ms_resolving *ms__resolve(struct ms__loop *loop, const char *host, int po
   l->later.data = l;
   (void)uv_timer_init(loop->uv, &l->later);
   ms__loop_hold(loop);
-  if (!*host || strcmp(host, "localhost") == 0) {
+  if (ms__host_is_loopback_name(host)) {
     here = both(l, wildcard && !*host);
   } else if (getaddrinfo(host, NULL, &hints, &found) == 0) {
     here = keep(l, found);

@@ -73,7 +73,7 @@ void ms__place_host(const struct ms__place *place, char *buf, size_t size);
 /* Told once, from the loop: places (now the callee's), or none and why. */
 typedef void (*ms__lookup_cb)(void *user, struct ms__places *places, const ms_error *err);
 
-/* Looks a host and port up. "" and "localhost" are loopback of both families, a literal address is
+/* Looks a host and port up. "" and localhost are loopback of both families, a literal address is
  * itself. `wildcard`: "" is the wildcard of both. NULL: no memory. */
 struct ms_resolving *ms__resolve(struct ms__loop *loop, const char *host, int port, bool wildcard,
                                  ms__lookup_cb cb, void *user);

@@ -340,6 +340,22 @@ static void a_resolver_answers_at_once_or_later(void **state) {
   assert_int_equal(client.dial_code, MS_EUNKNOWNHOST);
 }
 
+static void nobody_is_asked_for_localhost(void **state) {
+  static const char *const names[] = {"localhost", "LocalHost", "a.localhost"};
+  char address[ADDRESS], other[ADDRESS];
+  (void)state;
+  serve("net:127.0.0.1:0~shs", address);
+  for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
+    with_host(address, names[i], other);
+    dial(other, 0);
+    until(&client.dialled, i + 1);
+    assert_int_equal(client.dial_code, 0);
+    ms_conn_close(client.conn);
+    until(&client.closes, i + 1);
+  }
+  assert_int_equal(client.questions, 0);
+}
+
 static void a_resolver_may_be_too_late(void **state) {
   static const char *const found[] = {"127.0.0.1"};
   (void)state;
@@ -452,6 +468,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(poll_is_all_it_takes, begin, end),
       cmocka_unit_test_setup_teardown(a_stranger_is_counted_and_logged, begin, end),
       cmocka_unit_test_setup_teardown(a_resolver_answers_at_once_or_later, begin, end),
+      cmocka_unit_test_setup_teardown(nobody_is_asked_for_localhost, begin, end),
       cmocka_unit_test_setup_teardown(a_resolver_may_be_too_late, begin, end),
       cmocka_unit_test_setup_teardown(stacks_come_and_go, begin, end),
       cmocka_unit_test_setup_teardown(a_stack_may_go_while_it_comes, begin, end),
