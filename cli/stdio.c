@@ -1,9 +1,11 @@
 /* Standard input to a connection, and the connection to standard output.
  *
  * Both run in libuv's threads as plain reads and writes, whatever they are (file, pipe, terminal):
- * so a descriptor that is shared with other processes keeps its flags. One read and one write are
- * under way at the most; a peer that does not read stops our reading, and the other way round. */
+ * so a descriptor that is shared with other processes keeps its flags, and one that somebody made
+ * non-blocking is waited for. One read and one write are under way at the most; a peer that does
+ * not read stops our reading, and the other way round. */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +22,7 @@ struct cli_stdio {
   ms_conn *conn; /* NULL when it is over */
   void (*done)(int status, void *user);
   void *user;
-  uv_fs_t in, out;
+  uv_work_t in, out;
   uv_timer_t silence; /* of stdin after the peer's end, or of the peer after stdin's */
   struct cli_progress progress;
   struct cli_report *report;
@@ -30,12 +32,14 @@ struct cli_stdio {
   bool lingers; /* our end waits for the peer's */
   bool peer_ended;
   int status;
-  size_t in_at, in_n, out_at, out_n;
+  int in_error, out_error; /* errno; the threads' */
+  size_t in_got;           /* the thread's */
+  size_t in_at, in_n, out_n;
   char in_buf[PIECE], out_buf[PIECE];
 };
 
 static void fail(struct cli_stdio *s, const char *where, int error) {
-  if (s->status == CLI_OK) s->status = cli_error("stdio", where, "%s", uv_strerror(error));
+  if (s->status == CLI_OK) s->status = cli_error("stdio", where, "%s", strerror(error));
   if (s->conn) ms_conn_abort(s->conn);
 }
 
@@ -66,6 +70,41 @@ static void finish(struct cli_stdio *s) {
   if (!s->in_busy) return;
   (void)fflush(stdout);
   _exit(s->status); /* a read that waits for a terminal or a pipe would keep the process for ever */
+}
+
+/* ---- In a thread ---- */
+
+/* After a read or a write has failed: true when it is to be tried again, now that it can. */
+static bool again(int fd, short event) {
+  struct pollfd p = {.fd = fd, .events = event};
+  if (errno == EINTR) return true;
+  if (errno != EAGAIN && errno != EWOULDBLOCK) return false;
+  return poll(&p, 1, -1) >= 0 || errno == EINTR;
+}
+
+static void read_in(uv_work_t *work) {
+  struct cli_stdio *s = work->data;
+  ssize_t n;
+  do
+    n = read(STDIN_FILENO, s->in_buf, sizeof s->in_buf);
+  while (n < 0 && again(STDIN_FILENO, POLLIN));
+  s->in_error = n < 0 ? errno : 0;
+  s->in_got = n < 0 ? 0 : (size_t)n;
+}
+
+static void write_out(uv_work_t *work) {
+  struct cli_stdio *s = work->data;
+  size_t at = 0;
+  s->out_error = 0;
+  while (at < s->out_n) {
+    ssize_t n = write(STDOUT_FILENO, s->out_buf + at, s->out_n - at);
+    if (n >= 0) {
+      at += (size_t)n;
+    } else if (!again(STDOUT_FILENO, POLLOUT)) {
+      s->out_error = errno;
+      return;
+    }
+  }
 }
 
 /* ---- stdin to the peer ---- */
@@ -109,78 +148,59 @@ static void send_in(struct cli_stdio *s) {
   read_more(s);
 }
 
-static void on_in(uv_fs_t *request) {
-  struct cli_stdio *s = request->data;
-  ssize_t n = request->result;
-  uv_fs_req_cleanup(request);
+static void on_in(uv_work_t *work, int cancelled) {
+  struct cli_stdio *s = work->data;
+  (void)cancelled; /* never */
   s->in_busy = false;
   if (!s->done) {
     free_if_idle(s);
     return;
   }
   if (!s->conn) return;
-  if (n < 0) {
-    fail(s, "stdin", (int)n);
-  } else if (n == 0) {
+  if (s->in_error) {
+    fail(s, "stdin", s->in_error);
+  } else if (s->in_got == 0) {
     s->in_ended = true;
     cli_progress_stop(&s->progress);
     end_ours(s);
   } else {
-    s->in_at = 0;
-    s->in_n = (size_t)n;
+    s->in_n = s->in_got;
     send_in(s);
   }
 }
 
 static void read_more(struct cli_stdio *s) {
-  uv_buf_t buf = uv_buf_init(s->in_buf, sizeof s->in_buf);
   s->in_at = s->in_n = 0;
   s->in.data = s;
-  if (uv_fs_read(s->loop, &s->in, STDIN_FILENO, &buf, 1, -1, on_in) == 0)
-    s->in_busy = true;
-  else
-    fail(s, "stdin", UV_ENOMEM);
+  s->in_busy = true;
+  (void)uv_queue_work(s->loop, &s->in, read_in, on_in);
 }
 
 /* ---- The peer to stdout ---- */
 
-static void write_out(struct cli_stdio *s);
+static void on_out(uv_work_t *work, int cancelled);
 
-static void on_out(uv_fs_t *request) {
-  struct cli_stdio *s = request->data;
-  ssize_t n = request->result;
-  uv_fs_req_cleanup(request);
-  s->out_busy = false;
-  if (n == UV_EAGAIN) n = 0; /* somebody made it non-blocking: the thread tries again */
-  if (n < 0) {
-    fail(s, "stdout", (int)n);
-    s->out_n = 0;
-  } else {
-    s->out_at += (size_t)n;
-  }
-  write_out(s);
-  finish(s);
+static void write_more(struct cli_stdio *s) {
+  const uint8_t *p;
+  size_t n;
+  if (s->out_busy || !s->conn || s->status != CLI_OK) return;
+  n = ms_conn_peek(s->conn, &p);
+  if (n == 0) return;
+  s->out_n = n < sizeof s->out_buf ? n : sizeof s->out_buf;
+  memcpy(s->out_buf, p, s->out_n);
+  ms_conn_consume(s->conn, s->out_n);
+  s->out.data = s;
+  s->out_busy = true;
+  (void)uv_queue_work(s->loop, &s->out, write_out, on_out);
 }
 
-static void write_out(struct cli_stdio *s) {
-  uv_buf_t buf;
-  if (s->out_busy || s->status != CLI_OK) return;
-  if (s->out_at == s->out_n && s->conn) {
-    const uint8_t *p;
-    size_t n = ms_conn_peek(s->conn, &p);
-    if (n > sizeof s->out_buf) n = sizeof s->out_buf;
-    if (n) memcpy(s->out_buf, p, n);
-    ms_conn_consume(s->conn, n);
-    s->out_at = 0;
-    s->out_n = n;
-  }
-  if (s->out_at == s->out_n) return;
-  buf = uv_buf_init(s->out_buf + s->out_at, (unsigned)(s->out_n - s->out_at));
-  s->out.data = s;
-  if (uv_fs_write(s->loop, &s->out, STDOUT_FILENO, &buf, 1, -1, on_out) == 0)
-    s->out_busy = true;
-  else
-    fail(s, "stdout", UV_ENOMEM);
+static void on_out(uv_work_t *work, int cancelled) {
+  struct cli_stdio *s = work->data;
+  (void)cancelled; /* never */
+  s->out_busy = false;
+  if (s->out_error) fail(s, "stdout", s->out_error);
+  write_more(s);
+  finish(s);
 }
 
 /* ---- The connection's events ---- */
@@ -189,7 +209,7 @@ static void on_readable(ms_conn *conn, void *user) {
   struct cli_stdio *s = user;
   (void)conn;
   if (s->lingers) (void)uv_timer_start(&s->silence, on_silence, s->linger_msec, 0);
-  write_out(s);
+  write_more(s);
 }
 
 static void on_writable(ms_conn *conn, void *user) {

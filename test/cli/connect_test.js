@@ -2,6 +2,7 @@
 // connect: bytes, ends, refusals, identities.
 
 const assert = require('assert')
+const { execFileSync } = require('child_process')
 const crypto = require('crypto')
 const fs = require('fs')
 const net = require('net')
@@ -215,6 +216,44 @@ scenario('a closed stdout is an error, not a crash', async (world) => {
   client.child.stdin.end(Buffer.alloc(1 << 20))
   assert.strictEqual(await client.exit(), 1)
   assertComplaint(client, /stdio: stdout: /)
+})
+
+scenario('non-blocking standard streams are waited for', async (world) => {
+  const { at } = await server(world, 'net~shs')
+  const data = crypto.randomBytes(4 << 20)
+  const [from, to] = ['from', 'to'].map((name) => world.path(name))
+  execFileSync('mkfifo', [from, to])
+  const stdin = fs.openSync(from, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK)
+  const writer = fs.openSync(from, fs.constants.O_WRONLY)
+  const stdout = fs.openSync(to, fs.constants.O_RDWR)
+  const client = world.ours(['connect', at], { stdin, stdout })
+  // Node makes what it spawns blocking, and what it opens non-blocking: for all who share it.
+  const shared = [stdin, stdout].map((fd) => new net.Socket({ fd, readable: false, writable: false }))
+  const reader = world.start('cat', 'cat', [to])
+  const { stdin: source } = world.start('cat', 'cat', [], { stdout: writer }).child
+  fs.closeSync(writer)
+  source.write(data.subarray(0, 5))
+  await reader.until(() => reader.received === 5, 'the first bytes')
+  for (const socket of shared) socket.destroy()
+  source.end(data.subarray(5))
+  assert.strictEqual(await client.exit(), 0)
+  assert.strictEqual(client.err, '')
+  assert.strictEqual(await reader.exit(), 0)
+  assert.strictEqual(sha256(reader.stdout()), sha256(data))
+})
+
+scenario('what standard output has not taken is an error', async (world) => {
+  const key = world.write('me', secretFile(identity()))
+  const commands = [['--help'], ['--version'], ['help', 'serve'], ['connect', '--help'],
+    ['address', 'net:h:1~noauth'], ['id', '--key', key],
+    ['serve', '--echo', `unix:${world.socketDir('s')}/socket~noauth`]]
+  for (const args of commands) {
+    const stdout = fs.openSync('/dev/full', 'w')
+    const proc = world.start(args.join(' '), command, args, { stdout })
+    fs.closeSync(stdout)
+    assert.strictEqual(await proc.exit(), 1, args.join(' '))
+    assertComplaint(proc, /: stdout: write failed/)
+  }
 })
 
 scenario('closed standard streams do no harm', async (world) => {
