@@ -168,7 +168,6 @@ static void add_refused(json_t *list, const char *input, const ms_error *whole) 
 static int print_json(const char *input, const ms_addr *addr, const ms_error *err, bool legacy,
                       const struct cli_texts *stacks) {
   json_t *root = json_object(), *list = json_array();
-  int r;
   json_object_set_new(root, "input", cli_json_bytes(input, strlen(input)));
   for (size_t i = 0; addr && i < ms_addr_count(addr); i++)
     json_array_append_new(list, alternative_of(addr, i, input, stacks));
@@ -177,10 +176,10 @@ static int print_json(const char *input, const ms_addr *addr, const ms_error *er
   else if (!addr)
     add_refused(list, input, err);
   json_object_set_new(root, "alternatives", list);
-  r = json_dumpf(root, stdout, JSON_COMPACT);
+  (void)json_dumpf(root, stdout, JSON_COMPACT);
   (void)fputc('\n', stdout);
   json_decref(root);
-  return r == 0 && fflush(stdout) == 0 ? CLI_OK : cli_error("address", "stdout", "write failed");
+  return cli_flush("address");
 }
 
 /* ---- Text ---- */
@@ -188,12 +187,11 @@ static int print_json(const char *input, const ms_addr *addr, const ms_error *er
 static int print_canonical(const ms_addr *addr) {
   size_t n = ms_addr_format(addr, SIZE_MAX, NULL, 0);
   char *s = malloc(n + 1);
-  int r;
   if (!s) return cli_error("address", NULL, "out of memory");
   (void)ms_addr_format(addr, SIZE_MAX, s, n + 1);
-  r = puts(s);
+  (void)puts(s);
   free(s);
-  return r != EOF && fflush(stdout) == 0 ? CLI_OK : cli_error("address", "stdout", "write failed");
+  return cli_flush("address");
 }
 
 /* Why none is understood: the first alternative's fault. A malformed address may have a seed or a

@@ -12,6 +12,7 @@ struct cli_guest {
   struct cli_room *room;
   ms_conn *conn;
   char name[24];
+  bool gone;     /* our goodbye is said */
   size_t n;      /* bytes of the line so far */
   bool too_long; /* the line is longer than LINE: it is skipped */
   char line[LINE];
@@ -19,6 +20,7 @@ struct cli_guest {
 
 /* A line to one guest, whole or not at all. */
 static void tell(const struct cli_guest *to, const char *text, size_t n) {
+  if (to->gone) return;
   if (ms_conn_write(to->conn, text, n) < (ptrdiff_t)n) ms_conn_abort(to->conn);
 }
 
@@ -40,10 +42,9 @@ static void say(struct cli_guest *g) {
     g->n--;
   if (g->n == 0) return;
   at = (size_t)snprintf(text, sizeof text, "%s: ", g->name);
-  for (size_t i = 0; i < g->n; i++) {
-    unsigned char c = (unsigned char)g->line[i];
-    text[at++] = (c < 0x20 && c != '\t') || c == 0x7f ? '?' : g->line[i];
-  }
+  memcpy(text + at, g->line, g->n);
+  cli_clean(text + at, g->n);
+  at += g->n;
   text[at++] = '\n';
   tell_others(g, text, at);
 }
@@ -76,6 +77,7 @@ static void on_readable(ms_conn *conn, void *user) {
 static void on_end(ms_conn *conn, void *user) {
   struct cli_guest *g = user;
   if (g->n) end_of_line(g);
+  g->gone = true;
   ms_conn_end(conn);
 }
 

@@ -23,13 +23,21 @@ extern const struct cli_command cli_keygen, cli_id, cli_address, cli_serve, cli_
 
 /* ---- Errors (error.c) ---- */
 
-/* One line on stderr: "multiserver: WHAT: WHERE: WHY". `where` may be NULL or "". Control
- * characters are shown as '?'. Returns CLI_FAILED. */
+/* A terminal shall not obey what a peer or a file has written: each byte of a control character
+ * other than the tab, and each that is no UTF-8, becomes '?'. */
+void cli_clean(char *s, size_t n);
+
+/* One line on stderr: "multiserver: WHAT: WHERE: WHY", cleaned. `where` may be NULL or "". Returns
+ * CLI_FAILED. */
 int cli_error(const char *what, const char *where, const char *why, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* The same from a library error: WHERE is its address, WHY its layer, phase and message. */
 int cli_error_from(const char *what, const ms_error *err);
+
+/* The end of what is printed: CLI_OK, or CLI_FAILED after an error line when standard output has not
+ * taken all of it. */
+int cli_flush(const char *what);
 
 /* Something to know that is no error: "multiserver: TEXT" on stderr. */
 void cli_note(const char *text, ...) __attribute__((format(printf, 1, 2)));

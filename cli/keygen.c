@@ -6,8 +6,8 @@
 static int print_key(const char *what, const ms_identity *id) {
   char key[CLI_KEY_TEXT];
   cli_key_text(ms_identity_key(id), key);
-  if (puts(key) == EOF || fflush(stdout) == EOF) return cli_error(what, "stdout", "write failed");
-  return CLI_OK;
+  (void)puts(key);
+  return cli_flush(what);
 }
 
 static int run_keygen(int argc, char **argv) {

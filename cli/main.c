@@ -39,13 +39,13 @@ static int help(void) {
       "try it, in two terminals:\n"
       "  multiserver serve --chat --allow-any net::0~shs\n"
       "  multiserver connect 'ADDRESS that the first one prints'");
-  return CLI_OK;
+  return cli_flush("help");
 }
 
 static int version(void) {
   (void)printf("multiserver %s (libuv %s, libsodium %s, jansson %s)\n", ms_version(),
                uv_version_string(), sodium_version_string(), jansson_version_str());
-  return CLI_OK;
+  return cli_flush("version");
 }
 
 static const struct cli_command *find(const char *name) {
@@ -77,7 +77,7 @@ int main(int argc, char **argv) {
     command = find(argv[2]);
     if (command) {
       (void)fputs(command->help, stdout);
-      return CLI_OK;
+      return cli_flush("help");
     }
     name = argv[2];
   } else {

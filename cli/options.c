@@ -81,7 +81,7 @@ int cli_options(const struct cli_command *command, int argc, char **argv,
     }
     if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0) {
       (void)fputs(command->help, stdout);
-      *status = CLI_OK;
+      *status = cli_flush("help");
       return 1;
     }
     n = arg[1] != '-' ? 0 : equals ? (size_t)(equals - arg - 2) : strlen(arg) - 2;

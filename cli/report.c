@@ -22,19 +22,18 @@ static json_t *now(void) {
 /* Takes `fields` over, and writes them behind those that every event has. */
 static void write_event(struct cli_report *r, const char *event, uint64_t id, json_t *fields) {
   json_t *o = json_object();
-  bool broken;
   json_object_set_new(o, "event", json_string(event));
   json_object_set_new(o, "time", now());
   json_object_set_new(o, "id", json_integer((json_int_t)id));
   json_object_update(o, fields);
-  broken = json_dumpf(o, stdout, JSON_COMPACT) < 0 || fputc('\n', stdout) == EOF ||
-           fflush(stdout) == EOF;
+  if (!r->broken) {
+    (void)json_dumpf(o, stdout, JSON_COMPACT);
+    (void)fputc('\n', stdout);
+    r->broken = cli_flush("serve") != CLI_OK;
+    if (r->broken) r->on_broken(r->user);
+  }
   json_decref(fields);
   json_decref(o);
-  if (!broken || r->broken) return;
-  r->broken = true;
-  (void)cli_error("serve", "stdout", "write failed");
-  r->on_broken(r->user);
 }
 
 static void write_error(struct cli_report *r, uint64_t id, const ms_error *err) {

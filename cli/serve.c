@@ -83,6 +83,12 @@ static void on_listen(ms_ctx *ctx, int stack, const ms_error *err, void *user) {
   cli_report_listen(&s->report, ctx, stack, err);
 }
 
+static void on_broken(void *user) {
+  struct server *s = user;
+  s->status = CLI_FAILED;
+  if (!s->closing) stop(s, DRAIN_MSEC);
+}
+
 static void on_ready(ms_ctx *ctx, size_t up, void *user) {
   struct server *s = user;
   size_t n = ms_stringify(ctx, s->report.scope, NULL, 0);
@@ -93,16 +99,10 @@ static void on_ready(ms_ctx *ctx, size_t up, void *user) {
   } else if (!s->report.json) {
     (void)ms_stringify(ctx, s->report.scope, address, n + 1);
     (void)fprintf(s->stdio ? stderr : stdout, "%s\n", address);
-    (void)fflush(stdout);
+    if (!s->stdio && cli_flush("serve") != CLI_OK) on_broken(s);
     if (n == 0) cli_note("nothing can be reached in the scope %s", s->scope_printed);
   }
   free(address);
-}
-
-static void on_broken(void *user) {
-  struct server *s = user;
-  s->status = CLI_FAILED;
-  if (!s->closing) stop(s, DRAIN_MSEC);
 }
 
 static void on_stdio_done(int status, void *user) {

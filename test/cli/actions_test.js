@@ -36,8 +36,10 @@ scenario('a room: names, joining, leaving, lines', async (world) => {
   alice.say('hello, room')
   await heard(one, `${name}: hello, room\n`)
   await heard(two, `${name}: hello, room\n`)
-  one.say('hello, \x1b[1malice')
-  await heard(alice, 'hello, ?[1malice\n')
+  one.child.stdin.write(Buffer.from('hello, \x1b[1m\tal\u00ed\u009bce \u2019\n', 'utf8'))
+  await heard(alice, 'hello, ?[1m\tal\u00ed??ce \u2019\n')
+  one.child.stdin.write(Buffer.from('9bff41e28041f09080800a', 'hex'))
+  await heard(alice, ': ??A??A\u{10000}\n')
   alice.child.stdin.write('a long')
   alice.child.stdin.write(' line\r\nand a last')
   alice.child.stdin.end()
@@ -60,6 +62,30 @@ scenario('a room: 4 KiB a line and no more', async (world) => {
   await heard(one, ': after\n')
   assert.ok(!one.stdout().toString().includes('y'))
 })
+
+scenario('a room: those who leave at once all leave in peace', async (world) => {
+  const { serve, net } = await room(world)
+  const guests = await pair(world, net)
+  for (let i = 2; i < 6; i++) {
+    guests.push(world.ours(['connect', net]))
+    await guests[0].until(() => guests[0].stdout().toString().split(' joined').length >= i, 'joining')
+  }
+  serve.kill('SIGSTOP')
+  for (const guest of guests) guest.child.stdin.end('goodbye, all\n')
+  // no more is to come from them once they wait for the room
+  await Promise.all(guests.map(({ child }) => idle(child.pid)))
+  serve.kill('SIGCONT')
+  for (const guest of guests) assert.strictEqual(await guest.exit(), 0, guest.err)
+})
+
+// Until the process has read all its standard input and sleeps.
+async function idle(pid) {
+  const ticks = () => fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(' ').slice(13, 15).join()
+  for (let before, same = 0; same < 5; before = ticks()) {
+    same = before === ticks() ? same + 1 : 0
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
 
 scenario('a room: who reads too slowly is dropped, the others stay', async (world) => {
   const { net, unix } = await room(world)

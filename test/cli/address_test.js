@@ -102,7 +102,7 @@ scenario('wrong usage is told and exits with 2', async (world) => {
     [['--stacks', '', 'net:h:1'], /--stacks: /],
     [['--stacks', 'foo', 'net:h:1'], /--stacks: names a protocol that is not known/],
     [['--stacks', 'shs~net', 'net:h:1'], /--stacks: a stack is one transport/],
-    [['--stacks', 'net:1:2~shs', 'net:h:1'], /--stacks: names only/],
+    [['--stacks', 'net:a:2~shs', 'net:h:1'], /--stacks: names only/],
     [['--nosuch', 'net:h:1'], /--nosuch: there is no such option/],
   ]
   for (const [args, why] of cases) {

@@ -45,6 +45,7 @@ scenario('one that fails is an error line, the others go on', async (world) => {
   const serve = world.ours(['serve', '--echo', '--allow-any', `net:127.0.0.1:${port}~shs`, 'net:127.0.0.1:0~shs'])
   const line = await serve.line()
   assert.strictEqual(line.split(';').length, 1)
+  await serve.until(() => serve.err.includes('\n'), 'its error')
   isOneLine(serve.err)
   assert.match(serve.err, new RegExp(`net:127.0.0.1:${port}.*in use`))
   assert.strictEqual((await connect(world, line)).status, 0)
