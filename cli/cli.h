@@ -35,8 +35,8 @@ int cli_error(const char *what, const char *where, const char *why, ...)
 /* The same from a library error: WHERE is its address, WHY its layer, phase and message. */
 int cli_error_from(const char *what, const ms_error *err);
 
-/* The end of what is printed: CLI_OK, or CLI_FAILED after an error line when standard output has not
- * taken all of it. */
+/* The end of what is printed: CLI_OK, or CLI_FAILED after an error line when standard output has
+ * not taken all of it. */
 int cli_flush(const char *what);
 
 /* Something to know that is no error: "multiserver: TEXT" on stderr. */
