@@ -2,7 +2,7 @@
 // The benchmark: ours beside npm multiserver, each measure in turns, so that what the machine does
 // besides hits both.
 //
-//   node bench/run.js [--quick] [--rounds N] [--only bulk,small,handshakes,ping,idle] [--json FILE]
+//   node bench/run.js --help
 
 const { spawn, execFileSync } = require('child_process')
 const fs = require('fs')
@@ -11,15 +11,45 @@ const path = require('path')
 const readline = require('readline')
 const { parseArgs } = require('util')
 
-const { values: options } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    rounds: { type: 'string', default: '5' },
-    only: { type: 'string', default: 'bulk,small,handshakes,ping,idle' },
-    json: { type: 'string' },
-    ours: { type: 'string', default: path.join(__dirname, '../build/release/bench/bench-ms') },
-  },
-})
+const PARTS = ['bulk', 'small', 'handshakes', 'ping', 'idle']
+const usage = `usage: node bench/run.js [--quick] [--rounds N] [--only PART,...] [--json FILE] [--ours FILE]
+
+  --quick       one short round: half a minute
+  --rounds N    so many of each measure (default: 5)
+  --only PARTS  of ${PARTS.join(', ')}
+  --json FILE   write every figure to FILE as well
+  --ours FILE   our side (default: build/release/bench/bench-ms, which make bench builds)`
+
+function readOptions() {
+  const { values } = parseArgs({
+    options: {
+      help: { type: 'boolean', short: 'h', default: false },
+      quick: { type: 'boolean', default: false },
+      rounds: { type: 'string', default: '5' },
+      only: { type: 'string', default: PARTS.join() },
+      json: { type: 'string' },
+      ours: { type: 'string', default: path.join(__dirname, '../build/release/bench/bench-ms') },
+    },
+  })
+  if (!/^[1-9]\d{0,3}$/.test(values.rounds)) throw new Error(`--rounds ${values.rounds}: is a number from 1 to 9999`)
+  for (const part of values.only.split(',')) {
+    if (!PARTS.includes(part)) throw new Error(`--only ${part}: is none of ${PARTS.join(', ')}`)
+  }
+  if (!fs.existsSync(values.ours)) throw new Error(`--ours ${values.ours}: is not there; make bench builds it`)
+  return values
+}
+
+let options
+try {
+  options = readOptions()
+} catch (err) {
+  console.error(`bench: ${err.message} (--help tells more)`)
+  process.exit(2)
+}
+if (options.help) {
+  console.log(usage)
+  process.exit(0)
+}
 const rounds = options.quick ? 1 : Number(options.rounds)
 const size = (full, quick) => (options.quick ? quick : full)
 const MIB = 1 << 20
@@ -133,8 +163,7 @@ const parts = {
   async ping() {
     const n = { ours: size(10000, 1000), npm: size(2000, 500) }
     const nodelay = await turns('round trips, TCP_NODELAY', (side) => measure(side, side, ['ping', n[side]], { MS_NODELAY: '1' }))
-    const plain = await turns('round trips as npm is', (side) => (side === 'npm' ? measure('npm', 'npm', ['ping', size(40, 10)])
-      : measure('npm', 'ours', ['ping', size(40, 10)])))
+    const plain = await turns('round trips as npm is', (side) => measure('npm', side, ['ping', side === 'npm' ? size(40, 10) : n.npm]))
     const of = (r, field) => r.map((x) => x[field])
     row('64 bytes there and back, p50', 'us', of(nodelay.ours, 'p50'), of(nodelay.npm, 'p50'))
     row('64 bytes there and back, p99', 'us', of(nodelay.ours, 'p99'), of(nodelay.npm, 'p99'))
@@ -155,10 +184,7 @@ async function main() {
   console.log(`Node ${process.version}, npm multiserver ${version('multiserver')}, secret-handshake ${version('secret-handshake')}, sodium-native ${version('sodium-native')}`)
   console.log(`medians of ${rounds} rounds in turns (least-most); load ${load()}\n`)
   console.log([''.padEnd(48), 'ours'.padEnd(24), 'npm'.padEnd(24), 'ratio'.padEnd(8), 'goal'].join(' '))
-  for (const part of options.only.split(',')) {
-    if (!parts[part]) throw new Error(`--only ${part}: one of ${Object.keys(parts).join(', ')}`)
-    await parts[part]()
-  }
+  for (const part of options.only.split(',')) await parts[part]()
   console.log(`\nload ${load()}`)
   if (options.json) fs.writeFileSync(options.json, JSON.stringify(results, null, 2) + '\n')
 }

@@ -130,6 +130,12 @@ void ms__conn_read_done(ms_conn *c, ptrdiff_t n) {
   }
 }
 
+bool ms__conn_is_inside(const ms_conn *c) {
+  for (size_t i = 0; i < c->n; i++)
+    if (c->slots[i].last_in == MS__MORE) return true;
+  return false;
+}
+
 void ms__conn_sent(ms_conn *c, int status) {
   if (status < 0) ms__conn_write_failed(c);
   c->flying = false;

@@ -171,6 +171,9 @@ struct ms__dst ms__conn_read_room(ms_conn *c);
 /* The wire has read n bytes; 0: end of the transport; negative: an errno. Then call a turn. */
 void ms__conn_read_done(ms_conn *c, ptrdiff_t n);
 
+/* A layer stands inside a frame, or in the handshake: the peer has more to send. */
+bool ms__conn_is_inside(const ms_conn *c);
+
 /* The block that `send` took has left, or failed with an errno (negative). Then call a turn. */
 void ms__conn_sent(ms_conn *c, int status);
 
