@@ -9,21 +9,6 @@
 
 /* ---- Which stacks ---- */
 
-/* What this build can read. A new protocol is one line here. */
-static const struct part {
-  enum ms_section_kind kind;
-  bool transport;
-} parts[] = {
-    {MS_SECTION_NET, true},  {MS_SECTION_WS, true},   {MS_SECTION_ONION, true},
-    {MS_SECTION_UNIX, true}, {MS_SECTION_SHS, false}, {MS_SECTION_NOAUTH, false},
-};
-
-static const struct part *part_of(const ms_section *s) {
-  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-    if (parts[i].kind == s->kind) return &parts[i];
-  return NULL;
-}
-
 /* Why `name` is no stack, or NULL. */
 static const char *check_stack(const char *name) {
   const char *why = NULL;
@@ -33,10 +18,10 @@ static const char *check_stack(const char *name) {
     return "names no stack: as in net~shs,unix~noauth";
   a = ms_addr_at(addr, 0);
   for (size_t i = 0; !why && i < a->count; i++) {
-    const struct part *part = part_of(&a->sections[i]);
-    if (!part)
+    const ms_section *s = &a->sections[i];
+    if (s->kind == MS_SECTION_OTHER)
       why = "names a protocol that is not known here";
-    else if (part->transport != (i == 0))
+    else if (s->transport != (i == 0))
       why = "a stack is one transport, then what stands on it: as in net~shs";
   }
   if (!why && (ms_addr_count(addr) != 1 || !ms_addr_match(a, name)))
@@ -69,9 +54,9 @@ static const char *understood_by(const ms_alternative *a, const struct cli_texts
 static const char *why_not(const ms_alternative *a) {
   if (a->error.code) return a->error.message;
   for (size_t i = 0; i < a->count; i++) {
-    const struct part *part = part_of(&a->sections[i]);
-    if (!part) return "it has a section of a protocol that is not known here";
-    if (i == 0 && !part->transport) return "its first section is no transport";
+    if (a->sections[i].kind == MS_SECTION_OTHER)
+      return "it has a section of a protocol that is not known here";
+    if (i == 0 && !a->sections[i].transport) return "its first section is no transport";
   }
   return "no stack understands it";
 }
@@ -88,26 +73,15 @@ static json_t *base64_of(bool has, const uint8_t *bytes) {
 static json_t *section_of(const ms_section *s) {
   json_t *o = json_object();
   json_object_set_new(o, "name", json_string(s->name));
-  switch (s->kind) {
-    case MS_SECTION_WS:
-    case MS_SECTION_NET:
-    case MS_SECTION_ONION:
-      json_object_set_new(o, "host", json_string(s->host));
-      json_object_set_new(o, "port", json_integer(s->port));
-      if (s->kind != MS_SECTION_WS) break;
-      json_object_set_new(o, "path", json_string(s->path));
-      json_object_set_new(o, "secure", json_boolean(s->secure));
-      break;
-    case MS_SECTION_UNIX:
-      json_object_set_new(o, "path", json_string(s->path));
-      break;
-    case MS_SECTION_SHS:
-      json_object_set_new(o, "key", base64_of(s->has_key, s->key));
-      json_object_set_new(o, "seed", base64_of(s->has_seed, s->seed));
-      break;
-    case MS_SECTION_NOAUTH:
-    case MS_SECTION_OTHER:
-      break;
+  if (s->host) {
+    json_object_set_new(o, "host", json_string(s->host));
+    json_object_set_new(o, "port", json_integer(s->port));
+  }
+  if (s->path) json_object_set_new(o, "path", json_string(s->path));
+  if (s->kind == MS_SECTION_WS) json_object_set_new(o, "secure", json_boolean(s->secure));
+  if (s->kind == MS_SECTION_SHS) {
+    json_object_set_new(o, "key", base64_of(s->has_key, s->key));
+    json_object_set_new(o, "seed", base64_of(s->has_seed, s->seed));
   }
   return o;
 }

@@ -181,6 +181,7 @@ typedef struct ms_section {
   const char *userinfo; /* ws: what stands before '@', or NULL; never to be logged */
   int port;             /* 0-65535, the default port where a ws names none, or -1: none given */
   const char *data;     /* MS_SECTION_OTHER: what follows the name and its ':', or NULL */
+  bool transport;       /* it begins a stack; the others stand on one. MS_SECTION_OTHER: false */
   bool secure;          /* ws: true for wss */
   bool has_key;         /* `key` is set */
   bool has_seed;        /* `seed` is set */
@@ -278,9 +279,10 @@ typedef void (*ms_authorise_cb)(ms_conn *conn, const ms_peer *peer, void *user);
 typedef struct ms_resolving ms_resolving;
 
 /* Looks `host` up in the place of the system's resolver, for dialling and for listening. Literal
- * addresses, "localhost" and the names below it are not asked for (RFC 6761). The application answers with ms_resolve_answer,
- * inside the callback or later; each question once, also when nobody waits for it any more, but not
- * after ms_ctx_close. `host` is valid inside the callback only. */
+ * addresses, "localhost" and the names below it are not asked for (RFC 6761). The application
+ * answers with ms_resolve_answer, inside the callback or later; each question once, also when
+ * nobody waits for it any more, but not after ms_ctx_close. `host` is valid inside the callback
+ * only. */
 typedef void (*ms_resolve_cb)(ms_resolving *question, const char *host, void *user);
 
 /* The addresses of that host, best first: `count` texts as "192.0.2.1", "2001:db8::1" or

@@ -346,19 +346,20 @@ static const struct kind {
   const char *word; /* what stands before the ':' */
   const char *name;
   enum ms_section_kind kind;
+  bool transport;
   bool secure;
   bool (*read)(ms_section *out, struct ms__reading *r,
                const char *data); /* data: NULL when no ':' */
   void (*write)(struct ms__text *t, const ms_section *s, bool safe);
 } kinds[] = {
-    {"net", "net", MS_SECTION_NET, false, read_net, write_host_port},
-    {"ws", "ws", MS_SECTION_WS, false, read_ws, write_ws},
-    {"wss", "ws", MS_SECTION_WS, true, read_ws, write_ws},
-    {"onion", "onion", MS_SECTION_ONION, false, read_onion, write_host_port},
-    {"unix", "unix", MS_SECTION_UNIX, false, read_unix, write_unix},
-    {"shs", "shs", MS_SECTION_SHS, false, read_shs, write_keys},
-    {"noauth", "noauth", MS_SECTION_NOAUTH, false, read_noauth, write_keys},
-    {NULL, NULL, MS_SECTION_OTHER, false, read_other, write_other},
+    {"net", "net", MS_SECTION_NET, true, false, read_net, write_host_port},
+    {"ws", "ws", MS_SECTION_WS, true, false, read_ws, write_ws},
+    {"wss", "ws", MS_SECTION_WS, true, true, read_ws, write_ws},
+    {"onion", "onion", MS_SECTION_ONION, true, false, read_onion, write_host_port},
+    {"unix", "unix", MS_SECTION_UNIX, true, false, read_unix, write_unix},
+    {"shs", "shs", MS_SECTION_SHS, false, false, read_shs, write_keys},
+    {"noauth", "noauth", MS_SECTION_NOAUTH, false, false, read_noauth, write_keys},
+    {NULL, NULL, MS_SECTION_OTHER, false, false, read_other, write_other},
 };
 
 /* URL schemes are the one place where case does not count, and only where the URL shows. */
@@ -392,6 +393,7 @@ bool ms__section_read(ms_section *out, struct ms__reading *r) {
   memset(out, 0, sizeof *out);
   out->kind = k->kind;
   out->name = k->name;
+  out->transport = k->transport;
   out->secure = k->secure;
   out->port = -1;
   return k->read(out, r, data);

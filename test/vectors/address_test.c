@@ -76,9 +76,7 @@ static void check_fields(const char *id, const json_t *row, const ms_alternative
     case MS_SECTION_UNIX:
       check_text(id, "path", s->path, path);
       break;
-    case MS_SECTION_SHS:
-    case MS_SECTION_NOAUTH:
-    case MS_SECTION_OTHER:
+    default:
       fail_msg("%s: the first section is %s", id, s->name);
   }
   if (t->kind != MS_SECTION_SHS) return;
