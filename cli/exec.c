@@ -21,8 +21,8 @@ struct child {
   uv_timer_t timer;  /* to the kill; after the exit, to the end of what others still write */
   uv_write_t write;
   int handles; /* open */
-  bool running, writing, in_closed, out_ended, peer_ended;
-  char piece[PIECE];
+  bool running, in_closed, out_ended, peer_ended;
+  char *piece; /* being written, or NULL */
 };
 
 /* ---- The end ---- */
@@ -55,20 +55,23 @@ static void pump_in(struct child *c);
 
 static void on_written(uv_write_t *request, int status) {
   struct child *c = request->data;
-  c->writing = false;
+  free(c->piece);
+  c->piece = NULL;
   if (status < 0 && status != UV_ECANCELED) close_input(c); /* it reads no more */
   pump_in(c);
 }
 
 /* What is left of `n` bytes after the pipe took what it could. */
 static void write_rest(struct child *c, const uint8_t *p, size_t n) {
-  uv_buf_t buf = uv_buf_init(c->piece, (unsigned)n);
-  memcpy(c->piece, p, n);
+  uv_buf_t buf = uv_buf_init(malloc(n), (unsigned)n);
   c->write.data = c;
-  if (uv_write(&c->write, (uv_stream_t *)&c->in, &buf, 1, on_written) < 0)
-    close_input(c);
-  else
-    c->writing = true;
+  if (buf.base) memcpy(buf.base, p, n);
+  if (buf.base && uv_write(&c->write, (uv_stream_t *)&c->in, &buf, 1, on_written) == 0) {
+    c->piece = buf.base;
+    return;
+  }
+  free(buf.base);
+  close_input(c);
 }
 
 /* A child that has closed its standard input has had enough: what comes is dropped, as a pipe to it
@@ -76,7 +79,7 @@ static void write_rest(struct child *c, const uint8_t *p, size_t n) {
 static void pump_in(struct child *c) {
   const uint8_t *p;
   size_t n;
-  while (c->conn && !c->writing && (n = ms_conn_peek(c->conn, &p)) > 0) {
+  while (c->conn && !c->piece && (n = ms_conn_peek(c->conn, &p)) > 0) {
     size_t rest = n;
     if (!c->in_closed) {
       uv_buf_t buf = uv_buf_init((char *)(uintptr_t)p, (unsigned)n);
@@ -92,7 +95,7 @@ static void pump_in(struct child *c) {
     }
     ms_conn_consume(c->conn, n);
   }
-  if (c->peer_ended && !c->writing && !c->in_closed) close_input(c);
+  if (c->peer_ended && !c->piece && !c->in_closed) close_input(c);
 }
 
 /* ---- The child to the peer ---- */
