@@ -59,7 +59,12 @@ function gate() {
   }
 }
 
-// A source of `size` random bytes; tells their hash when all were asked for.
+// Calls back when what was written in this turn of the loop, an end included, is the kernel's.
+function afterWrites(call) {
+  setImmediate(() => setImmediate(call))
+}
+
+// A source of `size` random bytes; tells their hash when all were asked for, and its end passed on.
 function randomBytes(size, peerEnd) {
   const sum = digest()
   let left = size
@@ -74,7 +79,7 @@ function randomBytes(size, peerEnd) {
     }
     if (!told) {
       told = true
-      tellOfOne('sent', sum.result())
+      afterWrites(() => tellOfOne('sent', sum.result()))
     }
     if (!options.hold || ended) return cb(true)
     const release = () => {
