@@ -123,15 +123,20 @@ function row(name, unit, ours, other, { more = false, goal, otherName = 'npm' } 
   console.log(cells.join(' ').trimEnd())
 }
 
+// One line on a terminal, replaced by the next.
+function progress(text) {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`)
+}
+
 async function turns(name, one) {
   const all = { ours: [], npm: [] }
   for (let i = 0; i < rounds; i++) {
     for (const side of ['ours', 'npm']) {
-      process.stderr.write(`\r\x1b[K${name}: round ${i + 1} of ${rounds}, ${side}`)
+      progress(`${name}: round ${i + 1} of ${rounds}, ${side}`)
       all[side].push(await one(side))
     }
   }
-  process.stderr.write('\r\x1b[K')
+  progress('')
   return all
 }
 
