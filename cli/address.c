@@ -73,10 +73,8 @@ static json_t *base64_of(bool has, const uint8_t *bytes) {
 static json_t *section_of(const ms_section *s) {
   json_t *o = json_object();
   json_object_set_new(o, "name", json_string(s->name));
-  if (s->host) {
-    json_object_set_new(o, "host", json_string(s->host));
-    json_object_set_new(o, "port", json_integer(s->port));
-  }
+  if (s->host) json_object_set_new(o, "host", json_string(s->host));
+  if (s->port >= 0) json_object_set_new(o, "port", json_integer(s->port));
   if (s->path) json_object_set_new(o, "path", json_string(s->path));
   if (s->kind == MS_SECTION_WS) json_object_set_new(o, "secure", json_boolean(s->secure));
   if (s->kind == MS_SECTION_SHS) {
@@ -255,7 +253,7 @@ const struct cli_command cli_address = {
         "or\n"
         "                 an invite, the same with ~SEED\n"
         "  --stacks LIST  what shall be understood, as in net~shs,unix~noauth (default: every\n"
-        "                 chain that this build can dial; ws and onion may be named as well)\n"
+        "                 chain that this build can dial; onion may be named as well)\n"
         "\n"
         "exit status: 0 when at least one alternative is understood in whole, else 1; 2 on\n"
         "wrong usage\n"

@@ -146,7 +146,7 @@ void cli_report_closed(struct cli_report *r, const char *what, const ms_conn *co
 /* ---- Stacks (stacks.c) ---- */
 
 /* Lets the context dial every chain that this build knows. `keyed`: it has an identity. */
-int cli_dial_stacks(ms_ctx *ctx, bool keyed);
+int cli_dial_stacks(ms_ctx *ctx, bool keyed, const ms_tls_opts *tls);
 
 /* The i-th of them ("net~shs"), or NULL. */
 const char *cli_stack(size_t i);

@@ -65,6 +65,7 @@ struct options {
   uint8_t network_key[MS_KEY_BYTES];
   uint32_t timeout_msec, linger_msec;
   bool verbose;
+  ms_tls_opts tls;
 };
 
 static int connect_to(const char *address, const struct options *o) {
@@ -78,6 +79,8 @@ static int connect_to(const char *address, const struct options *o) {
   bool keyed = needs_identity(address);
   ms_identity *id = NULL;
   ms_error err;
+  if (o->tls.insecure)
+    cli_note("--tls-insecure: any certificate is trusted, anybody can be in between");
   if (keyed && find_identity(o->key, &id) != CLI_OK) return CLI_FAILED;
   if (uv_loop_init(&loop) < 0) {
     ms_identity_free(id);
@@ -93,7 +96,7 @@ static int connect_to(const char *address, const struct options *o) {
     dial.on_dialled = on_dialled;
     dial.on_attempt = o->verbose ? on_attempt : NULL;
     dial.user = &s;
-    if (cli_dial_stacks(s.ctx, keyed) != CLI_OK) {
+    if (cli_dial_stacks(s.ctx, keyed, &o->tls) != CLI_OK) {
       ms_ctx_free(s.ctx);
     } else if (ms_dial(s.ctx, NULL, address, &dial, &err) < 0) {
       s.status = cli_error_from("connect", &err);
@@ -113,6 +116,8 @@ static int run(int argc, char **argv) {
       {"network-key", 0, CLI_TEXT, &o.network},
       {"timeout", 0, CLI_MSEC, &o.timeout_msec},
       {"linger", 0, CLI_MSEC, &o.linger_msec},
+      {"tls-ca", 0, CLI_TEXT, &o.tls.ca},
+      {"tls-insecure", 0, CLI_FLAG, &o.tls.insecure},
       {"verbose", 'v', CLI_FLAG, &o.verbose},
   };
   struct cli_texts rest = {0};
@@ -152,6 +157,8 @@ const struct cli_command cli_connect = {
         "  --linger MSEC         how long a pipe may be silent after the peer's end; and where a\n"
         "                        stack has no half-close, how long the peer may be silent after\n"
         "                        the end of standard input, which is held (default 1000)\n"
+        "  --tls-ca FILE         trust these certificates (PEM) in the place of the system's\n"
+        "  --tls-insecure        trust any certificate: anybody can be in between\n"
         "  -v, --verbose         tell of every attempt on standard error\n"
         "\n"
         "exit status: 0 after the peer's clean end (authenticated where the stack has such an\n"
@@ -160,6 +167,7 @@ const struct cli_command cli_connect = {
         "examples:\n"
         "  multiserver connect 'net:localhost:8008~shs:KEY'\n"
         "  multiserver connect 'net:pub.example:8008~shs:KEY:SEED' < hello.txt\n"
+        "  multiserver connect 'wss://pub.example/path~shs:KEY'\n"
         "  multiserver connect -v 'net:10.0.0.7:8008~shs:KEY;unix:/run/x/socket~noauth'\n",
     .run = run,
 };

@@ -1,14 +1,32 @@
-/* serve --echo: what a peer sends comes back. */
+/* serve --echo: what a peer sends comes back, messages as messages of the same type. */
 #include "cli.h"
 
-static void pump(ms_conn *conn, void *user) {
+static void pump_messages(ms_conn *conn) {
+  ms_message m;
+  while (ms_conn_message(conn, &m) == 1) {
+    ptrdiff_t k = ms_conn_write_message(conn, &m);
+    if (k == MS_EPIPE) ms_conn_close(conn);
+    if (k < 0 && k != MS_ENOMEM) return;
+    if (k < 0 || (k == 0 && m.length)) return;
+    ms_conn_consume_message(conn, (size_t)k);
+  }
+}
+
+static void pump_bytes(ms_conn *conn) {
   const uint8_t *p;
   size_t n = ms_conn_peek(conn, &p);
   ptrdiff_t k = n ? ms_conn_write(conn, p, n) : 0;
-  (void)user;
   if (k > 0) ms_conn_consume(conn, (size_t)k); /* the rest when on_writable says so */
   if (k == MS_EPIPE) ms_conn_close(conn); /* nobody hears: what is not read would stay for ever */
   if (k == MS_ENOMEM) ms_conn_abort(conn);
+}
+
+static void pump(ms_conn *conn, void *user) {
+  (void)user;
+  if (ms_conn_messages(conn))
+    pump_messages(conn);
+  else
+    pump_bytes(conn);
 }
 
 static void on_end(ms_conn *conn, void *user) {

@@ -1,6 +1,7 @@
 /* multiserver: the command. A subcommand is one file and one line in the table. */
 #include <fcntl.h>
 #include <jansson.h>
+#include <openssl/crypto.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -21,10 +22,10 @@ static int help(void) {
       "usage: multiserver COMMAND [OPTIONS] ...\n"
       "\n"
       "One interface over many protocols: an address such as\n"
-      "  net:host:8008~shs:KEY;unix:/run/x/socket~noauth\n"
+      "  net:host:8008~shs:KEY;wss://host/path~shs:KEY;unix:/run/x/socket~noauth\n"
       "says everything needed to reach a peer. Alternatives are separated by ';'; each is\n"
-      "a transport (net, unix) and what is stacked on it (shs: encrypted, both sides\n"
-      "known by their keys; noauth: nothing).\n"
+      "a transport (net, ws, wss, unix) and what is stacked on it (shs: encrypted, both\n"
+      "sides known by their keys; tls: a certificate's name; noauth: nothing).\n"
       "\n"
       "commands:");
   for (size_t i = 0; i < COMMANDS; i++)
@@ -43,8 +44,9 @@ static int help(void) {
 }
 
 static int version(void) {
-  (void)printf("multiserver %s (libuv %s, libsodium %s, jansson %s)\n", ms_version(),
-               uv_version_string(), sodium_version_string(), jansson_version_str());
+  (void)printf("multiserver %s (libuv %s, libsodium %s, openssl %s, jansson %s)\n", ms_version(),
+               uv_version_string(), sodium_version_string(),
+               OpenSSL_version(OPENSSL_VERSION_STRING), jansson_version_str());
   return cli_flush("version");
 }
 

@@ -20,7 +20,8 @@ struct server {
 
   /* options */
   const char *key, *network, *forward, *allow_file, *scope_printed;
-  struct cli_texts allow, addresses, external, scope;
+  struct cli_texts allow, addresses, external, scope, origins;
+  ms_tls_opts tls;
   bool allow_any, insecure_noauth, echo, chat, stdio;
   unsigned scopes;
 
@@ -63,10 +64,23 @@ static bool is_allowed(const struct server *s, const uint8_t *key) {
   return cli_keys_has(&s->allowed, key) || cli_keys_has(&s->filed, key);
 }
 
+/* Who is in keeps the certificate that it came by. */
+static void reload_tls(struct server *s) {
+  ms_error err;
+  if (!s->tls.cert && !s->tls.ca) return;
+  for (size_t i = 0; i < s->addresses.count; i++)
+    if (ms_reload_tls(s->ctx, (int)i, &err) < 0) {
+      (void)cli_error_from("reload", &err);
+      return;
+    }
+  cli_note("certificates read again");
+}
+
 /* Who is in stays in; who comes is judged by the new list, or by the old one after an error. */
 static void on_hangup(uv_signal_t *handle, int number) {
   struct server *s = handle->data;
   (void)number;
+  reload_tls(s);
   if (!s->allow_file) return;
   if (cli_keys_read(&s->filed, s->allow_file) == CLI_OK)
     cli_note("%s: %zu keys", s->allow_file, s->filed.count);
@@ -143,6 +157,13 @@ static const ms_server_events events = {.on_listen = on_listen,
 
 /* ---- Starting ---- */
 
+/* ws and wss are one: what ends TLS in front of a ws stack is reached by wss. */
+static bool is_same_transport(const char *a, size_t n, const char *b, size_t k) {
+  if (n == 3 && strncmp(a, "wss", 3) == 0) n = 2;
+  if (k == 3 && strncmp(b, "wss", 3) == 0) k = 2;
+  return n == k && strncmp(a, b, n) == 0;
+}
+
 /* Which of --external is meant for this address: a whole section of its transport, else a host. A
  * unix socket has none. */
 static const char *external_of(const struct server *s, const char *address) {
@@ -152,7 +173,7 @@ static const char *external_of(const struct server *s, const char *address) {
   for (size_t i = 0; i < s->external.count; i++) {
     const char *e = s->external.at[i];
     size_t k = strcspn(e, ":");
-    if (e[k] == ':' && k == n && strncmp(e, address, n) == 0) return e;
+    if (e[k] == ':' && is_same_transport(e, k, address, n)) return e;
     if (!e[k] || strchr(e + k + 1, ':')) host = e; /* a name, or an IPv6 address */
   }
   return host;
@@ -163,6 +184,10 @@ static int add_stacks(struct server *s, bool keyed) {
   ms_error err;
   opts.insecure_noauth = s->insecure_noauth;
   opts.scopes = s->scopes;
+  opts.origins = s->origins.at;
+  opts.origins_count = s->origins.count;
+  opts.stream = !s->echo;
+  opts.tls = s->tls;
   for (size_t i = 0; i < s->addresses.count; i++) {
     int r;
     opts.external = external_of(s, s->addresses.at[i]);
@@ -171,9 +196,12 @@ static int add_stacks(struct server *s, bool keyed) {
       return cli_error("serve", s->addresses.at[i],
                        "without authentication it listens on this machine only; --insecure-noauth "
                        "lets anybody in");
+    if (r == MS_EINVAL && strcmp(err.layer, "tls") == 0 && !s->tls.cert)
+      return cli_error("serve", s->addresses.at[i],
+                       "a server of TLS needs a certificate: --tls-cert FILE");
     if (r < 0) return cli_error_from("serve", &err);
   }
-  return s->forward ? cli_dial_stacks(s->ctx, keyed) : CLI_OK;
+  return s->forward ? cli_dial_stacks(s->ctx, keyed, &s->tls) : CLI_OK;
 }
 
 static bool any_shs(const struct server *s) {
@@ -221,7 +249,8 @@ static int serve(struct server *s) {
     s->interrupt.data = s->terminate.data = s->hangup.data = s;
     (void)uv_signal_start(&s->interrupt, on_signal, SIGINT);
     (void)uv_signal_start(&s->terminate, on_signal, SIGTERM);
-    if (s->allow_file) (void)uv_signal_start(&s->hangup, on_hangup, SIGHUP);
+    if (s->allow_file || s->tls.cert || s->tls.ca)
+      (void)uv_signal_start(&s->hangup, on_hangup, SIGHUP);
   }
   (void)uv_run(&s->loop, UV_RUN_DEFAULT);
   (void)uv_loop_close(&s->loop);
@@ -304,6 +333,11 @@ static int run(int argc, char **argv) {
       {"external", 0, CLI_LIST, &s.external},
       {"print-addresses", 0, CLI_TEXT, &s.scope_printed},
       {"json", 0, CLI_FLAG, &s.report.json},
+      {"origin", 0, CLI_LIST, &s.origins},
+      {"tls-cert", 0, CLI_TEXT, &s.tls.cert},
+      {"tls-key", 0, CLI_TEXT, &s.tls.key},
+      {"tls-ca", 0, CLI_TEXT, &s.tls.ca},
+      {"tls-insecure", 0, CLI_FLAG, &s.tls.insecure},
       {"insecure-noauth", 0, CLI_FLAG, &s.insecure_noauth},
       {"echo", 0, CLI_FLAG, &s.echo},
       {"chat", 0, CLI_FLAG, &s.chat},
@@ -326,6 +360,7 @@ static int run(int argc, char **argv) {
   cli_texts_free(&s.allow);
   cli_texts_free(&s.scope);
   cli_texts_free(&s.external);
+  cli_texts_free(&s.origins);
   cli_texts_free(&s.addresses);
   return status;
 }
@@ -360,6 +395,14 @@ const struct cli_command cli_serve = {
         "  --allow-file FILE     the keys in FILE, one a line, comments after #; read again on\n"
         "                        SIGHUP, and kept as it was if it has an error then\n"
         "  --allow-any           every key; without any of these only our own\n"
+        "  --origin ORIGIN       let pages of this origin open WebSockets, https://app.example\n"
+        "                        (repeatable; default: every page where the stack authenticates,\n"
+        "                        else pages of this machine's own addresses)\n"
+        "  --tls-cert FILE       the certificate for wss and tls (PEM), its chain behind it; read\n"
+        "                        again on SIGHUP\n"
+        "  --tls-key FILE        its private key (default: in the same file)\n"
+        "  --tls-ca FILE         with --forward: trust these certificates, not the system's\n"
+        "  --tls-insecure        with --forward: trust any certificate\n"
         "  --insecure-noauth     listen off this machine without an authenticating layer\n"
         "\n"
         "addresses, as peers are told them:\n"
@@ -382,6 +425,7 @@ const struct cli_command cli_serve = {
         "examples:\n"
         "  multiserver serve --chat --allow-any net::8008~shs unix:/tmp/chat~noauth\n"
         "  multiserver serve --stdio --allow KEY net::::8008~shs > received\n"
+        "  multiserver serve --echo --allow-any --tls-cert pub.pem wss://0.0.0.0:443~shs\n"
         "  multiserver serve --exec 'cat motd' --allow-file friends net::::8008~shs\n"
         "  multiserver serve --forward unix:/run/app/socket~noauth --allow KEY net::0~shs\n"
         "  multiserver serve --echo --external pub.example --print-addresses public \\\n"

@@ -7,18 +7,23 @@ static const struct {
   const char *name;
   bool keyed; /* needs an identity */
 } stacks[] = {
-    {"net~shs", true},      {"unix~shs", true}, {"net~noauth", false},
-    {"unix~noauth", false}, {"net", false},     {"unix", false},
+    {"net~shs", true},    {"net~tls~shs", true},  {"unix~tls~shs", true}, {"net~tls", false},
+    {"unix~tls", false},  {"ws~shs", true},       {"unix~shs", true},     {"net~noauth", false},
+    {"ws~noauth", false}, {"unix~noauth", false}, {"net", false},         {"ws", false},
+    {"unix", false},
 };
 
 const char *cli_stack(size_t i) {
   return i < sizeof stacks / sizeof *stacks ? stacks[i].name : NULL;
 }
 
-int cli_dial_stacks(ms_ctx *ctx, bool keyed) {
+int cli_dial_stacks(ms_ctx *ctx, bool keyed, const ms_tls_opts *tls) {
+  ms_stack_opts opts = MS_OPTS_INIT(ms_stack_opts);
   ms_error err;
+  opts.stream = true;
+  opts.tls = *tls;
   for (size_t i = 0; i < sizeof stacks / sizeof *stacks; i++)
-    if ((keyed || !stacks[i].keyed) && ms_add(ctx, stacks[i].name, NULL, &err) < 0)
+    if ((keyed || !stacks[i].keyed) && ms_add(ctx, stacks[i].name, &opts, &err) < 0)
       return cli_error_from("stack", &err);
   return CLI_OK;
 }

@@ -225,10 +225,18 @@ static void on_end(ms_conn *conn, void *user) {
   wait_for_stdin(s);
 }
 
+/* A peer whose end ends both directions may leave before it has had all there was for it. */
+static bool any_unsent(const struct cli_stdio *s) {
+  return s->in_at < s->in_n || (s->in_is_file && !s->in_ended);
+}
+
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
   struct cli_stdio *s = user;
   const char *what = s->status == CLI_OK ? "connection" : NULL; /* the first cause is told */
   s->conn = NULL;
+  if (!err && what && any_unsent(s))
+    s->status = cli_error(what, ms_conn_address(conn),
+                          "the peer has closed before it had all of standard input");
   cli_progress_stop(&s->progress);
   cli_report_closed(s->report, what, conn, err);
   if (err) s->status = CLI_FAILED;

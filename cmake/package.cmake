@@ -40,7 +40,7 @@ set(deb_version ${PROJECT_VERSION}-${CPACK_DEBIAN_PACKAGE_RELEASE})
 ms_package(development libmultiserver-dev libdevel "one interface over many protocols: development files"
   "This package has what programs are built with.")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS
-  "libmultiserver0 (= ${deb_version}), libuv1-dev (>= 1.44), libsodium-dev (>= 1.0.18)")
+  "libmultiserver0 (= ${deb_version}), libuv1-dev (>= 1.44), libsodium-dev (>= 1.0.18), libssl-dev (>= 3.0), libhttp-parser-dev")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SUGGESTS "pkg-config, cmake")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_MULTIARCH same)
 

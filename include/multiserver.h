@@ -168,7 +168,8 @@ enum ms_section_kind {
   MS_SECTION_ONION,     /* host, port */
   MS_SECTION_UNIX,      /* path */
   MS_SECTION_SHS,       /* key, seed */
-  MS_SECTION_NOAUTH     /* key, if one was given */
+  MS_SECTION_NOAUTH,    /* key, if one was given */
+  MS_SECTION_TLS        /* host: whom the certificate has to name, or NULL: the transport's */
 };
 
 /* One section. The fields that its kind does not have are NULL, -1 or false. Everything belongs to
@@ -381,6 +382,24 @@ enum ms_scope {
   MS_PUBLIC = 4  /* everywhere */
 };
 
+/* WebSocket's limits; 0 is the default of each. */
+typedef struct ms_ws_opts {
+  /* A peer that is silent for so long is asked, and is gone when it is silent as long again with
+   * nothing left to read. Default 30,000; UINT32_MAX: never. */
+  uint32_t ping_msec;
+  uint64_t frame_max;     /* payload of one frame, bytes; default 64 MiB */
+  uint64_t message_max;   /* one message, bytes, where WebSocket is topmost; default 64 MiB */
+  uint32_t fragments_max; /* frames of one message; default 131,072 */
+} ms_ws_opts;
+
+/* TLS, of wss and tls: paths of PEM files, copied. */
+typedef struct ms_tls_opts {
+  const char *cert; /* to listen: the certificate, and those between it and the root behind it */
+  const char *key;  /* its private key, without a password; default: it is in `cert` too */
+  const char *ca;   /* to dial: the certificates that are trusted; default: the system's */
+  bool insecure;    /* to dial: any certificate will do, so that anybody can be in between */
+} ms_tls_opts;
+
 /* Options of a stack; each defaults to the context's. */
 typedef struct ms_stack_opts {
   size_t size; /* sizeof(ms_stack_opts); set by MS_OPTS_INIT */
@@ -396,6 +415,15 @@ typedef struct ms_stack_opts {
   ms_authorise_cb on_authorise; /* asked in the place of the context's */
   void *user;                   /* for on_authorise */
   bool insecure_noauth; /* let a stack without an authenticating layer listen off this machine */
+  /* WebSocket: which pages may open connections to this server, as in "https://app.example";
+   * copied. Other clients than browsers name no origin, and are not concerned. None: every page
+   * where a layer above authenticates; without one, only pages from an address of this machine
+   * itself, so that no foreign page reaches a service on loopback. */
+  const char *const *origins;
+  size_t origins_count; /* of them */
+  ms_ws_opts ws;        /* of WebSocket */
+  ms_tls_opts tls;      /* of TLS */
+  bool stream;          /* bytes also where the topmost protocol has messages */
 } ms_stack_opts;
 
 /* Adds a stack, to be dialled and, where its transport names a place ("net:host:port", "net::0",
@@ -405,6 +433,11 @@ typedef struct ms_stack_opts {
  * MS_ENOSTACK (a section this build does not know, or sections that do not go together), MS_EINVAL
  * (an identity or a network key is missing), MS_EINSECURE, MS_ENOMEM, MS_ESTATE (closing). */
 MS_API int ms_add(ms_ctx *ctx, const char *address, const ms_stack_opts *opts, ms_error *err);
+
+/* Reads the files of the stack's ms_tls_opts again; who comes from now on gets the new ones. 0;
+ * MS_EINVAL, and all is as before, when one can not be used, or there is no such stack; MS_ENOMEM.
+ * A stack without TLS has nothing to read. */
+MS_API int ms_reload_tls(ms_ctx *ctx, int stack, ms_error *err);
 
 /* Takes a stack out: it listens no more and is not dialled any more. Its connections, and dials
  * that have begun, live on. 0, or MS_EINVAL when there is no such stack. */
@@ -594,8 +627,9 @@ MS_API bool ms_conn_messages(const ms_conn *conn);
 /* The next message or part of one. 1 and *out filled; 0 when there is none yet; MS_ESTATE. */
 MS_API int ms_conn_message(const ms_conn *conn, ms_message *out);
 
-/* Consumes what ms_conn_message showed. */
-MS_API void ms_conn_consume_message(ms_conn *conn);
+/* Consumes n bytes of what ms_conn_message showed; with fewer than all, the rest is shown next. An
+ * empty one is consumed by any n. */
+MS_API void ms_conn_consume_message(ms_conn *conn, size_t n);
 
 /* Writes a message or part of one. Returns how many bytes were accepted; when fewer than
  * message->length, what was accepted counts as a part (`last` false) and the rest is to be written

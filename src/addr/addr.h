@@ -45,6 +45,9 @@ bool ms__section_read(ms_section *out, struct ms__reading *r);
  * link-local MS_LOCAL, a wildcard all, anything else MS_PUBLIC. */
 unsigned ms__host_scope(const char *host);
 
+/* Literal IPv4 or IPv6. */
+bool ms__host_is_address(const char *host);
+
 bool ms__host_is_wildcard(const char *host);
 
 /* "", localhost and the names below it, which nobody is asked for (RFC 6761, section 6.3). */

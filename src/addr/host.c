@@ -138,6 +138,13 @@ unsigned ms__host_scope(const char *host) {
   return ends_in(host, ".local") ? MS_LOCAL : MS_PUBLIC;
 }
 
+bool ms__host_is_address(const char *host) {
+  struct in6_addr in6;
+  struct in_addr in4;
+  size_t used;
+  return inet_pton(AF_INET, host, &in4) == 1 || read_ipv6(host, strlen(host), &in6, &used);
+}
+
 bool ms__host_is_wildcard(const char *host) {
   return *host && ms__host_scope(host) == (MS_DEVICE | MS_LOCAL | MS_PUBLIC);
 }

@@ -340,6 +340,21 @@ static void write_other(struct ms__text *t, const ms_section *s, bool safe) {
   ms__text_string(t, s->data);
 }
 
+/* ---- tls, tls:NAME ---- */
+
+static bool read_tls(ms_section *out, struct ms__reading *r, const char *data) {
+  if (!data || !*data) return true;
+  if (keep_ipv6(out, r, data, strlen(data))) return true;
+  return read_ws_host(out, r, data, strlen(data));
+}
+
+static void write_tls(struct ms__text *t, const ms_section *s, bool safe) {
+  (void)safe;
+  if (!s->host) return;
+  ms__text_char(t, ':');
+  put(t, s->host);
+}
+
 /* ---- The table ---- */
 
 static const struct kind {
@@ -359,6 +374,7 @@ static const struct kind {
     {"unix", "unix", MS_SECTION_UNIX, true, false, read_unix, write_unix},
     {"shs", "shs", MS_SECTION_SHS, false, false, read_shs, write_keys},
     {"noauth", "noauth", MS_SECTION_NOAUTH, false, false, read_noauth, write_keys},
+    {"tls", "tls", MS_SECTION_TLS, false, false, read_tls, write_tls},
     {NULL, NULL, MS_SECTION_OTHER, false, false, read_other, write_other},
 };
 

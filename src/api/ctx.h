@@ -4,23 +4,27 @@
 #define MS_API_CTX_H
 
 #include "addr/addr.h"
+#include "api/tls.h"
 #include "base/identity.h"
 #include "stack/uv_wire.h"
 #include "transport/transport.h"
 
-/* An address has at most so many sections, a stack so many layers. */
-enum { MS__STACK_LAYERS = 8 };
+enum {
+  MS__STACK_SECTIONS = 8, /* an address has at most so many sections */
+  MS__SECTION_LAYERS = 3  /* a section stands for at most so many layers */
+};
 
 /* What a section stands for. One line a protocol (table.c). */
 struct ms__section_impl {
   enum ms_section_kind kind;
-  const struct ms__transport *transport; /* a transport, or NULL */
-  const struct ms__layer *layer;         /* a transform, or NULL */
-  bool authenticates;                    /* the peer's key is proved by it */
+  bool secure;                                        /* as in ms_section */
+  const struct ms__transport *transport;              /* NULL: a transform */
+  const struct ms__layer *layers[MS__SECTION_LAYERS]; /* from the network; NULL: no more */
+  bool authenticates;                                 /* the peer's key is proved by it */
 };
 
 /* NULL: this build does not have it. */
-const struct ms__section_impl *ms__section_impl(enum ms_section_kind kind);
+const struct ms__section_impl *ms__section_impl(const ms_section *section);
 
 /* An identity in guarded memory, with the network key it is used on. */
 struct ms__keys {
@@ -40,8 +44,14 @@ struct ms__stack {
   const ms_section *sections;
   size_t count;
   const struct ms__transport *transport;
-  const struct ms__section_impl *impl[MS__STACK_LAYERS]; /* of each section */
+  const struct ms__section_impl *impl[MS__STACK_SECTIONS]; /* of each section */
   bool authenticated;
+  struct ms__http_opts http; /* of a server */
+  struct ms__ws_opts ws;
+  struct ms__tls tls;
+  struct ms__tls_opts tls_server;
+  char **origins; /* of http */
+  bool stream;    /* bytes, not messages */
   struct ms__keys keys;
   ms_authorise_cb on_authorise;
   void *user;
@@ -65,6 +75,13 @@ struct ms__bound {
   struct ms__stack *stack;
 };
 
+/* What a client asks for, copied: the address it was dialled by is gone when its handshake may
+ * still linger. */
+struct ms__http_request {
+  struct ms__http_opts opts;
+  char text[]; /* host, path and user information */
+};
+
 /* A connection and what is known of it, from before its first turn until it is gone. */
 struct ms__link {
   struct ms__link *prev, *next;
@@ -76,7 +93,9 @@ struct ms__link {
   struct ms__place peer;    /* inbound: where it comes from */
   char *address;            /* made when first asked for; outbound: from the beginning */
   struct ms__shs_opts shs;
-  ms_identity *seeded; /* outbound: the identity made from a seed */
+  struct ms__tls_opts tls;          /* outbound */
+  struct ms__http_request *request; /* outbound, during the handshake: where http is part of it */
+  ms_identity *seeded;              /* outbound: the identity made from a seed */
   uint64_t id;
   bool server, open, has_key;
   uint8_t key[MS_KEY_BYTES];
@@ -139,6 +158,10 @@ struct ms__stack *ms__stack_at(const struct ms_ctx *ctx, size_t i);
 void ms__stack_hold(struct ms__stack *stack);
 void ms__stack_release(struct ms__stack *stack);
 
+/* What has to be there before the stack of these sections is dialled. 0, MS_EINVAL or MS_ENOMEM
+ * with *err. */
+int ms__stack_prepare(struct ms__stack *stack, const ms_section *sections, ms_error *err);
+
 /* Frees all. */
 void ms__stacks_free(struct ms_ctx *ctx);
 
@@ -154,9 +177,10 @@ void ms__ctx_settled(struct ms_ctx *ctx);
  * NULL: no memory. */
 struct ms__link *ms__link_new(struct ms__stack *stack, bool server);
 
-/* Raises the stack on a connected wire, which is taken over. 0 or MS_ENOMEM; then the link is gone.
- */
-int ms__link_raise(struct ms__link *link, struct ms__uv_wire *wire, uint64_t deadline);
+/* Raises the stack of these sections (the stack's own, or those of the address that is dialled) on
+ * a connected wire, which is taken over. 0 or MS_ENOMEM; then the link is gone. */
+int ms__link_raise(struct ms__link *link, struct ms__uv_wire *wire, const ms_section *sections,
+                   uint64_t deadline);
 
 /* Frees one that was never raised. */
 void ms__link_free(struct ms__link *link);

@@ -23,6 +23,14 @@ struct ms__link *ms__link_new(struct ms__stack *stack, bool server) {
   return l;
 }
 
+/* It may have a password in it. */
+static void free_request(struct ms__link *l) {
+  if (!l->request) return;
+  ms__wipe(l->request->text, strlen(l->request->text));
+  ms__free(&l->stack->ctx->allocator, l->request);
+  l->request = NULL;
+}
+
 void ms__link_free(struct ms__link *l) {
   struct ms_ctx *ctx = l->stack->ctx;
   if (l->next) l->next->prev = l->prev;
@@ -31,6 +39,7 @@ void ms__link_free(struct ms__link *l) {
   else
     ctx->links = l->next;
   ms_identity_free(l->seeded);
+  free_request(l);
   ms__free(&ctx->allocator, l->address);
   ms__stack_release(l->stack);
   ms__free(&ctx->allocator, l);
@@ -39,11 +48,23 @@ void ms__link_free(struct ms__link *l) {
 
 /* ---- Addresses ---- */
 
+/* The peer in the place of the section's host. */
+static void format_peer(const struct ms__link *l, struct ms__text *t) {
+  ms_section peer = l->stack->sections[0];
+  char host[128];
+  ms__place_host(&l->peer, host, sizeof host);
+  if (peer.kind == MS_SECTION_WS) ms__host_without_zone(host); /* a URL has none */
+  peer.host = host;
+  peer.port = ms__place_port(&l->peer);
+  if (peer.path) peer.path = "";
+  ms__section_format(t, &peer, true);
+}
+
 /* Writes "net:192.0.2.1:5678~shs:KEY"; with_key false leaves keys empty. */
 static void format(const struct ms__link *l, struct ms__text *t, bool with_key) {
   const struct ms__stack *s = l->stack;
-  if (l->server && s->transport->format)
-    s->transport->format(t, &l->peer);
+  if (l->server && s->transport->by_host)
+    format_peer(l, t);
   else
     ms__section_format(t, &s->sections[0], true);
   for (size_t i = 1; i < s->count; i++) {
@@ -104,6 +125,7 @@ static void on_open(ms_conn *conn) {
     ms__loop_log(&ctx->loop, MS_LOG_INFO, "open: %s", ms_conn_address(conn));
   ms_identity_free(l->seeded); /* the handshake is over */
   l->seeded = NULL;
+  free_request(l);
   if (l->dialer)
     ms__dial_open(l->dialer, l);
   else if (ctx->events->on_connection)
@@ -161,7 +183,7 @@ static void on_close(ms_conn *conn, const ms_error *cause) {
       format(l, &t, l->open);
     else
       ms__text_string(&t, ms_conn_address(conn)); /* where it was dialled */
-    if (!err.layer[0]) ms__text_copy(err.layer, sizeof err.layer, l->stack->transport->name);
+    if (!err.layer[0]) ms__text_copy(err.layer, sizeof err.layer, l->stack->sections[0].name);
   }
   note_close(l, cause ? &err : NULL);
   if (l->dialer) {
@@ -191,19 +213,71 @@ static const struct ms__events link_events = {
     .gone = on_gone,
 };
 
-int ms__link_raise(struct ms__link *l, struct ms__uv_wire *wire, uint64_t deadline) {
+/* "pub.example", "pub.example:8989", "[::1]:8989". */
+static void write_host(struct ms__text *t, const ms_section *s) {
+  bool ipv6 = strchr(s->host, ':') != NULL;
+  ms__text_string(t, ipv6 ? "[" : "");
+  ms__text_string(t, s->host);
+  ms__text_string(t, ipv6 ? "]" : "");
+  if (s->port == (s->secure ? 443 : 80)) return;
+  ms__text_char(t, ':');
+  ms__text_uint(t, (unsigned long)s->port);
+}
+
+static bool make_request(struct ms__link *l, const ms_section *s) {
+  char host[512];
+  const char *userinfo = s->userinfo ? s->userinfo : "";
+  struct ms__text t;
+  ms__text_init(&t, host, sizeof host);
+  write_host(&t, s);
+  l->request = ms__calloc(&l->stack->ctx->allocator, sizeof *l->request + strlen(userinfo) +
+                                                         strlen(s->path) + strlen(host) + 3);
+  if (!l->request) return false;
+  l->request->opts.userinfo = s->userinfo ? strcpy(l->request->text, userinfo) : NULL;
+  l->request->opts.path = strcpy(l->request->text + strlen(userinfo) + 1, s->path);
+  l->request->opts.host =
+      strcpy(l->request->text + strlen(userinfo) + 1 + strlen(s->path) + 1, host);
+  return true;
+}
+
+/* Whom the certificate has to name: the section's own name, else the transport's host. */
+static const char *tls_name(const ms_section *sections, size_t count) {
+  for (size_t i = 1; i < count; i++)
+    if (sections[i].kind == MS_SECTION_TLS && sections[i].host) return sections[i].host;
+  return sections[0].host;
+}
+
+static const void *opts_of(const struct ms__link *l, const struct ms__layer *layer) {
+  if (layer == &ms__shs) return &l->shs;
+  if (layer == &ms__ws) return &l->stack->ws;
+  if (layer == &ms__tls) return l->server ? &l->stack->tls_server : &l->tls;
+  if (layer == &ms__http) return l->server ? &l->stack->http : &l->request->opts;
+  return NULL;
+}
+
+int ms__link_raise(struct ms__link *l, struct ms__uv_wire *wire, const ms_section *sections,
+                   uint64_t deadline) {
   const struct ms__stack *s = l->stack;
-  struct ms__floor floors[MS__STACK_LAYERS];
-  for (size_t i = 1; i < s->count; i++) {
-    floors[i - 1].layer = s->impl[i]->layer;
-    floors[i - 1].opts = s->impl[i]->authenticates ? &l->shs : NULL;
+  struct ms__floor floors[MS__STACK_SECTIONS + MS__SECTION_LAYERS];
+  size_t n = 0;
+  bool ready = l->server || sections[0].kind != MS_SECTION_WS || make_request(l, &sections[0]);
+  l->tls.context = (struct ssl_ctx_st *const *)&s->tls.client;
+  l->tls.name = l->server ? NULL : tls_name(sections, s->count);
+  for (size_t i = 0; ready && i < s->count; i++) {
+    const struct ms__layer *const *layers = ms__section_impl(&sections[i])->layers;
+    for (size_t j = 0; j < MS__SECTION_LAYERS && layers[j]; j++)
+      floors[n++] = (struct ms__floor){layers[j], opts_of(l, layers[j])};
   }
-  l->conn = ms__conn_new(&s->ctx->loop.env, ms__uv_wire_of(wire), l->server, floors, s->count - 1,
-                         deadline, &link_events, l);
+  if (ready)
+    l->conn = ms__conn_new(&s->ctx->loop.env, ms__uv_wire_of(wire), l->server, floors, n, deadline,
+                           &link_events, l);
+  else
+    ms__uv_wire_close(wire, true);
   if (!l->conn) {
     ms__link_free(l);
     return MS_ENOMEM;
   }
+  if (s->stream) ms__conn_as_stream(l->conn);
   s->ctx->pending++;
   ms__uv_wire_attach(wire, l->conn);
   return 0;

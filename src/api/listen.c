@@ -31,7 +31,7 @@ static void on_accepted(void *user, int fd, const struct ms__place *peer) {
     return;
   }
   link->peer = *peer;
-  (void)ms__link_raise(link, wire, uv_now(ctx->loop.uv) + ctx->accept_msec);
+  (void)ms__link_raise(link, wire, s->sections, uv_now(ctx->loop.uv) + ctx->accept_msec);
 }
 
 /* ---- Opening sockets ---- */

@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "base/mem.h"
 
+enum { WS_PING_MSEC = 30000, WS_BYTES_MAX = 64 << 20, WS_FRAGMENTS_MAX = 131072 };
+
 /* ---- Keys ---- */
 
 int ms__keys_keep(struct ms__keys *keys, const ms_identity *identity, const uint8_t *network_key,
@@ -32,6 +34,10 @@ static void free_stack(struct ms__stack *s) {
   ms__keys_drop(&s->keys);
   ms_addr_free(s->addr);
   ms_addr_free(s->external);
+  for (size_t i = 0; i < s->http.origins_count; i++)
+    ms__free(a, s->origins[i]);
+  ms__free(a, s->origins);
+  ms__tls_drop(&s->tls);
   ms__free(a, s->name);
   ms__free(a, s);
 }
@@ -75,14 +81,14 @@ static int check_sections(struct ms__stack *s, ms_error *err) {
   struct ms__text t;
   char name[256];
   ms__text_init(&t, name, sizeof name);
-  if (s->count > MS__STACK_LAYERS) return no_stack(err, NULL, "it has too many sections");
+  if (s->count > MS__STACK_SECTIONS) return no_stack(err, NULL, "it has too many sections");
   for (size_t i = 0; i < s->count; i++) {
     const ms_section *section = &s->sections[i];
-    const struct ms__section_impl *impl = ms__section_impl(section->kind);
+    const struct ms__section_impl *impl = ms__section_impl(section);
     if (!impl) return no_stack(err, section->name, "this build does not have this protocol");
     if (i == 0 && !impl->transport)
       return no_stack(err, section->name, "a stack begins with a transport, this is a transform");
-    if (i > 0 && !impl->layer)
+    if (i > 0 && impl->transport)
       return no_stack(err, section->name, "a transport stands first in a stack, nowhere else");
     if (i > 0 && s->impl[i - 1]->kind == MS_SECTION_NOAUTH)
       return no_stack(err, section->name, "nothing can follow noauth");
@@ -120,16 +126,26 @@ static int check_keys(struct ms__stack *s, const ms_identity *identity, const ui
   return 0;
 }
 
+/* "net:host:port", "wss://host": an IPv6 address has no such beginning. */
+static bool is_section(const char *external) {
+  size_t n = strspn(external, "abcdefghijklmnopqrstuvwxyz");
+  return n >= 2 && external[n] == ':' && strcspn(external, "ghijklmnopqrstuvwxyz") < n;
+}
+
 /* A host, or a section of the stack's own transport. */
 static int read_external(struct ms__stack *s, const char *external, ms_error *err) {
-  const char *name = s->transport->name;
-  size_t n = strlen(name);
+  const char *name = s->sections[0].name;
+  const char *bracket = strchr(external, ':') && *external != '[' ? "[" : "";
   char text[1024];
+  size_t n;
   int r;
   if (!s->transport->by_host)
     return ms__error(err, MS_EINVAL, MS_PHASE_PARSE, name, "it has no external address");
-  if (strncmp(external, name, n) == 0 && external[n] == ':')
+  if (is_section(external))
     n = (size_t)snprintf(text, sizeof text, "%s", external);
+  else if (s->sections[0].kind == MS_SECTION_WS)
+    n = (size_t)snprintf(text, sizeof text, "%s://%s%s%s:0%s", s->sections[0].secure ? "wss" : "ws",
+                         bracket, external, *bracket ? "]" : "", s->sections[0].path);
   else
     n = (size_t)snprintf(text, sizeof text, "%s:%s:0", name, external);
   if (n >= sizeof text)
@@ -164,6 +180,72 @@ static int check_secure(const struct ms__stack *s, ms_error *err) {
   if (s->authenticated || s->insecure_noauth || !is_exposed(s)) return 0;
   return ms__error(err, MS_EINSECURE, MS_PHASE_NONE, s->name,
                    "without authentication it listens on loopback and unix sockets only");
+}
+
+static uint64_t or_default(uint64_t value, uint64_t otherwise) {
+  return value ? value : otherwise;
+}
+
+/* What the layers of WebSocket are told. */
+static int keep_ws(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err) {
+  const ms_allocator *a = &s->ctx->allocator;
+  const char *host = s->sections[0].host, *path = s->sections[0].path;
+  uint64_t ping_msec = or_default(opts->ws.ping_msec, WS_PING_MSEC);
+  s->stream = opts->stream;
+  s->ws.ping_msec = ping_msec == UINT32_MAX ? 0 : (uint32_t)ping_msec;
+  s->ws.frame_max = or_default(opts->ws.frame_max, WS_BYTES_MAX);
+  s->ws.message_max = or_default(opts->ws.message_max, WS_BYTES_MAX);
+  s->ws.fragments_max = (uint32_t)or_default(opts->ws.fragments_max, WS_FRAGMENTS_MAX);
+  s->ws.text = s->count == 1;
+  s->http.path = path ? path : "";
+  s->http.name = host ? host : "";
+  s->http.any_origin = s->authenticated && opts->origins_count == 0;
+  if (opts->origins_count == 0) return 0;
+  s->origins = ms__calloc(a, opts->origins_count * sizeof *s->origins);
+  for (size_t i = 0; s->origins && i < opts->origins_count; i++) {
+    s->origins[i] = ms__strdup(a, opts->origins[i]);
+    s->http.origins_count = i + 1;
+    if (!s->origins[i]) return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
+  }
+  s->http.origins = (const char *const *)s->origins;
+  return s->origins ? 0 : ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
+}
+
+/* Does one of the sections have TLS in it? */
+static bool has_tls(const struct ms__stack *s) {
+  for (size_t i = 0; i < s->count; i++)
+    if (s->sections[i].kind == MS_SECTION_TLS || s->sections[i].secure) return true;
+  return false;
+}
+
+/* What is wrong with the files shows here, not when somebody comes. */
+static int keep_tls(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err) {
+  int r;
+  s->tls_server.context = &s->tls.server;
+  if ((r = ms__tls_keep(&s->tls, &opts->tls, err)) < 0) return r;
+  if (opts->tls.ca && (r = ms__tls_load_client(&s->tls, err)) < 0) return r;
+  return has_tls(s) && ms__stack_has_place(s) ? ms__tls_load_server(&s->tls, err) : 0;
+}
+
+int ms__stack_prepare(struct ms__stack *s, const ms_section *sections, ms_error *err) {
+  bool tls = sections[0].secure;
+  for (size_t i = 1; i < s->count; i++) {
+    if (sections[i].kind != MS_SECTION_TLS) continue;
+    tls = true;
+    if (!sections[i].host && !s->transport->by_host && !s->tls.insecure)
+      return ms__error(err, MS_EINVAL, MS_PHASE_MATCH, "tls",
+                       "here it has to say whom the certificate shall name: tls:NAME");
+  }
+  return tls && !s->tls.client ? ms__tls_load_client(&s->tls, err) : 0;
+}
+
+int ms_reload_tls(ms_ctx *ctx, int stack, ms_error *err) {
+  struct ms__stack *s = stack < 0 ? NULL : ms__stack_at(ctx, (size_t)stack);
+  int r = 0;
+  if (!s) return ms__error(err, MS_EINVAL, MS_PHASE_NONE, NULL, "there is no such stack");
+  if (s->tls.server) r = ms__tls_load_server(&s->tls, err);
+  if (r == 0 && s->tls.client) r = ms__tls_load_client(&s->tls, err);
+  return r;
 }
 
 static int keep_stack(struct ms_ctx *ctx, struct ms__stack *s) {
@@ -210,6 +292,7 @@ int ms_add(ms_ctx *ctx, const char *address, const ms_stack_opts *opts, ms_error
   if ((r = check_keys(s, opts->identity, opts->network_key, err)) < 0) goto out;
   if ((r = check_secure(s, err)) < 0) goto out;
   if (opts->external && (r = read_external(s, opts->external, err)) < 0) goto out;
+  if ((r = keep_ws(s, opts, err)) < 0 || (r = keep_tls(s, opts, err)) < 0) goto out;
   if (keep_stack(ctx, s) < 0) r = ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
   if (r >= 0 && ms__listening(ctx) && ms__stack_start(s) < 0)
     r = ms__error(err, MS_ENOMEM, MS_PHASE_LISTEN, NULL, NULL);

@@ -199,7 +199,7 @@ static void raise_stack(struct ms_dialer *d) {
   }
   link->address = ms__strdup(&d->ctx->allocator, address);
   d->wire = NULL;
-  if (ms__link_raise(link, wire, d->deadline) < 0) {
+  if (ms__link_raise(link, wire, t->alternative->sections, d->deadline) < 0) {
     out_of_memory(d);
     return;
   }
@@ -209,7 +209,8 @@ static void raise_stack(struct ms_dialer *d) {
 
 static void connect_failed(struct ms_dialer *d, int status) {
   const struct ms__place *place = &d->places.at[d->place - 1];
-  const struct ms__transport *transport = d->targets[d->at].stack->transport;
+  const struct ms__stack *stack = d->targets[d->at].stack;
+  const char *name = stack->sections[0].name;
   ms_error err;
   if (status == UV_EAGAIN) { /* a unix server's queue is full: TCP would wait by itself */
     d->place--;
@@ -217,16 +218,13 @@ static void connect_failed(struct ms_dialer *d, int status) {
     (void)uv_timer_start(&d->step, on_step, RETRY_MSEC, 0);
     return;
   }
-  if (transport->format) {
-    struct ms__text t;
-    char where[128];
-    ms__text_init(&t, where, sizeof where);
-    transport->format(&t, place);
-    ms__error_sys(&err, MS_ECONNECT, -status, MS_PHASE_CONNECT, transport->name,
-                  "could not connect to %s", where);
+  if (stack->transport->by_host) {
+    char host[128];
+    ms__place_host(place, host, sizeof host);
+    ms__error_sys(&err, MS_ECONNECT, -status, MS_PHASE_CONNECT, name,
+                  "could not connect to port %d of %s", ms__place_port(place), host);
   } else {
-    ms__error_sys(&err, MS_ECONNECT, -status, MS_PHASE_CONNECT, transport->name,
-                  "could not connect");
+    ms__error_sys(&err, MS_ECONNECT, -status, MS_PHASE_CONNECT, name, "could not connect");
   }
   attempt_failed(d, &err);
 }
@@ -278,6 +276,10 @@ static void find_places(struct ms_dialer *d) {
   const struct target *t = &d->targets[d->at];
   const ms_section *section = &t->alternative->sections[0];
   ms_error err;
+  if (ms__stack_prepare(t->stack, t->alternative->sections, &err) < 0) {
+    attempt_failed(d, &err);
+    return;
+  }
   if (t->stack->transport->by_host) {
     d->lookup = ms__resolve(&d->ctx->loop, section->host, section->port, false, on_places, d);
     if (!d->lookup) out_of_memory(d);
@@ -331,7 +333,7 @@ static void on_timeout(uv_timer_t *timer) {
   ms_error err;
   if (d->link) return; /* its own deadline is the same, and knows the layer */
   ms__error(&err, MS_ETIMEDOUT, d->lookup ? MS_PHASE_RESOLVE : MS_PHASE_CONNECT,
-            d->at < d->count ? d->targets[d->at].stack->transport->name : NULL, NULL);
+            d->at < d->count ? d->targets[d->at].stack->sections[0].name : NULL, NULL);
   name_address(d, &err);
   finish(d, NULL, &err);
 }

@@ -58,6 +58,7 @@ struct ms__port {
   struct ms__question question; /* to be filled before returning MS__ASK */
   bool
       proved; /* out: we have shown who we are; an end before DONE is a refusal, not a truncation */
+  bool unread; /* in tick: nobody reads the transport for now, so that silence proves nothing */
 };
 
 /* What a step returns. A negative value is an ms_code: the layer has failed. */
@@ -98,6 +99,17 @@ struct ms__record {
   uint8_t last;
 };
 enum { MS__RECORD_BYTES = 6 };
+
+static inline void ms__record_write(uint8_t p[MS__RECORD_BYTES], const struct ms__record *r) {
+  memcpy(p, &r->length, sizeof r->length);
+  p[4] = r->type;
+  p[5] = r->last;
+}
+static inline void ms__record_read(struct ms__record *out, const uint8_t p[MS__RECORD_BYTES]) {
+  memcpy(&out->length, p, sizeof out->length);
+  out->type = p[4];
+  out->last = p[5];
+}
 
 /* The vtable. No slot may: call the application, look at a clock, allocate per packet, keep a
  * pointer into a port between two calls (an offset from the window's start may be kept), know its
@@ -140,6 +152,10 @@ struct ms__layer {
   /* err = 0: writes our end. Else: last words, and nothing the peer could take for a clean end.
    * DONE, or FULL to be called again. NULL: nothing to say. */
   int (*end)(void *st, struct ms__port *p, int err);
+
+  /* What was wrong, in a sentence, called once after a failure of this layer; `buf` is "". NULL, or
+   * nothing written: what the ms_code says. No secret may be in it. */
+  void (*explain)(const void *st, char *buf, size_t size);
 
   /* Releases and wipes what the state points to; the state may be all zero. NULL: nothing. The pump
    * wipes the state of a SECRET layer itself. */
@@ -191,8 +207,41 @@ static inline void ms__put_be16(struct ms__dst *d, uint16_t v) {
 
 /* ---- The layers of this build ---- */
 
+extern const struct ms__layer ms__http;
 extern const struct ms__layer ms__noauth;
 extern const struct ms__layer ms__shs;
+extern const struct ms__layer ms__tls;
+extern const struct ms__layer ms__ws;
+
+/* Options of tls, kept until its handshake is over. */
+struct ms__tls_opts {
+  struct ssl_ctx_st *const *context; /* what is there when the handshake begins */
+  const char *name;                  /* client: whom the certificate has to name */
+};
+
+/* Options of http; the pump's owner keeps them until its handshake is over. */
+struct ms__http_opts {
+  const char
+      *path; /* client: what it asks for, query and all; server: the only one served, or "" */
+
+  /* client */
+  const char *host;     /* of the Host header: "pub.example", "[::1]:8989" */
+  const char *userinfo; /* "user:password", percent-encoded, or NULL */
+
+  /* server: browsers name the page's origin, other clients none */
+  const char *const *origins; /* those that may enter, as in "https://app.example" */
+  size_t origins_count;
+  bool any_origin;  /* else the listed, and pages of the host that is asked */
+  const char *name; /* which this host has besides "localhost" and its addresses, or "" */
+};
+
+/* Options of ws, kept as long as the connection. */
+struct ms__ws_opts {
+  uint32_t ping_msec; /* how long a peer may be silent before it is asked; 0: for ever */
+  uint64_t frame_max, message_max; /* bytes; the latter where it is topmost */
+  uint32_t fragments_max;          /* of a message */
+  bool text;                       /* under nothing, text is bytes too */
+};
 
 /* Options of shs; the pump's owner keeps them as long as the connection. */
 struct ms__shs_opts {

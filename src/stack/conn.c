@@ -99,6 +99,10 @@ ms_conn *ms__conn_new(struct ms__env *env, struct ms__wire *wire, bool server,
   return c;
 }
 
+void ms__conn_as_stream(ms_conn *c) {
+  c->top_granted = true; /* nobody is topmost any more */
+}
+
 /* ---- The wire's side ---- */
 
 struct ms__dst ms__conn_read_room(ms_conn *c) {
@@ -287,12 +291,8 @@ bool ms_conn_messages(const ms_conn *c) {
 
 static bool front_record(const ms_conn *c, struct ms__record *r) {
   const struct ms__edge *e = &c->in[c->n];
-  const uint8_t *p;
   if (e->len < MS__RECORD_BYTES) return false;
-  p = e->block + e->off;
-  memcpy(&r->length, p, sizeof r->length);
-  r->type = p[4];
-  r->last = p[5];
+  ms__record_read(r, e->block + e->off);
   return true;
 }
 
@@ -307,18 +307,25 @@ int ms_conn_message(const ms_conn *c, ms_message *out) {
   return 1;
 }
 
-void ms_conn_consume_message(ms_conn *c) {
+void ms_conn_consume_message(ms_conn *c, size_t n) {
+  struct ms__edge *e = &c->in[c->n];
   struct ms__record r;
   if (!c->opened || !c->messages || ms__conn_discards(c) || !front_record(c, &r)) return;
-  MS__COUNT(c, in, r.length);
-  consume(c, MS__RECORD_BYTES + r.length);
+  n = ms__min(n, r.length);
+  MS__COUNT(c, in, n);
+  if (n == r.length) {
+    consume(c, MS__RECORD_BYTES + n);
+    return;
+  }
+  r.length -= (uint32_t)n; /* the rest gets a header in the place of what is consumed */
+  ms__record_write(e->block + e->off + n, &r);
+  consume(c, n);
 }
 
 ptrdiff_t ms_conn_write_message(ms_conn *c, const ms_message *m) {
   struct ms__edge *e = &c->out[c->n];
   size_t room = ms__edge_room(e), k;
-  uint8_t head[MS__RECORD_BYTES];
-  uint32_t length;
+  struct ms__record record = {.type = m->type};
   struct ms__src s;
   struct ms__dst d;
   int r = writable(c, true);
@@ -330,13 +337,11 @@ ptrdiff_t ms_conn_write_message(ms_conn *c, const ms_message *m) {
     if (k == 0) return room < MS__RECORD_BYTES && m->length == 0 ? MS_ENOMEM : 0;
   }
   if (!open_top(c, MS__RECORD_BYTES + k)) return MS_ENOMEM;
-  length = (uint32_t)k;
-  memcpy(head, &length, sizeof length);
-  head[4] = m->type;
-  head[5] = m->last && k == m->length;
+  record.length = (uint32_t)k;
+  record.last = m->last && k == m->length;
   d = ms__edge_tail(e);
-  memcpy(d.p, head, sizeof head);
-  ms__fill(&d, sizeof head);
+  ms__record_write(d.p, &record);
+  ms__fill(&d, MS__RECORD_BYTES);
   s = (struct ms__src){m->data, k};
   ms__copy(&d, &s, k);
   ms__edge_put(e, MS__RECORD_BYTES + k);
@@ -382,7 +387,8 @@ void ms__conn_cut_short(ms_conn *c) {
 }
 
 bool ms_conn_half_closes(const ms_conn *c) {
-  for (size_t i = 0; i < c->n; i++)
+  /* the ends of the layers below the last word are held */
+  for (size_t i = c->last < 0 ? 0 : (size_t)c->last; i < c->n; i++)
     if (c->slots[i].layer->flags & MS__NO_HALF) return false;
   return true;
 }

@@ -80,6 +80,14 @@ static void set_cause(ms_conn *c, int code, int sys, const char *layer) {
     c->cause.phase = code == MS_EREFUSED ? MS_PHASE_AUTHORISE : MS_PHASE_HANDSHAKE;
 }
 
+/* What the failed layer has to say. */
+static void ask_why(ms_conn *c, const struct ms__slot *s) {
+  char why[sizeof((ms_error *)0)->message] = "";
+  if (!s->started || !s->layer->explain) return;
+  s->layer->explain(s->state, why, sizeof why);
+  if (*why) c->cause.why = ms__strdup(c->env->allocator, why);
+}
+
 void ms__conn_fail(ms_conn *c, int k, int code, int sys) {
   struct ms__slot *s;
   if (c->failed || c->close_told) return;
@@ -109,6 +117,7 @@ void ms__conn_fail(ms_conn *c, int k, int code, int sys) {
     return;
   }
   s = &c->slots[k];
+  ask_why(c, s);
   ms__wipe_scratch(c, s);
   if (!s->started) { /* nor has a layer that never was */
     s->ended = true;
@@ -168,7 +177,9 @@ void ms__conn_tell_close(ms_conn *c) {
     c->events->close(c, NULL);
     return;
   }
-  if (k->code == MS_EREFUSED && !c->server)
+  if (k->why)
+    ms__error(&err, k->code, k->phase, k->layer, "%s", k->why);
+  else if (k->code == MS_EREFUSED && !c->server)
     ms__error(&err, k->code, k->phase, k->layer,
               "refused: the peer does not admit this key, or has another key itself");
   else if (k->sys)
@@ -187,6 +198,7 @@ void ms__conn_free(ms_conn *c) {
     ms__edge_drop(&c->env->pool, &c->in[i]);
     ms__edge_drop(&c->env->pool, &c->out[i]);
   }
+  ms__free(c->env->allocator, c->cause.why);
   c->events->gone(c);
   ms__free(c->env->allocator, c);
 }

@@ -466,6 +466,7 @@ static void on_time(ms_conn *c) {
     if (!s->started || s->wake > c->now) continue;
     s->wake = MS__NEVER;
     p = port_of(c, s);
+    p.unread = !c->reading;
     r = s->layer->tick(s->state, &p);
     s->wake = p.wake;
     if (r < 0) {

@@ -98,6 +98,7 @@ struct ms__cause {
   int code, sys; /* code 0: none */
   enum ms_phase phase;
   const char *layer; /* NULL: none */
+  char *why;         /* what the layer has to say, in memory of the environment's, or NULL */
 };
 
 enum ms__deadline { MS__NO_DEADLINE, MS__ATTEMPT, MS__DRAIN };
@@ -163,6 +164,9 @@ ms_conn *ms__conn_new(struct ms__env *env, struct ms__wire *wire, bool server,
 
 /* Runs the connection; frees it when it is over. Never called inside itself. */
 void ms__conn_turn(ms_conn *c, uint64_t now);
+
+/* Whatever is topmost carries bytes, not messages. Before the first turn only. */
+void ms__conn_as_stream(ms_conn *c);
 
 /* The wire is about to read: where to. n is 0 when there is no memory: then ms__conn_read_done is
  * told -ENOMEM. */

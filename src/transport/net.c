@@ -67,15 +67,6 @@ void ms__place_host(const struct ms__place *p, char *buf, size_t size) {
   }
 }
 
-static void net_format(struct ms__text *t, const struct ms__place *p) {
-  char host[INET6_ADDRSTRLEN + 1 + IF_NAMESIZE];
-  ms__place_host(p, host, sizeof host);
-  ms__text_string(t, "net:");
-  ms__text_string(t, host);
-  ms__text_char(t, ':');
-  ms__text_uint(t, (unsigned long)ms__place_port(p));
-}
-
 /* Packets leave at once (a packet is all the application has to say for now), and a peer that is
  * gone without a word is noticed after some two minutes. All of it is best effort. */
 static void net_tune(int fd) {
@@ -139,5 +130,4 @@ const struct ms__transport ms__net = {
     .listen = net_listen,
     .unlisten = net_unlisten,
     .tune = net_tune,
-    .format = net_format,
 };

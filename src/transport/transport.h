@@ -34,7 +34,8 @@ struct ms__socket {
 struct ms__transport {
   const char *name;
 
-  /* Its places are found by host and port (ms__resolve), else by `place`. */
+  /* Its places are found by host and port (ms__resolve), else by `place`; and so are its peers,
+   * which have no address of their own otherwise. */
   bool by_host;
   /* 0 or an ms_code with *err. NULL when by_host. */
   int (*place)(const ms_section *section, struct ms__place *out, ms_error *err);
@@ -47,10 +48,6 @@ struct ms__transport {
 
   /* Sets the options of a connected descriptor. NULL: none. */
   void (*tune)(int fd);
-
-  /* Writes a peer's address: "net:192.0.2.1:5678". NULL: a peer has none, the stack's own is told.
-   */
-  void (*format)(struct ms__text *t, const struct ms__place *peer);
 };
 
 extern const struct ms__transport ms__net, ms__unix;

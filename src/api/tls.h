@@ -1,0 +1,26 @@
+/* TLS contexts: certificates, keys, whom to trust. */
+#ifndef MS_API_TLS_H
+#define MS_API_TLS_H
+
+#include "multiserver.h"
+
+struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
+
+/* A stack's, of which either may be NULL. What uses one holds it. */
+struct ms__tls {
+  char *cert, *key, *ca; /* paths, or NULL */
+  bool insecure;
+  struct ssl_ctx_st *server, *client;
+};
+
+/* Keeps copies of the paths. 0 or MS_ENOMEM with *err. */
+int ms__tls_keep(struct ms__tls *tls, const ms_tls_opts *opts, ms_error *err);
+
+/* Loads certificate and key, or whom to trust. 0, or MS_EINVAL, MS_ENOMEM with *err; then all is as
+ * before. */
+int ms__tls_load_server(struct ms__tls *tls, ms_error *err);
+int ms__tls_load_client(struct ms__tls *tls, ms_error *err);
+
+void ms__tls_drop(struct ms__tls *tls);
+
+#endif
