@@ -49,15 +49,20 @@ struct driver {
   uint8_t question[MS_KEY_BYTES];
 };
 
-static inline void driver_begin(struct driver *d, const struct ms__layer *layer, bool server,
-                                const void *opts) {
-  struct ms__role role = {.server = server, .top = true, .opts = opts};
+static inline void driver_begin_at(struct driver *d, const struct ms__layer *layer, bool server,
+                                   bool top, const void *opts) {
+  struct ms__role role = {.server = server, .top = top, .opts = opts};
   memset(d, 0, sizeof *d);
   d->layer = layer;
   d->state = calloc(1, layer->state + 1);
   d->scratch = role.scratch = calloc(1, layer->scratch + 1);
   if (!d->state || !d->scratch) abort();
   d->result = layer->init ? layer->init(d->state, &role) : 0;
+}
+
+static inline void driver_begin(struct driver *d, const struct ms__layer *layer, bool server,
+                                const void *opts) {
+  driver_begin_at(d, layer, server, true, opts);
 }
 
 static inline void driver_end(struct driver *d) {
@@ -93,7 +98,7 @@ static inline int driver_step(struct driver *d, size_t room) {
     if (d->result == MS__DONE) d->up = true;
     if (d->result == MS__ASK) {
       d->asked = true;
-      memcpy(d->question, p.question.data, sizeof d->question);
+      memcpy(d->question, p.question.data, ms__min(p.question.len, sizeof d->question));
     }
     d->proved |= p.proved;
   } else {

@@ -27,7 +27,7 @@ scenario('the canonical form is printed', async (world) => {
 
 scenario('what no stack understands is exit 1 and the reason', async (world) => {
   const cases = [
-    [[`wss://h~shs:${key}`], /no stack understands it/],
+    [[`onion:h.onion:1~shs:${key}`], /no stack understands it/],
     [['--stacks', 'unix~noauth', `net:h:1~shs:${key}`], /net~shs: no stack understands it/],
     [[`net:h:1~foo:${seed}`], /a protocol that is not known here/],
     [['net:h:x~noauth'], /net, byte 6: /],
@@ -44,22 +44,22 @@ scenario('what no stack understands is exit 1 and the reason', async (world) => 
 })
 
 scenario('--json takes every alternative apart', async (world) => {
-  const input = `net:[::1]:8008~shs:${key}:${seed};wss://h/p~shs:${key};unix:/s~noauth;net:h:x`
+  const input = `net:[::1]:8008~shs:${key}:${seed};onion:h.onion:1~shs:${key};unix:/s~noauth;net:h:x`
   const { status, out } = await address(world, '--json', input)
   assert.strictEqual(status, 0)
   assert.ok(out.endsWith('}\n') && out.indexOf('\n') === out.length - 1, 'one line')
   const json = JSON.parse(out)
   assert.deepStrictEqual(Object.keys(json), ['input', 'alternatives'])
   assert.strictEqual(json.input, input)
-  const [net, wss, unix, bad] = json.alternatives
+  const [net, onion, unix, bad] = json.alternatives
   assert.deepStrictEqual(net, {
     address: `net:::1:8008~shs:${key}:${seed}`,
     understood: true,
     stack: 'net~shs',
     sections: [{ name: 'net', host: '::1', port: 8008 }, { name: 'shs', key, seed }],
   })
-  assert.deepStrictEqual(wss, {
-    address: `wss://h/p~shs:${key}`,
+  assert.deepStrictEqual(onion, {
+    address: `onion:h.onion:1~shs:${key}`,
     understood: false,
     reason: 'no stack understands it',
   })

@@ -164,7 +164,9 @@ scenario('nobody there, nobody known, nothing understood', async (world) => {
     [`net:127.0.0.1:${port}~shs:${key}`, /connect: net:127\.0\.0\.1:.*refused/],
     [`unix:${world.path('none')}~noauth`, /No such file/],
     [`net:no.such.host.invalid:1~shs:${key}`, /unknown host/],
-    [`wss://h~shs:${key}`, /no stack understands/],
+    [`onion:h.onion:1~shs:${key}`, /no stack understands/],
+    [`ws://127.0.0.1:${port}/p~shs:${key}`, /connect: ws:\/\/127\.0\.0\.1:.*refused/],
+    [`unix:${world.path('none')}~tls`, /tls:NAME/],
     ['net:h:1~shs', /byte 8: the peer's public key is missing/],
     ['', /connect: /],
   ]

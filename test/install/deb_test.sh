@@ -51,10 +51,12 @@ holds multiserver usr/bin/multiserver usr/share/man/man1/multiserver.1.gz \
   usr/share/fish/vendor_completions.d/multiserver.fish
 
 says libmultiserver0 Depends '\blibsodium23\b'
+says libmultiserver0 Depends '\blibssl3\b'
+says libmultiserver0 Depends '\blibhttp-parser2\.9\b'
 says libmultiserver0 Depends '\blibuv1\b'
 says multiserver Depends '\blibjansson4\b'
 says multiserver Section '^net$'
-for need in "libmultiserver0 (= $version-1)" libuv1-dev libsodium-dev; do
+for need in "libmultiserver0 (= $version-1)" libuv1-dev libsodium-dev libssl-dev libhttp-parser-dev; do
   says libmultiserver-dev Depends "$need"
 done
 dpkg-deb -I "$packages/libmultiserver0_${version}-1_$arch.deb" shlibs | grep -q "^libmultiserver 0 libmultiserver0 (>= $version)\$" ||

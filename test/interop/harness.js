@@ -5,6 +5,7 @@
 const assert = require('assert')
 const path = require('path')
 const { World, identity, ...shared } = require('../world')
+const { certificate } = require('./certificate')
 const { Proxy } = require('./proxy')
 
 try {
@@ -23,17 +24,35 @@ const MIB = 1024 * 1024
 const stack = process.argv[2] || 'net~shs'
 const [transport, security = ''] = stack.split('~')
 
+const PLACES = {
+  net: /^net:127\.0\.0\.1:[1-9]\d*$/,
+  ws: /^ws:\/\/127\.0\.0\.1:[1-9]\d*$/,
+  wss: /^wss:\/\/127\.0\.0\.1:[1-9]\d*$/,
+  unix: /^unix:\/.+\/socket$/,
+}
+
+// npm closes a WebSocket, both directions of it, when its own direction ends.
+const isWebSocket = transport === 'ws' || transport === 'wss'
+const npmClosesBoth = isWebSocket
+// Where it must not, as something is still on its way to it.
+const POLITE = npmClosesBoth ? ['--polite'] : []
+// Our end leaves the peer's direction open.
+const halfCloses = !(isWebSocket && security !== 'shs')
+const isTls = transport === 'wss'
+
 class NpmWorld extends World {
   proxies = []
 
   npm(args, script = 'peer.js') {
     const all = ['--no-deprecation', path.join(__dirname, script), ...args]
-    return this.start(`npm ${script === 'peer.js' ? args[0] : script}`, process.execPath, all)
+    const env = isTls ? { NODE_EXTRA_CA_CERTS: certificate().cert } : {}
+    return this.start(`npm ${script === 'peer.js' ? args[0] : script}`, process.execPath, all, { env })
   }
 
   #npmStack(as, network) {
     const dir = this.socketDir(`npm-${this.procs.length}`)
-    return ['--stack', stack, '--seed', as.seed, '--network-key', network, '--dir', dir]
+    const tls = isTls ? ['--tls', path.dirname(certificate().cert)] : []
+    return ['--stack', stack, '--seed', as.seed, '--network-key', network, '--dir', dir, ...tls]
   }
 
   // An npm server of the stack with an identity; `at` is where it listens, as it says itself.
@@ -47,6 +66,12 @@ class NpmWorld extends World {
     return this.npm(['client', ...this.#npmStack(as, network), ...args, address])
   }
 
+  // Our command; it trusts the certificate of the test.
+  ours([subcommand, ...args], opts) {
+    const trust = isTls ? ['--tls-ca', certificate().cert] : []
+    return super.ours([subcommand, ...trust, ...args], opts)
+  }
+
   // Many npm clients in one process.
   crowd(address, args = []) {
     return this.npm([...this.#npmStack(identity(), MAIN_NETWORK), ...args, address], 'crowd.js')
@@ -56,12 +81,13 @@ class NpmWorld extends World {
   async oursServer(args, { more = [], ...opts } = {}) {
     const me = identity()
     const socket = `ours-${this.procs.length}`
-    const place = transport === 'net' ? 'net:127.0.0.1:0' : `unix:${this.socketDir(socket)}/socket`
+    const place = { net: 'net:127.0.0.1:0', ws: 'ws://127.0.0.1:0', wss: 'wss://127.0.0.1:0', unix: `unix:${this.socketDir(socket)}/socket` }[transport]
     const addresses = [security ? `${place}~${security}` : place, ...more]
-    const proc = this.ours(['serve', ...args, ...addresses], { as: me, ...opts })
+    const tls = isTls ? ['--tls-cert', certificate().cert, '--tls-key', certificate().key] : []
+    const proc = this.ours(['serve', ...tls, ...args, ...addresses], { as: me, ...opts })
     const at = await proc.line(args.includes('--stdio') ? 'stderr' : 'stdout')
     const [where, how = ''] = at.split(';')[0].split('~')
-    assert.match(where, transport === 'net' ? /^net:127\.0\.0\.1:[1-9]\d*$/ : /^unix:\/.+\/socket$/)
+    assert.match(where, PLACES[transport])
     assert.strictEqual(how, security === 'shs' ? `shs:${me.key}` : security)
     return { proc, me, at }
   }
@@ -97,6 +123,10 @@ module.exports = {
   stack,
   transport,
   security,
+  isWebSocket,
+  npmClosesBoth,
+  POLITE,
+  halfCloses,
   MAIN_NETWORK,
   MIB,
 }

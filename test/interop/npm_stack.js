@@ -7,6 +7,7 @@ const MultiServer = require('multiserver')
 const plugins = {
   net: require('multiserver/plugins/net'),
   unix: require('multiserver/plugins/unix-socket'),
+  ws: require('multiserver/plugins/ws'),
   shs: require('multiserver/plugins/shs'),
   noauth: require('multiserver/plugins/noauth'),
 }
@@ -16,6 +17,7 @@ const stackOptions = {
   stack: { type: 'string', default: 'net~shs' }, // stacks, joined by ';'
   host: { type: 'string', default: '127.0.0.1' }, // net listens here
   dir: { type: 'string' }, // the unix plugin's folder
+  tls: { type: 'string' }, // a folder with cert.pem and key.pem
   seed: { type: 'string' }, // of our identity, base64
   'network-key': { type: 'string' }, // base64
   timeout: { type: 'string' }, // of a handshake, msec; the package's own default is 5000
@@ -45,6 +47,8 @@ function createStacks(options, { port, authorise, wrap }) {
     // Half-open: what a server still sends is not lost when the other side ends first.
     net: () => client(plugins.net({ scope: 'device', host: options.host, port, allowHalfOpen: true })),
     unix: () => client(plugins.unix({ path: options.dir, scope: 'device', allowHalfOpen: true })),
+    ws: () => plugins.ws({ scope: 'device', host: options.host, port }),
+    wss: () => plugins.ws({ scope: 'device', host: options.host, port, key: options.tls + '/key.pem', cert: options.tls + '/cert.pem' }),
     shs: () => plugins.shs({ keys, appKey: options['network-key'], auth: authorise, timeout: Number(options.timeout) || undefined }),
     noauth: () => plugins.noauth({ keys }),
   }

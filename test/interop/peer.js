@@ -28,6 +28,7 @@ const { values: options, positionals } = parseArgs({
     drip: { type: 'boolean', default: false }, // one by one, a turn of the event loop each
     late: { type: 'boolean', default: false }, // not before the other side has ended
     hold: { type: 'boolean', default: false }, // and do not end before `end` is commanded
+    polite: { type: 'boolean', default: false }, // end only after the other side
     paced: { type: 'boolean', default: false }, // read only what `read` commands allow
     watch: { type: 'string' }, // tell once so many bytes have come
     quiet: { type: 'boolean', default: false }, // tell of connections only by `count`
@@ -81,6 +82,7 @@ function randomBytes(size, peerEnd) {
       told = true
       afterWrites(() => tellOfOne('sent', sum.result()))
     }
+    if (options.polite) return peerEnd.when(() => cb(true))
     if (!options.hold || ended) return cb(true)
     const release = () => {
       held.delete(release)

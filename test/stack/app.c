@@ -10,12 +10,13 @@ struct side *world_peer(const struct side *s) {
 
 /* ---- The pattern ---- */
 
-/* Runs of equal bytes, so that a compressor has something to hold; no two places alike for long. */
+/* Runs of equal bytes, so that a compressor has something to hold; no two places alike for long.
+ * All is ASCII, which a message of text may have to be. */
 static uint8_t pattern(bool server, uint64_t at) {
   uint64_t run = at >> 7;
   uint64_t z = rng_mix(2 * run + server);
   if (z & 3) z = rng_mix(at) + server;
-  return (uint8_t)(z >> 8);
+  return (uint8_t)(z >> 8 & 0x7f);
 }
 
 /* The byte at a place of what a side writes. A plain request's client writes the request. */
@@ -164,7 +165,7 @@ static void read_messages(struct side *s, size_t most) {
       a->got_messages++;
       a->message_got = 0;
     }
-    ms_conn_consume_message(s->conn);
+    ms_conn_consume_message(s->conn, SIZE_MAX);
   }
 }
 

@@ -69,6 +69,10 @@ static const struct ms__events events = {
     .gone = on_gone,
 };
 
+static const struct ms__http_opts http_opts = {
+    .path = "", .host = "h", .any_origin = true, .name = ""};
+static const struct ms__ws_opts ws_opts = {1000, 1 << 20, 1 << 20, 1000, true};
+
 void lone_begin(struct lone *l, bool server, const struct ms__layer *const *layers, size_t n,
                 const void *opts, uint32_t block) {
   struct ms__floor floors[8];
@@ -81,7 +85,10 @@ void lone_begin(struct lone *l, bool server, const struct ms__layer *const *laye
   fake_wire_init(&l->wire, &l->rng, &l->env, &l->from_us, &l->to_us, &l->blame);
   for (size_t i = 0; i < n; i++) {
     floors[i].layer = layers[i];
-    floors[i].opts = layers[i] == &ms__shs ? opts : &l->toys;
+    floors[i].opts = layers[i] == &ms__shs    ? opts
+                     : layers[i] == &ms__http ? (const void *)&http_opts
+                     : layers[i] == &ms__ws   ? (const void *)&ws_opts
+                                              : &l->toys;
   }
   l->wire.conn = l->conn =
       ms__conn_new(&l->env, &l->wire.wire, server, floors, n, l->now + 15000, &events, l);

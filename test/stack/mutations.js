@@ -49,6 +49,7 @@ const all = [
   ...sources('test/stack', name => /^toy_|^(fake_wire|app|world|matrix_test)\.c$/.test(name)),
   ...sources('src/stack', name => /^(pool|edge|conn|pump|ends)\.c$/.test(name)),
   ...sources('src/base', () => true),
+  ...sources('src/addr', name => name === 'host.c'),
   ...sources('src/layer', () => true)
 ]
 const object = source => path.join(dir, source.replace(/\W/g, '_') + '.o')
@@ -64,7 +65,7 @@ function matrix (replaced, text) {
     compile(['-c', copy, '-o', copy + '.o'])
     objects.push(copy + '.o')
   }
-  compile([...objects, '-lsodium', '-o', program])
+  compile([...objects, '-lsodium', '-lssl', '-lcrypto', '-lhttp_parser', '-o', program])
   return run(program, ['--seeds', seeds, '--first', '1', '--jobs', '1'])
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "certificate.h"
 
 const char *const mode_names[MODES] = {"whole",   "slow", "close", "abort",  "fin",  "rst",
                                        "silence", "no",   "plain", "memory", "flip", "spoilt"};
@@ -18,12 +19,16 @@ void world_blame(struct world *w, const char *what) {
 
 /* ---- Choosing ---- */
 
-static const struct ms__layer *const layers[] = {&toy_lp,  &toy_two,  &toy_seal,   &toy_squash,
-                                                 &toy_tls, &toy_door, &ms__noauth, &ms__shs};
+static const struct ms__layer *const layers[] = {&toy_lp,   &toy_two,  &toy_seal,   &toy_squash,
+                                                 &toy_tls,  &toy_door, &ms__noauth, &ms__shs,
+                                                 &ms__http, &ms__ws,   &ms__tls};
 enum { LAYERS = sizeof layers / sizeof *layers };
 
 static const void *opts_of(const struct world *w, const struct ms__layer *l, bool server) {
   if (l == &ms__shs) return &w->shs[server];
+  if (l == &ms__http) return &w->http;
+  if (l == &ms__ws) return &w->ws;
+  if (l == &ms__tls) return &w->tls[server];
   return &w->toys;
 }
 
@@ -43,7 +48,8 @@ static void choose_stack(struct world *w) {
   w->half = true;
   for (size_t i = 0; i < n; i++) {
     const struct ms__layer *l = layers[rng_below(&w->rng, LAYERS)];
-    if (w->mode == PLAIN && (l == &toy_two || l == &toy_door)) l = &toy_lp;
+    if (w->mode == PLAIN && (l == &toy_two || l == &toy_door || l == &ms__http || l == &ms__ws))
+      l = &toy_lp;
     add_floor(client, l);
     add_floor(server, l);
   }
@@ -70,7 +76,7 @@ static void choose_stack(struct world *w) {
   for (size_t i = 0; i < server->n; i++) {
     const struct ms__layer *l = server->floors[i].layer;
     if (l->flags & MS__NO_HALF) w->half = false;
-    if (asks(l) || l == &toy_tls) w->secure = true;
+    if (asks(l) || l == &toy_tls || l == &ms__tls) w->secure = true;
   }
 }
 
@@ -127,6 +133,14 @@ static uint32_t choose_block(struct rng *rng) {
   return blocks[rng_below(rng, 4)];
 }
 
+/* The certificate is one for all worlds of a process. */
+static void choose_certificate(struct world *w) {
+  static SSL_CTX *contexts[2];
+  if (!contexts[0]) certificate_contexts(&contexts[0], &contexts[1]);
+  for (size_t i = 0; i < 2; i++)
+    w->tls[i] = (struct ms__tls_opts){(struct ssl_ctx_st *const *)&contexts[i], "localhost"};
+}
+
 /* The keys are the same in all worlds: what they are changes nothing. */
 static void choose_keys(struct world *w) {
   uint8_t seed[32] = {1};
@@ -172,6 +186,9 @@ void world_make(struct world *w, uint64_t seed) {
   w->toys.pings = (unsigned)rng_below(&w->rng, 8);
   w->toys.head = w->mode == PLAIN || rng_once_in(&w->rng, 3) ? 16 + rng_below(&w->rng, 16384 - 16)
                                                              : 16 + rng_below(&w->rng, 300);
+  w->http = (struct ms__http_opts){.path = "/a?b", .host = "h", .any_origin = true, .name = ""};
+  w->ws = (struct ms__ws_opts){(uint32_t)w->toys.ping_msec, 1 << 20, 1 << 20, 1 << 20, true};
+  choose_certificate(w);
   choose_keys(w);
   large = rng_once_in(&w->rng, 4);
   sizes[0] = large ? 131072 : rng_size(&w->rng, 131072);

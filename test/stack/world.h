@@ -71,6 +71,9 @@ struct world {
   struct side sides[2]; /* client, server */
   struct toy_opts toys;
   struct ms__shs_opts shs[2];
+  struct ms__http_opts http;
+  struct ms__ws_opts ws;
+  struct ms__tls_opts tls[2];
   ms_identity identities[2];
   uint32_t block;
   bool secure;     /* a flipped byte must be noticed */
