@@ -95,6 +95,41 @@ for (const role of ['shs_server', 'shs_client']) {
   keep(role, Buffer.from([3, 255, 0, 0])) // refused
 }
 
+// ---- head, frames ----
+
+const KEY = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='
+const REQUEST = ['GET /chat?a=b HTTP/1.1', 'Host: h.example', 'Upgrade: websocket', 'Connection: keep-alive, Upgrade', KEY,
+  'Sec-WebSocket-Version: 13']
+const RESPONSE = ['HTTP/1.1 101 Switching Protocols', 'Upgrade: websocket', 'Connection: Upgrade',
+  'Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=']
+const head = (lines) => Buffer.from(lines.join('\r\n') + '\r\n\r\n')
+for (const chunk of [0, 6, 255]) {
+  for (const lines of [REQUEST, [...REQUEST, 'Origin: http://h.example'], [...REQUEST, 'Content-Length: 3'], REQUEST.slice(0, 2),
+    REQUEST.slice(0, 5), [...REQUEST, 'X: a\r\n b'], ['HEAD / HTTP/1.0']]) keep('head', Buffer.concat([Buffer.from([1, chunk]), head(lines)]))
+  for (const lines of [RESPONSE, RESPONSE.slice(0, 3), ['HTTP/1.1 302 Found', 'Location: /x'], ['HTTP/1.1 200 OK', 'Content-Length: 1'],
+    [...RESPONSE, 'Sec-WebSocket-Extensions: permessage-deflate']]) keep('head', Buffer.concat([Buffer.from([0, chunk]), head(lines)]))
+}
+
+// FIN and opcode, payload; masked for a server with a mask of no zeros.
+function frame(server, first, payload, announced = payload.length) {
+  const data = Buffer.from(payload)
+  const length = announced < 126 ? [announced] : [126, announced >> 8, announced & 255]
+  const mask = [1, 2, 3, 4]
+  if (!server) return Buffer.concat([Buffer.from([first, ...length]), data])
+  return Buffer.concat([Buffer.from([first, length[0] | 128, ...length.slice(1), ...mask]), data.map((b, i) => b ^ mask[i & 3])])
+}
+const FRAMES = [
+  [[0x81, 'hello']], [[0x82, 'x'.repeat(200)]], [[0x01, 'h\u00e9'], [0x89, 'ping'], [0x80, 'llo']], [[0x82, ''], [0x88, '']],
+  [[0x88, '\x03\xe8bye']], [[0x88, '\x03\xf3']], [[0x81, '\xff']], [[0x80, 'x']], [[0x01, 'a'], [0x81, 'b']], [[0x8a, '']],
+  [[0x02, 'a'], [0x00, ''], [0x80, 'b']], [[0x82, 'x'.repeat(5001)]], [[0x83, '']], [[0x09, '']],
+]
+for (const flags of [0, 1, 2, 3]) {
+  for (const list of FRAMES) {
+    const frames = list.map(([first, text]) => frame(flags & 1, first, Buffer.from(text, 'latin1')))
+    for (const chunk of [0, 3]) keep('frames', Buffer.concat([Buffer.from([flags, chunk]), ...frames]))
+  }
+}
+
 // ---- stack ----
 
 // Scripts of stack.c, one of each kind for every stack and role.
@@ -111,13 +146,16 @@ const plays = [
   [...op('PEER_BYTES', 40, ...Array(40).fill(10)), ...run, ...op('ANSWER', 1), ...op('WRITE', 0, 5), ...run, ...op('ABORT')],
   [...op('WAIT', 255), ...op('WAIT', 255)],
 ]
-for (let stack = 0; stack < 16; stack++) {
+for (let stack = 0; stack < 20; stack++) {
   for (const flags of [0, 1, 0x1e, 0x1f]) {
     // What makes the toy that is like WebSocket open.
     const hello = [...op('PEER_BYTES', 8, ...Buffer.from(flags & 1 ? 'two+try?' : 'two+yes!')), ...run]
+    const upgrade = [...op('PEER_BYTES', 0), ...run]
+    upgrade.splice(1, 1, head(flags & 1 ? REQUEST : RESPONSE).length, ...head(flags & 1 ? REQUEST : RESPONSE))
     for (const play of plays) {
       keep('stack', Buffer.from([stack, flags, ...play]))
       keep('stack', Buffer.from([stack, flags, ...hello, ...play]))
+      if (stack > 17) keep('stack', Buffer.from([stack, flags, ...upgrade, ...play]))
     }
   }
 }

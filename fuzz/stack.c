@@ -26,6 +26,10 @@ static const struct ms__layer *const stacks[][5] = {
     {&toy_two, &toy_squash},
     {&toy_lp, &toy_squash, &toy_two},
     {&toy_lp, &toy_door, &toy_two, &ms__noauth},
+    {&ms__ws},
+    {&ms__ws, &toy_lp},
+    {&ms__http, &ms__ws},
+    {&ms__http, &ms__ws, &toy_squash},
 };
 static const uint8_t zeros[65536];
 static const uint32_t blocks[] = {4400, 8300, 20000, 69632};
@@ -103,7 +107,7 @@ static void consume(struct lone *l, struct input *in) {
   size_t n = ms_conn_peek(l->conn, &p);
   ms_message m;
   if (ms_conn_message(l->conn, &m) == 1)
-    ms_conn_consume_message(l->conn);
+    ms_conn_consume_message(l->conn, SIZE_MAX);
   else if (!ms_conn_messages(l->conn))
     ms_conn_consume(l->conn, n ? input_short(in) % (n + 1) : 0);
 }
