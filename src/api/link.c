@@ -97,6 +97,11 @@ static void on_question(ms_conn *conn, const struct ms__question *q) {
   const struct ms__stack *s = l->stack;
   char *address;
   ms_peer peer;
+  if (q->kind == MS__ASK_HEAD) { /* no WebSocket: nobody here has pages */
+    (void)ms_conn_answer(conn, false, NULL);
+    ms_conn_close(conn);
+    return;
+  }
   if (q->kind != MS__ASK_KEY || q->len != MS_KEY_BYTES || !s->on_authorise) {
     (void)ms_conn_answer(conn, false, NULL);
     return;
