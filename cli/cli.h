@@ -195,6 +195,10 @@ void cli_chat(struct cli_room *room, ms_conn *conn);
 /* `address` must outlive the context. */
 void cli_forward(struct cli_report *report, ms_conn *conn, const char *address);
 
+/* A folder for cli_http_root; -1 after an error line. The caller closes it. */
+int cli_http_root_open(const char *path);
+void cli_http_root(int folder, uv_loop_t *loop, ms_conn *conn, const ms_request *request);
+
 /* A child for each peer. Both must outlive the context. */
 struct cli_exec {
   struct cli_report *report;

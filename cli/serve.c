@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "cli.h"
@@ -21,6 +22,8 @@ struct server {
   /* options */
   const char *key, *network, *forward, *allow_file, *scope_printed;
   struct cli_texts allow, addresses, external, scope, origins;
+  const char *http_root;
+  int http_folder;
   ms_tls_opts tls;
   bool allow_any, insecure_noauth, echo, chat, stdio;
   unsigned scopes;
@@ -179,6 +182,11 @@ static const char *external_of(const struct server *s, const char *address) {
   return host;
 }
 
+static void on_request(ms_conn *conn, const ms_request *request, void *user) {
+  struct server *s = user;
+  cli_http_root(s->http_folder, &s->loop, conn, request);
+}
+
 static int add_stacks(struct server *s, bool keyed) {
   ms_stack_opts opts = MS_OPTS_INIT(ms_stack_opts);
   ms_error err;
@@ -188,6 +196,8 @@ static int add_stacks(struct server *s, bool keyed) {
   opts.origins_count = s->origins.count;
   opts.stream = !s->echo;
   opts.tls = s->tls;
+  opts.on_request = s->http_root ? on_request : NULL;
+  opts.request_user = s;
   for (size_t i = 0; i < s->addresses.count; i++) {
     int r;
     opts.external = external_of(s, s->addresses.at[i]);
@@ -221,6 +231,7 @@ static int start(struct server *s) {
   int r;
   bool keyed = needs_identity(s);
   if (s->exec.command) cli_exec_prepare();
+  if (s->http_root && (s->http_folder = cli_http_root_open(s->http_root)) < 0) return CLI_FAILED;
   if (keyed && cli_secret_get(s->key, &id) != CLI_OK) return CLI_FAILED;
   if (keyed) memcpy(s->own, ms_identity_key(id), sizeof s->own);
   opts.loop = &s->loop;
@@ -322,7 +333,7 @@ static int check(struct server *s) {
 }
 
 static int run(int argc, char **argv) {
-  struct server s = {.status = CLI_OK};
+  struct server s = {.status = CLI_OK, .http_folder = -1};
   const struct cli_option options[] = {
       {"key", 0, CLI_TEXT, &s.key},
       {"network-key", 0, CLI_TEXT, &s.network},
@@ -334,6 +345,7 @@ static int run(int argc, char **argv) {
       {"print-addresses", 0, CLI_TEXT, &s.scope_printed},
       {"json", 0, CLI_FLAG, &s.report.json},
       {"origin", 0, CLI_LIST, &s.origins},
+      {"http-root", 0, CLI_TEXT, &s.http_root},
       {"tls-cert", 0, CLI_TEXT, &s.tls.cert},
       {"tls-key", 0, CLI_TEXT, &s.tls.key},
       {"tls-ca", 0, CLI_TEXT, &s.tls.ca},
@@ -361,6 +373,7 @@ static int run(int argc, char **argv) {
   cli_texts_free(&s.scope);
   cli_texts_free(&s.external);
   cli_texts_free(&s.origins);
+  if (s.http_folder >= 0) (void)close(s.http_folder);
   cli_texts_free(&s.addresses);
   return status;
 }
@@ -398,6 +411,8 @@ const struct cli_command cli_serve = {
         "  --origin ORIGIN       let pages of this origin open WebSockets, https://app.example\n"
         "                        (repeatable; default: every page where the stack authenticates,\n"
         "                        else pages of this machine's own addresses)\n"
+        "  --http-root DIR       answer browsers that ask a WebSocket's port for a page from this\n"
+        "                        folder\n"
         "  --tls-cert FILE       the certificate for wss and tls (PEM), its chain behind it; read\n"
         "                        again on SIGHUP\n"
         "  --tls-key FILE        its private key (default: in the same file)\n"

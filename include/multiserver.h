@@ -392,6 +392,20 @@ typedef struct ms_ws_opts {
   uint32_t fragments_max; /* frames of one message; default 131,072 */
 } ms_ws_opts;
 
+/* A request for a page where a WebSocket could have been asked for. Valid in the callback only, as
+ * all that it gives. */
+typedef struct ms_request ms_request;
+MS_API const char *ms_request_method(const ms_request *request); /* "GET" */
+MS_API const char *ms_request_target(const ms_request *request); /* "/path?query", as it was sent */
+MS_API const char *ms_request_address(
+    const ms_request *request); /* whose it is, "ws://192.0.2.1:5" */
+/* The first field of that name, in any case, without blanks around it; NULL when there is none. */
+MS_API const char *ms_request_field(const ms_request *request, const char *name);
+
+/* Somebody asks for a page. The application answers with ms_conn_respond, inside the callback or
+ * later; until then, or until the handshake's deadline, the peer waits. */
+typedef void (*ms_request_cb)(ms_conn *conn, const ms_request *request, void *user);
+
 /* TLS, of wss and tls: paths of PEM files, copied. */
 typedef struct ms_tls_opts {
   const char *cert; /* to listen: the certificate, and those between it and the root behind it */
@@ -423,7 +437,10 @@ typedef struct ms_stack_opts {
   size_t origins_count; /* of them */
   ms_ws_opts ws;        /* of WebSocket */
   ms_tls_opts tls;      /* of TLS */
-  bool stream;          /* bytes also where the topmost protocol has messages */
+  /* WebSocket: pages. Default: 426, or 404 on another path than the stack's. */
+  ms_request_cb on_request;
+  void *request_user; /* for on_request */
+  bool stream;        /* bytes also where the topmost protocol has messages */
 } ms_stack_opts;
 
 /* Adds a stack, to be dialled and, where its transport names a place ("net:host:port", "net::0",
@@ -612,6 +629,13 @@ typedef struct ms_conn_stats {
 MS_API void ms_conn_stat(const ms_conn *conn, ms_conn_stats *out);
 
 /* ---- Messages ---- */
+
+/* Answers a request: a status from 200 to 599 and fields, each ended by CRLF ("Content-Length:
+ * 2\r\n"), or NULL. The body goes out by ms_conn_write; ms_conn_close ends it, and the connection.
+ * `events`, of which on_writable and on_close come, and `user` are as with ms_conn_handle. 0;
+ * MS_EINVAL; MS_ESTATE when nothing was asked, or the peer is gone: then no event comes. */
+MS_API int ms_conn_respond(ms_conn *conn, int status, const char *fields,
+                           const ms_conn_events *events, void *user);
 
 /* Where the topmost protocol has messages of its own (WebSocket), ms_conn_messages is true and
  * reading and writing go by messages: ms_conn_peek shows nothing and ms_conn_write answers

@@ -52,6 +52,8 @@ struct ms__stack {
   struct ms__tls_opts tls_server;
   char **origins; /* of http */
   bool stream;    /* bytes, not messages */
+  ms_request_cb on_request;
+  void *request_user;
   struct ms__keys keys;
   ms_authorise_cb on_authorise;
   void *user;
@@ -98,6 +100,7 @@ struct ms__link {
   ms_identity *seeded;              /* outbound: the identity made from a seed */
   uint64_t id;
   bool server, open, has_key;
+  bool answered; /* with a page: it is the application's */
   uint8_t key[MS_KEY_BYTES];
 };
 
@@ -184,6 +187,9 @@ int ms__link_raise(struct ms__link *link, struct ms__uv_wire *wire, const ms_sec
 
 /* Frees one that was never raised. */
 void ms__link_free(struct ms__link *link);
+
+/* Somebody asks for a page (request.c). */
+void ms__link_asked(struct ms__link *link, const struct ms__question *q);
 
 /* ---- listening (listen.c) ---- */
 

@@ -97,9 +97,8 @@ static void on_question(ms_conn *conn, const struct ms__question *q) {
   const struct ms__stack *s = l->stack;
   char *address;
   ms_peer peer;
-  if (q->kind == MS__ASK_HEAD) { /* no WebSocket: nobody here has pages */
-    (void)ms_conn_answer(conn, false, NULL);
-    ms_conn_close(conn);
+  if (q->kind == MS__ASK_HEAD) {
+    ms__link_asked(l, q);
     return;
   }
   if (q->kind != MS__ASK_KEY || q->len != MS_KEY_BYTES || !s->on_authorise) {
@@ -159,7 +158,7 @@ static void note_close(const struct ms__link *l, const ms_error *err) {
   ms_conn_stats n;
   if (!l->open) {
     ctx->pending--;
-    if (!l->server) return; /* the dial knows */
+    if (!l->server || l->answered) return; /* the dial knows, or the application */
     if (err && err->code == MS_EREFUSED)
       ctx->refused++;
     else
@@ -195,7 +194,7 @@ static void on_close(ms_conn *conn, const ms_error *cause) {
     struct ms_dialer *dialer = l->dialer;
     l->dialer = NULL;
     ms__dial_failed(dialer, &err);
-  } else if (!l->open) {
+  } else if (!l->open && !l->answered) {
     if (l->server && ctx->events->on_failed && cause)
       ctx->events->on_failed(conn, &err, ctx->events_user);
   } else if (l->events) {

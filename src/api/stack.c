@@ -192,6 +192,8 @@ static int keep_ws(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err
   const char *host = s->sections[0].host, *path = s->sections[0].path;
   uint64_t ping_msec = or_default(opts->ws.ping_msec, WS_PING_MSEC);
   s->stream = opts->stream;
+  s->on_request = opts->on_request;
+  s->request_user = opts->request_user;
   s->ws.ping_msec = ping_msec == UINT32_MAX ? 0 : (uint32_t)ping_msec;
   s->ws.frame_max = or_default(opts->ws.frame_max, WS_BYTES_MAX);
   s->ws.message_max = or_default(opts->ws.message_max, WS_BYTES_MAX);
