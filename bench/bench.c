@@ -292,6 +292,13 @@ static const ms_conn_events idle_events = {.on_close = closed_early};
 
 /* ---- Starting ---- */
 
+/* $MS_TRANSPORT: net, unless it is ws. */
+static const char *stack(bool server) {
+  const char *transport = getenv("MS_TRANSPORT");
+  if (transport && strcmp(transport, "ws") == 0) return server ? "ws://127.0.0.1:0~shs" : "ws~shs";
+  return server ? "net:127.0.0.1:0~shs" : "net~shs";
+}
+
 static void start(bool server) {
   const uint8_t seed[MS_KEY_BYTES] = {server ? 1 : 2};
   ms_ctx_opts opts = MS_OPTS_INIT(ms_ctx_opts);
@@ -309,8 +316,7 @@ static void start(bool server) {
   opts.network_key = ms_scuttlebutt_network_key;
   opts.on_authorise = on_authorise;
   opts.accept_timeout_msec = 60000;
-  if (ms_ctx_new(&ctx, &opts, &err) < 0 ||
-      ms_add(ctx, server ? "net:127.0.0.1:0~shs" : "net~shs", NULL, &err) < 0 ||
+  if (ms_ctx_new(&ctx, &opts, &err) < 0 || ms_add(ctx, stack(server), NULL, &err) < 0 ||
       (server && ms_listen(ctx, &server_events, NULL, &err) < 0))
     die("start", err.message);
   ms_identity_free(id);

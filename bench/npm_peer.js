@@ -12,7 +12,8 @@ if (process.env.MS_NODELAY === '1') {
   net.createServer = (...args) => createServer(...args).on('connection', (socket) => socket.setNoDelay(true))
 }
 const MultiServer = require('multiserver')
-const plugins = { net: require('multiserver/plugins/net'), shs: require('multiserver/plugins/shs') }
+const transport = process.env.MS_TRANSPORT || 'net'
+const plugins = { net: require('multiserver/plugins/net'), ws: require('multiserver/plugins/ws'), shs: require('multiserver/plugins/shs') }
 
 const NETWORK = '1KHLiKZvAvjbY1ziZEHMXawbCEIM6qwjCDm3VYRan/s='
 const PATTERN = 65536
@@ -38,7 +39,7 @@ function create(port) {
   seed[0] = what === 'serve' ? 1 : 2
   const keys = sodium.crypto_sign_seed_keypair(seed)
   return MultiServer([[
-    plugins.net({ scope: 'device', host: '127.0.0.1', port, allowHalfOpen: true }),
+    plugins[transport]({ scope: 'device', host: '127.0.0.1', port, allowHalfOpen: true }),
     plugins.shs({ keys, appKey: NETWORK, auth: (key, cb) => cb(null, true), timeout: 60000 }),
   ]])
 }

@@ -15,6 +15,7 @@ const PARTS = ['bulk', 'small', 'handshakes', 'ping', 'idle']
 const usage = `usage: node bench/run.js [--quick] [--rounds N] [--only PART,...] [--json FILE] [--ours FILE]
 
   --quick       one short round: half a minute
+  --over NAME   the transport below shs: net (default) or ws
   --rounds N    so many of each measure (default: 5)
   --only PARTS  of ${PARTS.join(', ')}
   --json FILE   write every figure to FILE as well
@@ -25,6 +26,7 @@ function readOptions() {
     options: {
       help: { type: 'boolean', short: 'h', default: false },
       quick: { type: 'boolean', default: false },
+      over: { type: 'string', default: 'net' },
       rounds: { type: 'string', default: '5' },
       only: { type: 'string', default: PARTS.join() },
       json: { type: 'string' },
@@ -32,6 +34,7 @@ function readOptions() {
     },
   })
   if (!/^[1-9]\d{0,3}$/.test(values.rounds)) throw new Error(`--rounds ${values.rounds}: is a number from 1 to 9999`)
+  if (!['net', 'ws'].includes(values.over)) throw new Error(`--over ${values.over}: is neither net nor ws`)
   for (const part of values.only.split(',')) {
     if (!PARTS.includes(part)) throw new Error(`--only ${part}: is none of ${PARTS.join(', ')}`)
   }
@@ -59,7 +62,7 @@ const SIDES = { ours: [options.ours], npm }
 
 class Peer {
   constructor([file, ...before], args, env) {
-    this.child = spawn(file, [...before, ...args.map(String)], { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, ...env } })
+    this.child = spawn(file, [...before, ...args.map(String)], { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, MS_TRANSPORT: options.over, ...env } })
     this.lines = readline.createInterface({ input: this.child.stdout })[Symbol.asyncIterator]()
     this.name = `${path.basename(file)} ${args.join(' ')}`
     this.child.stdin.on('error', () => {})
@@ -153,8 +156,8 @@ async function bulk(name, write, bytes, goal) {
 }
 
 const parts = {
-  bulk: () => bulk('net~shs, writes of 64 KiB', 65536, { ours: size(1024, 128) * MIB, npm: size(256, 32) * MIB }, 3),
-  small: () => bulk('net~shs, writes of 1 KiB', 1024, { ours: size(512, 64) * MIB, npm: size(64, 8) * MIB }, 3),
+  bulk: () => bulk(`${options.over}~shs, writes of 64 KiB`, 65536, { ours: size(1024, 128) * MIB, npm: size(256, 32) * MIB }, 3),
+  small: () => bulk(`${options.over}~shs, writes of 1 KiB`, 1024, { ours: size(512, 64) * MIB, npm: size(64, 8) * MIB }, 3),
   async handshakes() {
     const n = { ours: size(3000, 300), npm: size(600, 100) }
     const { ours, npm: other } = await turns('handshakes', async (side) => {
