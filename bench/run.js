@@ -146,7 +146,7 @@ async function turns(name, one) {
 async function bulk(name, write, bytes, goal) {
   const { ours, npm: other } = await turns(name, async (side) => {
     const n = bytes[side]
-    const r = await measure(side, side, ['bulk', n, write])
+    const r = await measure(side, side, ['bulk', n, write], { MS_BYTES: String(n) })
     return { rate: n / 1e6 / r.wall, server: r.server / (n / 1e9), client: r.cpu / (n / 1e9) }
   })
   const of = (field) => [ours.map((r) => r[field]), other.map((r) => r[field])]
