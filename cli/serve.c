@@ -21,7 +21,7 @@ struct server {
 
   /* options */
   const char *key, *network, *forward, *allow_file, *scope_printed;
-  struct cli_texts allow, addresses, external, scope, origins;
+  struct cli_texts allow, addresses, external, scope, origins, trusted;
   const char *http_root;
   int http_folder;
   ms_tls_opts tls;
@@ -194,6 +194,8 @@ static int add_stacks(struct server *s, bool keyed) {
   opts.scopes = s->scopes;
   opts.origins = s->origins.at;
   opts.origins_count = s->origins.count;
+  opts.trusted_proxies = s->trusted.at;
+  opts.trusted_proxies_count = s->trusted.count;
   opts.stream = !s->echo;
   opts.tls = s->tls;
   opts.on_request = s->http_root ? on_request : NULL;
@@ -345,6 +347,7 @@ static int run(int argc, char **argv) {
       {"print-addresses", 0, CLI_TEXT, &s.scope_printed},
       {"json", 0, CLI_FLAG, &s.report.json},
       {"origin", 0, CLI_LIST, &s.origins},
+      {"trusted-proxy", 0, CLI_LIST, &s.trusted},
       {"http-root", 0, CLI_TEXT, &s.http_root},
       {"tls-cert", 0, CLI_TEXT, &s.tls.cert},
       {"tls-key", 0, CLI_TEXT, &s.tls.key},
@@ -373,6 +376,7 @@ static int run(int argc, char **argv) {
   cli_texts_free(&s.scope);
   cli_texts_free(&s.external);
   cli_texts_free(&s.origins);
+  cli_texts_free(&s.trusted);
   if (s.http_folder >= 0) (void)close(s.http_folder);
   cli_texts_free(&s.addresses);
   return status;
@@ -418,6 +422,9 @@ const struct cli_command cli_serve = {
         "  --tls-key FILE        its private key (default: in the same file)\n"
         "  --tls-ca FILE         with --forward: trust these certificates, not the system's\n"
         "  --tls-insecure        with --forward: trust any certificate\n"
+        "  --trusted-proxy CIDR  believe what stands in front at this address or network about\n"
+        "                        where peers are: PROXY headers (versions 1 and 2), and, for\n"
+        "                        WebSocket, X-Forwarded-For or Forwarded; may be repeated\n"
         "  --insecure-noauth     listen off this machine without an authenticating layer\n"
         "\n"
         "addresses, as peers are told them:\n"
@@ -442,6 +449,8 @@ const struct cli_command cli_serve = {
         "  multiserver serve --stdio --allow KEY net::::8008~shs > received\n"
         "  multiserver serve --echo --allow-any --tls-cert pub.pem wss://0.0.0.0:443~shs\n"
         "  multiserver serve --exec 'cat motd' --allow-file friends net::::8008~shs\n"
+        "  multiserver serve --echo --allow-any --trusted-proxy 127.0.0.1 \\\n"
+        "    --external wss://pub.example/path ws://127.0.0.1:8989~shs\n"
         "  multiserver serve --forward unix:/run/app/socket~noauth --allow KEY net::0~shs\n"
         "  multiserver serve --echo --external pub.example --print-addresses public \\\n"
         "    --allow-any net::::8008~shs\n",

@@ -64,6 +64,9 @@ void ms__host_without_mapping(char *host);
  * nothing is written. */
 bool ms__host_ipv6(const char *host, size_t length, char *buf, size_t size);
 
+/* The port of a ws section where none is named. */
+int ms__ws_port(const ms_section *s);
+
 /* Digits only, 0 to 65,535, leading zeros allowed. */
 bool ms__port_parse(const char *s, size_t length, int *port);
 

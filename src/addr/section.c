@@ -206,7 +206,7 @@ static bool read_authority(ms_section *out, struct ms__reading *r, const char *s
   }
   if (host < end && *host == '[' && !memchr(host, ']', (size_t)(end - host)))
     return bad(r, host, "the bracket is not closed");
-  out->port = out->secure ? WSS_PORT : WS_PORT;
+  out->port = ms__ws_port(out);
   if (colon && colon + 1 < end && !read_port(out, r, colon + 1, (size_t)(end - colon - 1)))
     return false;
   return read_ws_host(out, r, host, (size_t)((colon ? colon : end) - host));
@@ -223,6 +223,10 @@ static bool read_ws(ms_section *out, struct ms__reading *r, const char *data) {
   return read_authority(out, r, data, n) && read_ws_path(out, r, data + n);
 }
 
+int ms__ws_port(const ms_section *s) {
+  return s->secure ? WSS_PORT : WS_PORT;
+}
+
 static void write_ws(struct ms__text *t, const ms_section *s, bool safe) {
   if (!s->host) return;
   ms__text_string(t, "://");
@@ -233,7 +237,7 @@ static void write_ws(struct ms__text *t, const ms_section *s, bool safe) {
   ms__text_string(t, strchr(s->host, ':') ? "[" : "");
   put(t, s->host);
   ms__text_string(t, strchr(s->host, ':') ? "]" : "");
-  if (s->port != (s->secure ? WSS_PORT : WS_PORT)) {
+  if (s->port != ms__ws_port(s)) {
     ms__text_char(t, ':');
     ms__text_uint(t, (unsigned long)s->port);
   }

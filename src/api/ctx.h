@@ -4,6 +4,7 @@
 #define MS_API_CTX_H
 
 #include "addr/addr.h"
+#include "addr/cidr.h"
 #include "api/tls.h"
 #include "base/identity.h"
 #include "stack/uv_wire.h"
@@ -50,7 +51,9 @@ struct ms__stack {
   struct ms__ws_opts ws;
   struct ms__tls tls;
   struct ms__tls_opts tls_server;
-  char **origins; /* of http */
+  char **origins;           /* of http */
+  struct ms__cidr *trusted; /* the proxies that are believed about their peers */
+  size_t trusted_count;
   bool stream;    /* bytes, not messages */
   ms_request_cb on_request;
   void *request_user;
@@ -84,6 +87,12 @@ struct ms__http_request {
   char text[]; /* host, path and user information */
 };
 
+/* What the layers of a server are told where a trusted proxy connects. */
+struct ms__fronted {
+  struct ms__proxy_opts proxy;
+  struct ms__http_opts http;
+};
+
 /* A connection and what is known of it, from before its first turn until it is gone. */
 struct ms__link {
   struct ms__link *prev, *next;
@@ -92,11 +101,12 @@ struct ms__link {
   const ms_conn_events *events; /* NULL: nobody has taken it on */
   void *user, *auth;
   struct ms_dialer *dialer; /* outbound, until it is open or has failed */
-  struct ms__place peer;    /* inbound: where it comes from */
+  struct ms__place peer;    /* inbound: where it comes from, as far as what stands in front tells */
   char *address;            /* made when first asked for; outbound: from the beginning */
   struct ms__shs_opts shs;
   struct ms__tls_opts tls;          /* outbound */
   struct ms__http_request *request; /* outbound, during the handshake: where http is part of it */
+  struct ms__fronted *fronted;      /* inbound, during the handshake: from a trusted proxy */
   ms_identity *seeded;              /* outbound: the identity made from a seed */
   uint64_t id;
   bool server, open, has_key;

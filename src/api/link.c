@@ -23,12 +23,16 @@ struct ms__link *ms__link_new(struct ms__stack *stack, bool server) {
   return l;
 }
 
-/* It may have a password in it. */
-static void free_request(struct ms__link *l) {
-  if (!l->request) return;
-  ms__wipe(l->request->text, strlen(l->request->text));
-  ms__free(&l->stack->ctx->allocator, l->request);
+/* What is needed for the handshake only. A request may have a password in it. */
+static void free_handshake(struct ms__link *l) {
+  const ms_allocator *a = &l->stack->ctx->allocator;
+  if (l->request) ms__wipe(l->request->text, strlen(l->request->text));
+  ms__free(a, l->request);
+  ms__free(a, l->fronted);
+  ms_identity_free(l->seeded);
   l->request = NULL;
+  l->fronted = NULL;
+  l->seeded = NULL;
 }
 
 void ms__link_free(struct ms__link *l) {
@@ -38,8 +42,7 @@ void ms__link_free(struct ms__link *l) {
     l->prev->next = l->next;
   else
     ctx->links = l->next;
-  ms_identity_free(l->seeded);
-  free_request(l);
+  free_handshake(l);
   ms__free(&ctx->allocator, l->address);
   ms__stack_release(l->stack);
   ms__free(&ctx->allocator, l);
@@ -53,9 +56,11 @@ static void format_peer(const struct ms__link *l, struct ms__text *t) {
   ms_section peer = l->stack->sections[0];
   char host[128];
   ms__place_host(&l->peer, host, sizeof host);
-  if (peer.kind == MS_SECTION_WS) ms__host_without_zone(host); /* a URL has none */
   peer.host = host;
+  if (peer.kind == MS_SECTION_WS) ms__host_without_zone(host); /* a URL has none */
   peer.port = ms__place_port(&l->peer);
+  /* a proxy may have told the host alone */
+  if (peer.kind == MS_SECTION_WS && peer.port == 0) peer.port = ms__ws_port(&peer);
   if (peer.path) peer.path = "";
   ms__section_format(t, &peer, true);
 }
@@ -127,9 +132,7 @@ static void on_open(ms_conn *conn) {
   if (l->server) ctx->entered++;
   if (ms__loop_logs(&ctx->loop, MS_LOG_INFO))
     ms__loop_log(&ctx->loop, MS_LOG_INFO, "open: %s", ms_conn_address(conn));
-  ms_identity_free(l->seeded); /* the handshake is over */
-  l->seeded = NULL;
-  free_request(l);
+  free_handshake(l);
   if (l->dialer)
     ms__dial_open(l->dialer, l);
   else if (ctx->events->on_connection)
@@ -223,7 +226,7 @@ static void write_host(struct ms__text *t, const ms_section *s) {
   ms__text_string(t, ipv6 ? "[" : "");
   ms__text_string(t, s->host);
   ms__text_string(t, ipv6 ? "]" : "");
-  if (s->port == (s->secure ? 443 : 80)) return;
+  if (s->port == ms__ws_port(s)) return;
   ms__text_char(t, ':');
   ms__text_uint(t, (unsigned long)s->port);
 }
@@ -244,6 +247,23 @@ static bool make_request(struct ms__link *l, const ms_section *s) {
   return true;
 }
 
+/* Somebody in front who is believed tells where the peer is. It has to, if the peer is not bound to
+ * speak first: nobody else's bytes can be taken for a header then, nor be waited for in vain. */
+static bool make_fronted(struct ms__link *l) {
+  const struct ms__stack *s = l->stack;
+  bool required = true;
+  l->fronted = ms__calloc(&s->ctx->allocator, sizeof *l->fronted);
+  if (!l->fronted) return false;
+  for (size_t i = 0; i < s->count; i++) {
+    const struct ms__layer *first = s->impl[i]->layers[0];
+    if (first && !(first->flags & MS__QUIET)) required = false;
+  }
+  l->fronted->proxy = (struct ms__proxy_opts){&l->peer.address, required};
+  l->fronted->http = s->http;
+  l->fronted->http.peer = &l->peer.address;
+  return true;
+}
+
 /* Whom the certificate has to name: the section's own name, else the transport's host. */
 static const char *tls_name(const ms_section *sections, size_t count) {
   for (size_t i = 1; i < count; i++)
@@ -255,6 +275,7 @@ static const void *opts_of(const struct ms__link *l, const struct ms__layer *lay
   if (layer == &ms__shs) return &l->shs;
   if (layer == &ms__ws) return &l->stack->ws;
   if (layer == &ms__tls) return l->server ? &l->stack->tls_server : &l->tls;
+  if (layer == &ms__http && l->fronted) return &l->fronted->http;
   if (layer == &ms__http) return l->server ? &l->stack->http : &l->request->opts;
   return NULL;
 }
@@ -262,9 +283,14 @@ static const void *opts_of(const struct ms__link *l, const struct ms__layer *lay
 int ms__link_raise(struct ms__link *l, struct ms__uv_wire *wire, const ms_section *sections,
                    uint64_t deadline) {
   const struct ms__stack *s = l->stack;
-  struct ms__floor floors[MS__STACK_SECTIONS + MS__SECTION_LAYERS];
+  struct ms__floor floors[1 + MS__STACK_SECTIONS + MS__SECTION_LAYERS];
   size_t n = 0;
-  bool ready = l->server || sections[0].kind != MS_SECTION_WS || make_request(l, &sections[0]);
+  bool ready = true;
+  if (!l->server && sections[0].kind == MS_SECTION_WS) ready = make_request(l, &sections[0]);
+  if (l->server && ms__cidr_has(s->trusted, s->trusted_count, &l->peer.address)) {
+    ready = make_fronted(l);
+    if (ready) floors[n++] = (struct ms__floor){&ms__proxy, &l->fronted->proxy};
+  }
   l->tls.context = (struct ssl_ctx_st *const *)&s->tls.client;
   l->tls.name = l->server ? NULL : tls_name(sections, s->count);
   for (size_t i = 0; ready && i < s->count; i++) {

@@ -37,6 +37,7 @@ static void free_stack(struct ms__stack *s) {
   for (size_t i = 0; i < s->http.origins_count; i++)
     ms__free(a, s->origins[i]);
   ms__free(a, s->origins);
+  ms__free(a, s->trusted);
   ms__tls_drop(&s->tls);
   ms__free(a, s->name);
   ms__free(a, s);
@@ -186,6 +187,21 @@ static uint64_t or_default(uint64_t value, uint64_t otherwise) {
   return value ? value : otherwise;
 }
 
+/* Whom it believes about its peers. */
+static int keep_trusted(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err) {
+  size_t n = opts->trusted_proxies_count;
+  if (n == 0) return 0;
+  s->trusted = ms__calloc(&s->ctx->allocator, n * sizeof *s->trusted);
+  if (!s->trusted) return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
+  for (; s->trusted_count < n; s->trusted_count++)
+    if (!ms__cidr_parse(&s->trusted[s->trusted_count], opts->trusted_proxies[s->trusted_count]))
+      return ms__error(err, MS_EINVAL, MS_PHASE_NONE, "proxy",
+                       "the trusted proxy '%.64s' is neither an address nor a network, as "
+                       "192.0.2.0/24 or 2001:db8::/32",
+                       opts->trusted_proxies[s->trusted_count]);
+  return 0;
+}
+
 /* What the layers of WebSocket are told. */
 static int keep_ws(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err) {
   const ms_allocator *a = &s->ctx->allocator;
@@ -202,6 +218,8 @@ static int keep_ws(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err
   s->http.path = path ? path : "";
   s->http.name = host ? host : "";
   s->http.any_origin = s->authenticated && opts->origins_count == 0;
+  s->http.trusted = s->trusted;
+  s->http.trusted_count = s->trusted_count;
   if (opts->origins_count == 0) return 0;
   s->origins = ms__calloc(a, opts->origins_count * sizeof *s->origins);
   for (size_t i = 0; s->origins && i < opts->origins_count; i++) {
@@ -294,7 +312,8 @@ int ms_add(ms_ctx *ctx, const char *address, const ms_stack_opts *opts, ms_error
   if ((r = check_keys(s, opts->identity, opts->network_key, err)) < 0) goto out;
   if ((r = check_secure(s, err)) < 0) goto out;
   if (opts->external && (r = read_external(s, opts->external, err)) < 0) goto out;
-  if ((r = keep_ws(s, opts, err)) < 0 || (r = keep_tls(s, opts, err)) < 0) goto out;
+  if ((r = keep_trusted(s, opts, err)) < 0 || (r = keep_ws(s, opts, err)) < 0) goto out;
+  if ((r = keep_tls(s, opts, err)) < 0) goto out;
   if (keep_stack(ctx, s) < 0) r = ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
   if (r >= 0 && ms__listening(ctx) && ms__stack_start(s) < 0)
     r = ms__error(err, MS_ENOMEM, MS_PHASE_LISTEN, NULL, NULL);

@@ -10,6 +10,7 @@
 
 #include "addr/addr.h"
 #include "base/text.h"
+#include "layer/forwarded.h"
 #include "layer/http_head.h"
 #include "layer/layer.h"
 
@@ -154,6 +155,8 @@ static int serve(struct state *s, struct ms__port *p) {
   int n, r;
   if (p->wire_in.n == s->scan.seen) return MS__MORE;
   n = ms__http_scan(&s->scan, true, p->wire_in.p, ms__min(p->wire_in.n, MS__HTTP_HEAD_MAX));
+  if (n < 0 && p->wire_in.n >= 4 && memcmp(p->wire_in.p, "PROX", 4) == 0)
+    return bad(s, BAD_REQUEST, "a PROXY header from what is no trusted proxy");
   if (n < 0) return bad(s, BAD_REQUEST, "no HTTP request");
   if (n == 0 && p->wire_in.n >= MS__HTTP_HEAD_MAX)
     return bad(s, FIELDS_TOO_LARGE, "the head of a request has more than 16 KiB");
@@ -164,6 +167,8 @@ static int serve(struct state *s, struct ms__port *p) {
   if (head.major != 1) return bad(s, BAD_REQUEST, "no HTTP/1.1 request");
   if ((!host && head.minor >= 1) || twice)
     return bad(s, BAD_REQUEST, "a request that does not name one host");
+  if (s->opts->peer)
+    ms__forwarded(&head, s->opts->trusted, s->opts->trusted_count, s->opts->peer);
   if (head.minor < 1 || !ms__http_has_token(&head, "Upgrade", "websocket")) {
     p->question.kind = MS__ASK_HEAD;
     p->question.data = p->wire_in.p;

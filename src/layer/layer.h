@@ -209,6 +209,7 @@ static inline void ms__put_be16(struct ms__dst *d, uint16_t v) {
 
 extern const struct ms__layer ms__http;
 extern const struct ms__layer ms__noauth;
+extern const struct ms__layer ms__proxy;
 extern const struct ms__layer ms__shs;
 extern const struct ms__layer ms__tls;
 extern const struct ms__layer ms__ws;
@@ -233,6 +234,15 @@ struct ms__http_opts {
   size_t origins_count;
   bool any_origin;  /* else the listed, and pages of the host that is asked */
   const char *name; /* which this host has besides "localhost" and its addresses, or "" */
+  const struct ms__cidr *trusted; /* the proxies that are believed */
+  size_t trusted_count;
+  struct sockaddr_storage *peer; /* in and out: who asks; NULL: nobody in front is believed */
+};
+
+/* Options of proxy, a server's; kept until its handshake is over. */
+struct ms__proxy_opts {
+  struct sockaddr_storage *peer; /* out: who is behind the proxy */
+  bool required;                 /* there has to be a header: clients do not speak first here */
 };
 
 /* Options of ws, kept as long as the connection. */

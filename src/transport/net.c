@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <unistd.h>
 
+#include "addr/cidr.h"
 #include "base/error.h"
 #include "transport/transport.h"
 
@@ -26,10 +27,7 @@ int ms__place_port(const struct ms__place *p) {
 }
 
 void ms__place_set_port(struct ms__place *p, int port) {
-  if (p->address.ss_family == AF_INET)
-    ((struct sockaddr_in *)(void *)&p->address)->sin_port = htons((uint16_t)port);
-  else if (p->address.ss_family == AF_INET6)
-    ((struct sockaddr_in6 *)(void *)&p->address)->sin6_port = htons((uint16_t)port);
+  ms__address_set_port(&p->address, (uint16_t)port);
 }
 
 bool ms__place_is_loopback(const struct ms__place *p) {
