@@ -95,7 +95,7 @@ for (const role of ['shs_server', 'shs_client']) {
   keep(role, Buffer.from([3, 255, 0, 0])) // refused
 }
 
-// ---- head, frames ----
+// ---- head ----
 
 const KEY = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='
 const REQUEST = ['GET /chat?a=b HTTP/1.1', 'Host: h.example', 'Upgrade: websocket', 'Connection: keep-alive, Upgrade', KEY,
@@ -109,6 +109,35 @@ for (const chunk of [0, 6, 255]) {
   for (const lines of [RESPONSE, RESPONSE.slice(0, 3), ['HTTP/1.1 302 Found', 'Location: /x'], ['HTTP/1.1 200 OK', 'Content-Length: 1'],
     [...RESPONSE, 'Sec-WebSocket-Extensions: permessage-deflate']]) keep('head', Buffer.concat([Buffer.from([0, chunk]), head(lines)]))
 }
+
+// ---- proxy ----
+
+const V2 = [13, 10, 13, 10, 0, 13, 10, ...Buffer.from('QUIT\n')]
+const HEADERS = ['PROXY TCP4 192.0.2.1 198.51.100.1 5678 443\r\n', 'PROXY TCP6 2001:db8::1 ::1 1 0\r\n', 'PROXY UNKNOWN\r\n',
+  'PROXY TCP4 192.0.2.1\r\n', 'GET / HTTP/1.1\r\n', [...V2, 0x21, 0x11, 0, 12, 192, 0, 2, 1, 198, 51, 100, 1, 22, 46, 1, 187],
+  [...V2, 0x21, 0x21, 0, 38, 32, 1, 13, 184, ...Array(32).fill(1), 1, 2], [...V2, 0x20, 0, 0, 0], [...V2, 0x21, 0, 0, 3, 1, 2, 3],
+  [...V2, 0x21, 0x12, 0, 12]]
+for (const header of HEADERS) {
+  for (const [flags, chunk] of [[0, 0], [1, 6]]) keep('proxy', Buffer.concat([Buffer.from([flags, chunk]), Buffer.from(header), Buffer.from('next')]))
+}
+for (const field of ['X-Forwarded-For: 6.6.6.6, 192.0.2.1', 'X-Forwarded-For: [2001:db8::1]:99', 'Forwarded: for=192.0.2.1;by=_x, for="[2001:db8::1]:9"',
+  'Forwarded: for="6.6.6.6\\", for=192.0.2.1', 'Forwarded: ;,for=1.2.3.4']) {
+  keep('proxy', Buffer.concat([Buffer.from([2, 0]), head(['GET / HTTP/1.1', field])]))
+}
+
+// ---- tls ----
+
+// Lines of tls.c's script: [side, what, ...]. Twice both sides take all there is: the handshake is over.
+const both = [0, 6, 1, 6, 0, 6, 1, 6, 0, 6]
+for (const version of [0, 1]) {
+  for (const play of [[], [0, 2, 1, 0, 0, 1, 2, 0, 1, 0, 1, 0, 0, 50, 255, 255], [0, 2, 200, 0, 1, 2, 0, 9, 0, 3, 0, 1, 0, 0, 1, 6],
+    [0, 2, 0, 99, 0, 1, 1, 0, 1, 4, 0, 30, 3, 1, 6], [1, 5, 3, 1, 2, 3, 1, 6], [1, 3, 1, 1, 0, 0, 0, 6, 0, 3, 0, 1, 0, 0]]) {
+    keep('tls', Buffer.from([version, ...both, ...play]))
+    keep('tls', Buffer.from([version, 0, 0, 0, 0, 0, 0, 1, 0, 0, 100, 0, 0, ...both, ...play]))
+  }
+}
+
+// ---- frames ----
 
 // FIN and opcode, payload; masked for a server with a mask of no zeros.
 function frame(server, first, payload, announced = payload.length) {

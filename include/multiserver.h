@@ -436,15 +436,15 @@ typedef struct ms_stack_opts {
   const char *const *origins;
   size_t origins_count; /* of them */
   /* Who is believed about where peers are: the addresses and networks ("192.0.2.0/24",
-   * "2001:db8::/32") of what stands in front; copied. A connection from there may begin with a header
-   * of the PROXY protocol (versions 1 and 2), and has to on a stack where clients are not bound to
-   * speak first ("net", "net~noauth"). A request for a WebSocket may name the peer in
+   * "2001:db8::/32") of what stands in front; copied. A connection from there may begin with a
+   * header of the PROXY protocol (versions 1 and 2), and has to on a stack where clients are not
+   * bound to speak first ("net", "net~noauth"). A request for a WebSocket may name the peer in
    * X-Forwarded-For, or where there is none in Forwarded: what is in front has to set it, or to
    * remove it. Nobody else's headers count. Default: nobody. */
   const char *const *trusted_proxies;
   size_t trusted_proxies_count; /* of them */
-  ms_ws_opts ws;        /* of WebSocket */
-  ms_tls_opts tls;      /* of TLS */
+  ms_ws_opts ws;                /* of WebSocket */
+  ms_tls_opts tls;              /* of TLS */
   /* WebSocket: pages. Default: 426, or 404 on another path than the stack's. */
   ms_request_cb on_request;
   void *request_user; /* for on_request */

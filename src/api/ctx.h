@@ -54,7 +54,7 @@ struct ms__stack {
   char **origins;           /* of http */
   struct ms__cidr *trusted; /* the proxies that are believed about their peers */
   size_t trusted_count;
-  bool stream;    /* bytes, not messages */
+  bool stream; /* bytes, not messages */
   ms_request_cb on_request;
   void *request_user;
   struct ms__keys keys;

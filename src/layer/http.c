@@ -167,8 +167,7 @@ static int serve(struct state *s, struct ms__port *p) {
   if (head.major != 1) return bad(s, BAD_REQUEST, "no HTTP/1.1 request");
   if ((!host && head.minor >= 1) || twice)
     return bad(s, BAD_REQUEST, "a request that does not name one host");
-  if (s->opts->peer)
-    ms__forwarded(&head, s->opts->trusted, s->opts->trusted_count, s->opts->peer);
+  if (s->opts->peer) ms__forwarded(&head, s->opts->trusted, s->opts->trusted_count, s->opts->peer);
   if (head.minor < 1 || !ms__http_has_token(&head, "Upgrade", "websocket")) {
     p->question.kind = MS__ASK_HEAD;
     p->question.data = p->wire_in.p;

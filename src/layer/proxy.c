@@ -64,20 +64,19 @@ static bool is_word(const struct ms__src *word, const char *text) {
 
 /* "PROXY TCP4 192.0.2.1 198.51.100.1 5678 8989", without its CRLF. */
 static bool read_line(struct sockaddr_storage *peer, const uint8_t *p, size_t n) {
-  struct ms__src words[V1_WORDS];
+  struct ms__src words[V1_WORDS] = {{NULL, 0}};
   struct sockaddr_storage from, to;
   const uint8_t *end = p + n;
   uint16_t from_port, to_port;
   size_t count = 0;
   int family;
-  while (count < V1_WORDS) {
+  while (p && count < V1_WORDS) {
     const uint8_t *space = memchr(p, ' ', (size_t)(end - p));
     words[count++] = (struct ms__src){p, (size_t)((space ? space : end) - p)};
-    p = space ? space + 1 : end;
-    if (!space) break;
+    p = space ? space + 1 : NULL;
   }
   if (is_word(&words[1], "UNKNOWN")) return true; /* whatever follows */
-  if (count != V1_WORDS || p != end) return false;
+  if (count != V1_WORDS || p) return false;
   family = is_word(&words[1], "TCP4") ? AF_INET : AF_INET6;
   if ((family == AF_INET6 && !is_word(&words[1], "TCP6")) ||
       !ms__address_read(&from, family, (const char *)words[2].p, words[2].n) ||

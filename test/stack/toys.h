@@ -27,11 +27,15 @@ extern const struct ms__layer toy_tls;
 /* What http is to the pump: a head of up to 16 KiB that ends in an upgrade or in a question. */
 extern const struct ms__layer toy_door;
 
+/* The client of ms__proxy: it says whose connection this is, and is done. */
+extern const struct ms__layer toy_herald;
+
 /* Options of all of them. */
 struct toy_opts {
   uint64_t ping_msec; /* two: between pings; 0: none */
   unsigned pings;     /* two: after so many it is silent, so that a test can end */
   size_t head;        /* door: the client's head is so long */
+  bool binary;        /* herald: version 2 */
   unsigned spoils[2]; /* lp: which frame of the client's and the server's is broken; 0: none */
   uint8_t key[MS_KEY_BYTES]; /* seal: what the client says its key is */
 };

@@ -21,12 +21,13 @@ void world_blame(struct world *w, const char *what) {
 
 static const struct ms__layer *const layers[] = {&toy_lp,   &toy_two,  &toy_seal,   &toy_squash,
                                                  &toy_tls,  &toy_door, &ms__noauth, &ms__shs,
-                                                 &ms__http, &ms__ws,   &ms__tls};
+                                                 &ms__http, &ms__ws,   &ms__tls,    &ms__proxy};
 enum { LAYERS = sizeof layers / sizeof *layers };
 
 static const void *opts_of(const struct world *w, const struct ms__layer *l, bool server) {
   if (l == &ms__shs) return &w->shs[server];
   if (l == &ms__http) return &w->http;
+  if (l == &ms__proxy) return &w->proxy;
   if (l == &ms__ws) return &w->ws;
   if (l == &ms__tls) return &w->tls[server];
   return &w->toys;
@@ -37,6 +38,7 @@ static bool asks(const struct ms__layer *l) {
 }
 
 static void add_floor(struct side *s, const struct ms__layer *l) {
+  if (l == &ms__proxy && !s->server) l = &toy_herald;
   s->floors[s->n].layer = l;
   s->floors[s->n++].opts = opts_of(s->world, l, s->server);
 }
@@ -186,6 +188,8 @@ void world_make(struct world *w, uint64_t seed) {
   w->toys.pings = (unsigned)rng_below(&w->rng, 8);
   w->toys.head = w->mode == PLAIN || rng_once_in(&w->rng, 3) ? 16 + rng_below(&w->rng, 16384 - 16)
                                                              : 16 + rng_below(&w->rng, 300);
+  w->toys.binary = w->toys.head % 2;
+  w->proxy = (struct ms__proxy_opts){&w->peer, w->toys.head % 3 == 0};
   w->http = (struct ms__http_opts){.path = "/a?b", .host = "h", .any_origin = true, .name = ""};
   w->ws = (struct ms__ws_opts){(uint32_t)w->toys.ping_msec, 1 << 20, 1 << 20, 1 << 20, true};
   choose_certificate(w);

@@ -5,6 +5,8 @@
 #ifndef TEST_STACK_WORLD_H
 #define TEST_STACK_WORLD_H
 
+#include <sys/socket.h>
+
 #include "base/identity.h"
 #include "failing_memory.h"
 #include "fake_wire.h"
@@ -72,6 +74,8 @@ struct world {
   struct toy_opts toys;
   struct ms__shs_opts shs[2];
   struct ms__http_opts http;
+  struct ms__proxy_opts proxy;
+  struct sockaddr_storage peer; /* as proxy has it */
   struct ms__ws_opts ws;
   struct ms__tls_opts tls[2];
   ms_identity identities[2];
