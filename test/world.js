@@ -51,7 +51,7 @@ const sha256 = (data) => crypto.createHash('sha256').update(data).digest('hex')
 
 // A process, what it has said, and how to wait for what it says.
 class Proc {
-  constructor(label, file, args, { cwd, stdin = 'pipe', stdout = 'pipe', env = {} } = {}) {
+  constructor(label, file, args, { cwd, stdin = 'pipe', stdout = 'pipe', fds = [], env = {} } = {}) {
     this.label = label
     this.out = []
     this.received = 0 // bytes on stdout
@@ -60,7 +60,7 @@ class Proc {
     this.waiting = new Set()
     this.child = spawn(file, args, {
       cwd,
-      stdio: [stdin, stdout, 'pipe'],
+      stdio: [stdin, stdout, 'pipe', ...fds],
       env: { ...process.env, HOME: cwd, XDG_CONFIG_HOME: path.join(cwd, 'config'), ...env },
     })
     if (this.child.stdin) this.child.stdin.on('error', () => {}) // it may have left: its status tells
@@ -153,6 +153,7 @@ class World {
   constructor() {
     this.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'ms-test-'))
     this.procs = []
+    this.ends = []
   }
 
   path(name) {
@@ -191,7 +192,13 @@ class World {
     return proc
   }
 
+  // Something to be done at the end.
+  atEnd(what) {
+    this.ends.push(what)
+  }
+
   async end() {
+    for (const what of this.ends) await what()
     for (const proc of this.procs) if (!proc.done) proc.kill()
     await Promise.all(this.procs.map((proc) => proc.until(() => proc.done, 'an exit')))
     fs.rmSync(this.dir, { recursive: true, force: true })

@@ -32,10 +32,11 @@ static struct ms__slice trimmed(struct ms__slice s) {
 
 /* "192.0.2.1", "192.0.2.1:80", "2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:80". */
 static bool read_node(struct sockaddr_storage *out, struct ms__slice node) {
-  const char *end = node.p + node.n, *host = node.p, *colon;
+  const char *host = node.p, *end, *colon;
   size_t n = node.n;
   int family = AF_INET, port = 0;
   if (n == 0) return false;
+  end = host + n;
   if (host[0] == '[') {
     const char *bracket = memchr(host, ']', n);
     if (!bracket) return false;

@@ -15,6 +15,16 @@ const peak = (proc) => memory(proc, 'VmHWM')
 
 const descriptors = (proc) => fs.readdirSync(`/proc/${proc.child.pid}/fd`).length
 
+// The ports of IPv4 that a process listens on.
+function listeningPorts(proc) {
+  const dir = `/proc/${proc.child.pid}/fd`
+  const sockets = fs.readdirSync(dir).map((fd) => fs.readlinkSync(`${dir}/${fd}`))
+  const lines = fs.readFileSync(`/proc/${proc.child.pid}/net/tcp`, 'utf8').split('\n').slice(1, -1)
+  return lines.map((line) => line.trim().split(/\s+/))
+    .filter(([, , , state, , , , , , inode]) => state === '0A' && sockets.includes(`socket:[${inode}]`))
+    .map(([, local]) => parseInt(local.split(':')[1], 16))
+}
+
 // Looks until `get` returns what is wanted; fails with the last value seen.
 async function eventually(get, wanted, what, msec = 20000) {
   const deadline = Date.now() + msec
@@ -51,4 +61,4 @@ async function descriptorsAtRest(world, ours, at, args = []) {
 // is read where there is no ASan.
 const LEAN = { ASAN_OPTIONS: [process.env.ASAN_OPTIONS, 'quarantine_size_mb=1'].filter(Boolean).join(':') }
 
-module.exports = { resident, peak, descriptors, descriptorsAtRest, eventually, atRest, LEAN }
+module.exports = { resident, peak, descriptors, descriptorsAtRest, listeningPorts, eventually, atRest, LEAN }

@@ -1,0 +1,141 @@
+'use strict'
+// Our server behind Debian's haproxy and nginx: who its peers are, and that every byte arrives.
+//   node front_test.js net~shs
+
+const assert = require('assert')
+const crypto = require('crypto')
+const fs = require('fs')
+const net = require('net')
+const WebSocket = require('ws')
+const { scenario, identity, sha256, stack, transport, npmClosesBoth, MIB } = require('./harness')
+const { certificate } = require('./certificate')
+const { listeningPorts } = require('./proc_fs')
+const { has, haproxy, nginxStream, nginxHttp, fromClient, CLIENT, PROXY } = require('./fronts')
+
+for (const program of ['haproxy', 'nginx']) {
+  if (has(program)) continue
+  console.log(`${program} is missing (see scripts/install-deps)`)
+  process.exit(process.env.MS_NO_SKIP === '1' ? 1 : 77)
+}
+
+const SIZE = 16 * MIB
+const portOf = (at) => Number(/:(\d+)(~|\/|$)/.exec(at)[1])
+
+// The address with another port in it.
+const through = (at, port) => at.replace(String(portOf(at)), String(port))
+
+// Our echo, its address, and the events that it tells.
+async function echo(world, trusted) {
+  const me = identity()
+  const { cert, key } = certificate()
+  const tls = transport === 'wss' ? ['--tls-cert', cert, '--tls-key', key] : []
+  const place = { net: 'net:127.0.0.1:0', ws: 'ws://127.0.0.1:0', wss: 'wss://localhost:0' }[transport]
+  const proc = world.ours(['serve', '--echo', '--json', '--allow-any', ...trusted.flatMap((t) => ['--trusted-proxy', t]), ...tls,
+    `${place}~shs`], { as: me })
+  const { address } = await proc.event('listening')
+  return { proc, at: address.replace('localhost', PROXY), port: portOf(address) }
+}
+
+const FRONTS = {
+  'haproxy, PROXY version 2': (world, to) => haproxy(world, to, 'send-proxy-v2'),
+  'haproxy, PROXY version 1': (world, to) => haproxy(world, to, 'send-proxy'),
+  'nginx, PROXY version 1': nginxStream,
+}
+
+for (const [name, start] of Object.entries(FRONTS)) {
+  scenario(`behind ${name}: our client and npm's`, async (world) => {
+    const server = await echo(world, [PROXY])
+    const client = await fromClient(world, await start(world, server.port))
+    const data = crypto.randomBytes(SIZE)
+    const ours = world.ours(['connect', through(server.at, client.port)], { stdin: fs.openSync(world.write('in', data), 'r') })
+    assert.strictEqual(await ours.exit(), 0)
+    assert.strictEqual(sha256(ours.stdout()), sha256(data))
+
+    const hold = npmClosesBoth ? ['--hold', '--watch', '100000'] : []
+    const npm = world.npmClient(through(server.at, client.port), ['--send', '100000', ...hold])
+    if (npmClosesBoth) {
+      await npm.event('reached')
+      npm.say('end')
+    }
+    const end = await npm.event('end')
+    assert.deepStrictEqual([end.bytes, end.error], [100000, null])
+
+    for (let i = 0; i < 2; i++) {
+      const { address } = await server.proc.event('connection', i)
+      const where = `${transport}:${transport === 'net' ? '' : '//'}${CLIENT}:${client.ports[i]}~shs:`
+      assert.ok(address.startsWith(where), `${address} is not ${where}...`)
+    }
+  })
+}
+
+scenario('a header from what is not trusted is none', async (world) => {
+  const server = await echo(world, ['192.0.2.0/24', '127.0.0.3'])
+  const client = await fromClient(world, await haproxy(world, server.port, 'send-proxy'))
+  const ours = world.ours(['connect', through(server.at, client.port)])
+  assert.notStrictEqual(await ours.finish(), 0)
+  const { address, layer } = await server.proc.event('error')
+  assert.ok(address.includes(`${PROXY}:`), address)
+  assert.strictEqual(layer, { net: 'shs', ws: 'http', wss: 'tls' }[transport])
+})
+
+scenario('without a header a trusted peer is itself', async (world) => {
+  const server = await echo(world, ['127.0.0.0/8'])
+  const ours = world.ours(['connect', server.at])
+  ours.child.stdin.end('hello')
+  assert.strictEqual(await ours.exit(), 0)
+  assert.strictEqual(ours.stdout().toString(), 'hello')
+  assert.ok((await server.proc.event('connection')).address.includes(`${PROXY}:`))
+})
+
+scenario('a bad header is an error that says so', async (world) => {
+  const server = await echo(world, [PROXY])
+  const socket = net.connect(server.port, PROXY, () => socket.write('PROXY TCP4 nowhere 127.0.0.1 1 2\r\n'))
+  socket.on('error', () => {})
+  const { layer, message } = await server.proc.event('error')
+  assert.strictEqual(layer, 'proxy')
+  assert.match(message, /the line of PROXY is malformed/)
+})
+
+if (stack === 'net~shs') {
+  scenario('where clients do not speak first the header has to come', async (world) => {
+    const server = world.ours(['serve', '--exec', 'echo $MULTISERVER_ADDRESS', '--trusted-proxy', PROXY, 'net:127.0.0.1:0'])
+    const to = portOf(await server.line())
+    const client = await fromClient(world, await haproxy(world, to, 'send-proxy-v2'))
+    const ours = world.ours(['connect', `net:127.0.0.1:${client.port}`])
+    assert.strictEqual(await ours.line(), `net:${CLIENT}:${client.ports[0]}`)
+    const bare = net.connect(to, PROXY, () => bare.write('hello, this is no header'))
+    bare.on('error', () => {})
+    await server.until(() => /the PROXY header is missing/.test(server.err), 'a complaint')
+  })
+}
+
+if (stack === 'ws~shs') {
+  scenario('nginx ends TLS for a path: what the server advertises is dialled', async (world) => {
+    const me = identity()
+    const client = await fromClient(world)
+    const proc = world.ours(['serve', '--echo', '--json', '--allow-any', '--trusted-proxy', PROXY,
+      '--external', `wss://localhost:${client.port}/path`, '--print-addresses', 'public', 'ws://127.0.0.1:0~shs'], { as: me })
+    const { address } = await proc.event('listening')
+    assert.strictEqual(address, `wss://localhost:${client.port}/path~shs:${me.key}`)
+    client.to = await nginxHttp(world, listeningPorts(proc)[0], certificate())
+
+    const data = crypto.randomBytes(SIZE)
+    const ours = world.ours(['connect', '--tls-ca', certificate().cert, address], { stdin: fs.openSync(world.write('in', data), 'r') })
+    assert.strictEqual(await ours.exit(), 0)
+    assert.strictEqual(sha256(ours.stdout()), sha256(data))
+    const { address: peer } = await proc.event('connection')
+    assert.ok(peer.startsWith(`ws://${CLIENT}~shs:`), peer)
+  })
+
+  scenario('what a client says in X-Forwarded-For is not believed', async (world) => {
+    const server = world.ours(['serve', '--echo', '--json', '--trusted-proxy', PROXY, 'ws://127.0.0.1:0'])
+    const { address } = await server.event('listening')
+    const client = await fromClient(world, await nginxHttp(world, portOf(address), certificate()))
+    const socket = new WebSocket(`wss://localhost:${client.port}/path`, {
+      ca: fs.readFileSync(certificate().cert), headers: { 'X-Forwarded-For': '6.6.6.6' },
+    })
+    await new Promise((resolve, reject) => socket.on('open', resolve).on('error', reject))
+    assert.strictEqual((await server.event('connection')).address, `ws://${CLIENT}`)
+    socket.close()
+  })
+}
