@@ -8,7 +8,7 @@
 #include "fuzz.h"
 #include "layer_driver.h"
 
-enum { STEPS = 200, WRITTEN_MAX = 100000, ROUNDS = 20000 };
+enum { STEPS = 200, OUT_MAX = 70000, WRITTEN_MAX = 100000, ROUNDS = 20000 };
 
 struct side {
   struct side *peer;
@@ -30,7 +30,7 @@ static void fail(struct side *s) {
 
 /* One call of a slot, with `room` in the one direction or the other. */
 static void step(struct side *s, size_t room) {
-  static uint8_t out[65536], up[65536];
+  static uint8_t out[OUT_MAX], up[65536];
   size_t taken;
   int r;
   struct ms__port p = {.wire_in = {s->shown ? s->in.p : NULL, s->shown},
@@ -57,7 +57,7 @@ static void step(struct side *s, size_t room) {
 
 /* Encodes what has been written, and then the end. */
 static void put_out(struct side *s, size_t room) {
-  static uint8_t out[65536];
+  static uint8_t out[OUT_MAX];
   struct ms__port p = {.app_out = {pattern + s->sent, s->written - s->sent},
                        .wire_out = {out, room + ms__tls.room_down}};
   int r = MS__IDLE;

@@ -49,7 +49,7 @@ scenario('our server cuts a client that stops, or drips, at its deadline', async
   await eventually(() => descriptors(ours.proc), (n) => n === before, 'descriptors')
   const lines = complaint(ours).err.trim().split('\n')
   assert.strictEqual(lines.length, cuts.length, ours.proc.err)
-  for (const line of lines) assert.match(line, /^multiserver: peer: .* shs handshake: .*(timed out|deadline)/)
+  for (const line of lines) assert.match(line, /^multiserver: peer: .* (http|shs) handshake: .*(timed out|deadline)/)
   const npm = world.npmClient(ours.at, ['--send', String(MIB)])
   assert.strictEqual((await npm.event('end')).error, null)
 })

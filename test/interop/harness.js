@@ -36,6 +36,10 @@ const isWebSocket = transport === 'ws' || transport === 'wss'
 const npmClosesBoth = isWebSocket
 // Where it must not, as something is still on its way to it.
 const POLITE = npmClosesBoth ? ['--polite'] : []
+// The bytes on the wire of messages of so many bytes each, up to 125.
+const wireBytes = (overhead, sizes) => sizes.reduce((sum, size) => sum + size + overhead, 0)
+const clientBytes = (...sizes) => wireBytes(isWebSocket ? 6 : 0, sizes)
+const serverBytes = (...sizes) => wireBytes(isWebSocket ? 2 : 0, sizes)
 // Our end leaves the peer's direction open.
 const halfCloses = !(isWebSocket && security !== 'shs')
 const isTls = transport === 'wss'
@@ -114,16 +118,23 @@ const isOfStack = (address) =>
 
 const scenario = (name, body) => shared.scenario(name, body, NpmWorld)
 
+// One that needs an npm peer which does not read what it is not asked for, and whose direction stays
+// open when ours ends: over WebSocket it reads into its memory, and closes both.
+const scenarioOfStreams = (name, body) => isWebSocket || scenario(name, body)
+
 module.exports = {
   ...shared,
   identity,
   scenario,
+  scenarioOfStreams,
   complaint,
   isOfStack,
   stack,
   transport,
   security,
   isWebSocket,
+  clientBytes,
+  serverBytes,
   npmClosesBoth,
   POLITE,
   halfCloses,

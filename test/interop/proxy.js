@@ -8,18 +8,30 @@ function place(address) {
   const [where, ...rest] = address.split(';')[0].split('~')
   const [protocol, ...parts] = where.split(':')
   if (protocol === 'unix') return { opts: { path: parts.join(':') }, rest }
-  const port = Number(parts.pop())
-  return { opts: { host: parts.join(':'), port }, rest }
+  const port = parseInt(parts.pop())
+  const host = parts.join(':')
+  if (protocol === 'ws') return { opts: { host: host.slice(2), port }, rest, head: true }
+  return { opts: { host, port }, rest }
 }
 
-// One direction: hands on `limit` bytes, each after `gapMsec` if there is a gap; keeps the others to
-// itself. It reads on, so that it sees the end of either side, which takes the other along.
-function lane(from, to, { limit, gapMsec, full }) {
+// One direction: hands on `limit` bytes, after an HTTP head if there is to be one, each after `gapMsec`
+// if there is a gap; keeps the others to itself. It reads on, so that it sees the end of either side,
+// which takes the other along.
+function lane(from, to, { limit, gapMsec, full, head }) {
   let left = limit
+  let before = head ? Buffer.alloc(0) : null
   const drips = []
   const timer = gapMsec && setInterval(() => drips.length && to.write(drips.shift()), gapMsec)
   if (left === 0) full()
   from.on('data', (data) => {
+    if (before && !gapMsec) {
+      before = Buffer.concat([before, data])
+      const end = before.indexOf('\r\n\r\n')
+      if (end < 0) return
+      to.write(before.subarray(0, end + 4))
+      data = before.subarray(end + 4)
+      before = null
+    }
     const piece = data.subarray(0, left)
     if (piece.length === 0) return
     left -= piece.length
@@ -42,10 +54,10 @@ class Proxy {
   // `held` resolves when both have said as much as they may; `cut.client` and `cut.server` with the
   // milliseconds from when that side was connected until it has left.
   async listen(target, where, { fromClient = Infinity, fromServer = Infinity, gapMsec = 0 } = {}) {
-    const { opts, rest } = place(target)
+    const { opts, rest, head } = place(target)
     const at = opts.path ? { path: `${where}/socket` } : { host: '127.0.0.1', port: 0 }
     await new Promise((resolve) => this.server.listen(at, resolve))
-    const listens = opts.path ? `unix:${at.path}` : `net:127.0.0.1:${this.server.address().port}`
+    const listens = opts.path ? `unix:${at.path}` : `${head ? 'ws://' : 'net:'}127.0.0.1:${this.server.address().port}`
     this.at = [listens, ...rest].join('~')
 
     let missing = [fromClient, fromServer].filter(Number.isFinite).length
@@ -68,8 +80,8 @@ class Proxy {
       this.sockets.add(near).add(far)
       time(near, clientLeft)
       far.on('connect', () => time(far, serverLeft))
-      lane(near, far, { limit: fromClient, gapMsec, full })
-      lane(far, near, { limit: fromServer, gapMsec, full })
+      lane(near, far, { limit: fromClient, gapMsec, full, head })
+      lane(far, near, { limit: fromServer, gapMsec, full, head })
     })
   }
 
