@@ -82,6 +82,19 @@ scenario('npm ws at our echo by wss, and our client at npm ws', async (world) =>
   await event(socket, 'close')
 })
 
+scenario('a busy port is one error line, and the other stacks serve', async (world) => {
+  const ours = await echoServer(world)
+  const second = world.ours(['serve', '--echo', ours.at, 'ws://127.0.0.1:0'])
+  const at = await second.line('stdout')
+  assert.notStrictEqual(at, ours.at)
+  assert.match(second.err, /^multiserver: .*in use[^\n]*\n$/)
+  for (const one of [ours.at, at]) {
+    const socket = new WebSocket(one)
+    await event(socket, 'open')
+    socket.terminate()
+  }
+})
+
 // ---- What nobody should send ----
 
 // All that comes after `bytes` were sent, until the end.
