@@ -107,6 +107,7 @@ static int failed(struct state *s) {
   unsigned long e = ERR_peek_last_error();
   long verified = SSL_get_verify_result(s->ssl);
   const char *reason = e ? ERR_reason_error_string(e) : NULL;
+  if (*s->why) return MS_EPROTO; /* what came first is the cause */
   if (verified != X509_V_OK && e && ERR_GET_REASON(e) == SSL_R_CERTIFICATE_VERIFY_FAILED)
     (void)snprintf(s->why, sizeof s->why, "the certificate is not trusted: %s",
                    X509_verify_cert_error_string(verified));

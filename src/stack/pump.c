@@ -211,6 +211,14 @@ static void peer_ended(ms_conn *c, size_t i) {
   }
 }
 
+/* Is there anything that came before a layer's failure, and that somebody may still read? */
+static bool any_above(const ms_conn *c, size_t i) {
+  if (!c->opened || ms__conn_discards(c)) return false;
+  for (size_t j = i + 1; j <= c->n; j++)
+    if (c->in[j].len) return true;
+  return false;
+}
+
 static void up_data(ms_conn *c, size_t i) {
   struct ms__slot *s = &c->slots[i];
   struct ms__edge *lo = &c->in[i], *hi = &c->in[i + 1], *out = &c->out[i];
@@ -220,6 +228,10 @@ static void up_data(ms_conn *c, size_t i) {
   int r;
   if (s->done) {
     ms__edge_drop(&c->env->pool, lo);
+    return;
+  }
+  if (s->doomed) {
+    ms__conn_fail(c, (int)i, s->doomed, 0);
     return;
   }
   if (s->stepped &&
@@ -242,6 +254,11 @@ static void up_data(ms_conn *c, size_t i) {
   s->seen_in = lo->changes;
   s->seen_up = hi->changes;
   s->in_left = (uint32_t)p.app_in.n;
+  if (r < 0 && any_above(c, i)) { /* what came before it is told, and perhaps answered, first */
+    s->doomed = (int8_t)r;
+    c->moved = true;
+    return;
+  }
   if (r < 0) {
     ms__conn_fail(c, (int)i, r, 0);
     return;

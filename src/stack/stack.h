@@ -91,6 +91,7 @@ struct ms__slot {
   bool asked;                      /* a question stands */
   bool done;                       /* the peer's end has come through this layer */
   bool ended;                      /* our end has gone through this layer */
+  int8_t doomed;                   /* an ms_code: it fails as soon as what came before was told */
 };
 
 /* Why it is over; the first cause wins. */

@@ -66,6 +66,22 @@ static void a_failure_above_is_told_by_the_last_word(void **state) {
   lone_end(&l);
 }
 
+static void what_came_before_a_fault_is_told_and_answered(void **state) {
+  struct lone l;
+  (void)state;
+  begin_two(&l, &toy_lp);
+  l.echo = true;
+  lone_put(&l, "\x02\x01\0\x05\0\1x\0\0", 9); /* a good lp frame, and a bad one */
+  lone_run(&l);
+  assert_int_equal(l.got_n, 1);
+  assert_int_equal(l.got[0], 'x');
+  assert_int_equal(l.error, MS_EPROTO);
+  expect_sent(&l, "\x02\x01\0\x03\0\1x\x06\x01\0\0", 11);
+  l.to_us.fin = true;
+  lone_run(&l);
+  lone_end(&l);
+}
+
 static void an_alert_of_a_failing_step_reaches_the_peer(void **state) {
   struct lone l;
   uint8_t buf[64];
@@ -516,6 +532,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(last_words_reach_the_peer),
       cmocka_unit_test(a_failure_above_is_told_by_the_last_word),
+      cmocka_unit_test(what_came_before_a_fault_is_told_and_answered),
       cmocka_unit_test(an_alert_of_a_failing_step_reaches_the_peer),
       cmocka_unit_test(messages_are_no_bytes),
       cmocka_unit_test(shs_says_nothing),
