@@ -37,6 +37,7 @@ struct state {
   uint8_t pongs[PONGS];
   size_t pongs_length;
   bool ping;          /* one of ours is to be sent */
+  uint8_t ping_count; /* the payload of the last: an answer to an earlier one proves less */
   bool heard, pinged; /* since the last tick; our ping is out */
   /* Does the peer read? Data that it may not have read yet excuses its silence. */
   bool unproved;   /* data has gone out since the last ping that was answered */
@@ -80,7 +81,7 @@ static void keep_pong(struct state *s, const uint8_t *payload, size_t n) {
     memmove(s->pongs, s->pongs + first, s->pongs_length -= first);
   }
   s->pongs[s->pongs_length++] = (uint8_t)n;
-  memcpy(s->pongs + s->pongs_length, payload, n);
+  if (n) memcpy(s->pongs + s->pongs_length, payload, n);
   s->pongs_length += n;
 }
 
@@ -118,8 +119,8 @@ static int read_control(struct state *s, const struct ms__ws_head *h, const uint
     case MS__WS_PING:
       keep_pong(s, payload, n);
       return MS__OWES;
-    default: /* a Pong: what was sent before our ping has been read */
-      if (!s->data_since) s->unproved = false;
+    default: /* a Pong: what was sent before that ping has been read */
+      if (n == 1 && payload[0] == s->ping_count) s->unproved = s->data_since;
       return 0;
   }
 }
@@ -336,7 +337,8 @@ static int ws_encode(void *st, struct ms__port *p) {
   }
   if (s->ping) {
     if (p->wire_out.n < CONTROL_ROOM) return MS__FULL;
-    put_frame(s, &p->wire_out, MS__WS_PING, true, NULL, 0);
+    s->ping_count++;
+    put_frame(s, &p->wire_out, MS__WS_PING, true, &s->ping_count, 1);
     s->ping = s->data_since = false;
   }
   return s->top ? write_records(s, p) : write_bytes(s, p);
@@ -346,13 +348,19 @@ static int ws_encode(void *st, struct ms__port *p) {
 
 /* A peer that was silent for an interval is asked, and is gone when it is silent for one more; but
  * not one that may have to read first what we have sent. Whether it is there at all is then the
- * transport's to find out. */
+ * transport's to find out. While we do not read, and so would not answer, we say that we are here
+ * (RFC 6455, section 5.5.3: a Pong that was not asked for). */
 static int ws_tick(void *st, struct ms__port *p) {
   struct state *s = st;
   if (s->ended) return MS__IDLE; /* nothing may follow a Close */
   p->wake = p->now + s->opts->ping_msec;
-  if (s->heard || p->unread) {
-    s->heard = p->unread; /* when reading goes on, it has an interval of its own */
+  if (p->unread) {
+    s->heard = true; /* when reading goes on, it has an interval of its own */
+    if (!s->pongs_length) keep_pong(s, NULL, 0);
+    return MS__OWES;
+  }
+  if (s->heard) {
+    s->heard = false;
     return MS__IDLE;
   }
   if (s->pinged && !s->unproved) {

@@ -368,13 +368,16 @@ static void a_silent_peer_is_asked_then_gone(void **state) {
   (void)state;
   driver_begin_at(&d, &ms__ws, true, true, &pinging);
   d.up = true;
-  assert_int_equal(tick(&d, 0, true, &wake), MS__IDLE); /* we do not read */
+  assert_int_equal(tick(&d, 0, true, &wake), MS__OWES); /* we do not read, and say so */
+  flush(&d);
+  ASSERT_BYTES(&d.wire_out, "\x8a\x00");
+  d.wire_out.n = 0;
   assert_int_equal(tick(&d, 100, false, &wake), MS__IDLE);
   assert_int_equal(tick(&d, 200, false, &wake), MS__IDLE | MS__OWES);
   assert_int_equal(wake, 300);
   flush(&d);
-  ASSERT_BYTES(&d.wire_out, "\x89\x00");
-  PUT(&d, "\x8a\x80mask"); /* its answer */
+  ASSERT_BYTES(&d.wire_out, "\x89\x01\x01");
+  PUT(&d, "\x8a\x80mask"); /* whatever it says */
   assert_int_equal(tick(&d, 300, false, &wake), MS__IDLE);
   assert_int_equal(tick(&d, 400, false, &wake), MS__IDLE | MS__OWES);
   flush(&d);
@@ -395,11 +398,17 @@ static void a_slow_reader_is_not_gone(void **state) {
     assert_int_equal(tick(&d, now, false, &wake), MS__IDLE | MS__OWES);
     flush(&d);
   }
-  PUT(&d, "\x8a\x80mask");
+  PUT(&d, "\x8a\x81\0\0\0\0\x08"); /* the answer to a ping before the last: so far it has read */
   assert_int_equal(tick(&d, 1000, false, &wake), MS__IDLE);
-  assert_int_equal(tick(&d, 1100, false, &wake), MS__IDLE | MS__OWES);
+  for (uint64_t now = 1100; now < 2000; now += 100) {
+    assert_int_equal(tick(&d, now, false, &wake), MS__IDLE | MS__OWES);
+    flush(&d);
+  }
+  PUT(&d, "\x8a\x81\0\0\0\0\x12");
+  assert_int_equal(tick(&d, 2000, false, &wake), MS__IDLE);
+  assert_int_equal(tick(&d, 2100, false, &wake), MS__IDLE | MS__OWES);
   flush(&d);
-  assert_int_equal(tick(&d, 1200, false, &wake), MS_ETIMEDOUT);
+  assert_int_equal(tick(&d, 2200, false, &wake), MS_ETIMEDOUT);
   driver_end(&d);
 }
 
