@@ -250,8 +250,9 @@ void cli_http_root(int folder, uv_loop_t *loop, ms_conn *conn, const ms_request 
     bool is_folder = fd >= 0 && S_ISDIR(st.st_mode);
     const char *target = ms_request_target(request);
     char more[PATH_TEXT + 64] = "";
-    if (is_folder && strspn(target, "/") == 1) /* "//" would be another host */
-      (void)snprintf(more, sizeof more, "Location: %.*s/\r\n", (int)strcspn(target, "?"), target);
+    size_t n = strcspn(target, "?");
+    if (is_folder && strspn(target, "/") == 1 && n < PATH_TEXT) /* "//" would be another host */
+      (void)snprintf(more, sizeof more, "Location: %.*s/\r\n", (int)n, target);
     if (fd >= 0) (void)close(fd);
     refuse(loop, conn, *more ? 301 : 404, more);
     return;

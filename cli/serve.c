@@ -71,8 +71,8 @@ static bool is_allowed(const struct server *s, const uint8_t *key) {
 static void reload_tls(struct server *s) {
   ms_error err;
   if (!s->tls.cert && !s->tls.ca) return;
-  for (size_t i = 0; i < s->addresses.count; i++)
-    if (ms_reload_tls(s->ctx, (int)i, &err) < 0) {
+  for (int i = 0; ms_stack_name(s->ctx, i); i++) /* those that --forward dials by, too */
+    if (ms_reload_tls(s->ctx, i, &err) < 0) {
       (void)cli_error_from("reload", &err);
       return;
     }

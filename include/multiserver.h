@@ -254,8 +254,8 @@ typedef struct ms_dialer ms_dialer;
 struct uv_loop_s;
 
 /* Where memory comes from. Both functions get `user`; alloc returns memory aligned for any type, or
- * NULL. Used for everything the library keeps except guarded memory for secrets and what libuv
- * allocates by itself. */
+ * NULL. Used for everything the library keeps except guarded memory for secrets and what libuv and
+ * OpenSSL allocate by themselves. */
 typedef struct ms_allocator {
   void *(*alloc)(void *user, size_t size); /* `size` bytes, or NULL */
   void (*free)(void *user, void *p);       /* takes back what alloc gave */
@@ -403,7 +403,9 @@ MS_API const char *ms_request_address(
 MS_API const char *ms_request_field(const ms_request *request, const char *name);
 
 /* Somebody asks for a page. The application answers with ms_conn_respond, inside the callback or
- * later; until then, or until the handshake's deadline, the peer waits. */
+ * later; until then, or until the handshake's deadline, the peer waits. Each request is to be
+ * answered once, also when the peer may be gone by then: until it is, or ms_conn_abort or
+ * ms_ctx_close is called, `conn` stays valid for ms_conn_respond and takes memory. */
 typedef void (*ms_request_cb)(ms_conn *conn, const ms_request *request, void *user);
 
 /* TLS, of wss and tls: paths of PEM files, copied. */
@@ -641,7 +643,9 @@ MS_API void ms_conn_stat(const ms_conn *conn, ms_conn_stats *out);
 /* Answers a request: a status from 200 to 599 and fields, each ended by CRLF ("Content-Length:
  * 2\r\n"), or NULL. The body goes out by ms_conn_write; ms_conn_close ends it, and the connection.
  * `events`, of which on_writable and on_close come, and `user` are as with ms_conn_handle. 0;
- * MS_EINVAL; MS_ESTATE when nothing was asked, or the peer is gone: then no event comes. */
+ * MS_EINVAL; MS_ESTATE when nothing was asked (any more), or the peer is gone: then nothing has
+ * happened, no event comes, and `conn` is invalid from the loop's next turn. Not after
+ * ms_ctx_close. */
 MS_API int ms_conn_respond(ms_conn *conn, int status, const char *fields,
                            const ms_conn_events *events, void *user);
 

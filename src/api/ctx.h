@@ -104,7 +104,8 @@ struct ms__link {
   struct ms__place peer;    /* inbound: where it comes from, as far as what stands in front tells */
   char *address;            /* made when first asked for; outbound: from the beginning */
   struct ms__shs_opts shs;
-  struct ms__tls_opts tls;          /* outbound */
+  struct ms__tls_opts tls;          /* outbound: of the transport's section */
+  struct ms__tls_opts tls_above;    /* outbound: of a section that stands on it */
   struct ms__http_request *request; /* outbound, during the handshake: where http is part of it */
   struct ms__fronted *fronted;      /* inbound, during the handshake: from a trusted proxy */
   ms_identity *seeded;              /* outbound: the identity made from a seed */

@@ -264,17 +264,22 @@ static bool make_fronted(struct ms__link *l) {
   return true;
 }
 
-/* Whom the certificate has to name: the section's own name, else the transport's host. */
-static const char *tls_name(const ms_section *sections, size_t count) {
+/* Whom the certificate has to name: the transport's host for TLS that is part of it. */
+static void name_server(struct ms__link *l, const ms_section *sections, size_t count) {
+  const char *host = sections[0].host && !*sections[0].host ? "localhost" : sections[0].host;
+  l->tls.context = l->tls_above.context = (struct ssl_ctx_st *const *)&l->stack->tls.client;
+  l->tls.name = l->tls_above.name = host;
   for (size_t i = 1; i < count; i++)
-    if (sections[i].kind == MS_SECTION_TLS && sections[i].host) return sections[i].host;
-  return sections[0].host;
+    if (sections[i].kind == MS_SECTION_TLS && sections[i].host)
+      l->tls_above.name = sections[i].host;
 }
 
-static const void *opts_of(const struct ms__link *l, const struct ms__layer *layer) {
+/* The options of a layer of the i-th section. */
+static const void *opts_of(const struct ms__link *l, size_t i, const struct ms__layer *layer) {
   if (layer == &ms__shs) return &l->shs;
   if (layer == &ms__ws) return &l->stack->ws;
-  if (layer == &ms__tls) return l->server ? &l->stack->tls_server : &l->tls;
+  if (layer == &ms__tls && l->server) return &l->stack->tls_server;
+  if (layer == &ms__tls) return i ? &l->tls_above : &l->tls;
   if (layer == &ms__http && l->fronted) return &l->fronted->http;
   if (layer == &ms__http) return l->server ? &l->stack->http : &l->request->opts;
   return NULL;
@@ -291,12 +296,11 @@ int ms__link_raise(struct ms__link *l, struct ms__uv_wire *wire, const ms_sectio
     ready = make_fronted(l);
     if (ready) floors[n++] = (struct ms__floor){&ms__proxy, &l->fronted->proxy};
   }
-  l->tls.context = (struct ssl_ctx_st *const *)&s->tls.client;
-  l->tls.name = l->server ? NULL : tls_name(sections, s->count);
+  if (!l->server) name_server(l, sections, s->count);
   for (size_t i = 0; ready && i < s->count; i++) {
     const struct ms__layer *const *layers = ms__section_impl(&sections[i])->layers;
     for (size_t j = 0; j < MS__SECTION_LAYERS && layers[j]; j++)
-      floors[n++] = (struct ms__floor){layers[j], opts_of(l, layers[j])};
+      floors[n++] = (struct ms__floor){layers[j], opts_of(l, i, layers[j])};
   }
   if (ready)
     l->conn = ms__conn_new(&s->ctx->loop.env, ms__uv_wire_of(wire), l->server, floors, n, deadline,

@@ -9,10 +9,13 @@ struct ms_request {
   char text[];
 };
 
-static const char *end_slice(const struct ms__slice *s) {
-  /* a blank, a colon or a line's end stands behind each; our own copy */
-  if (s->p) ((char *)(uintptr_t)s->p)[s->n] = '\0';
-  return s->p ? s->p : "";
+/* A blank, a colon or a line's end stands behind each that is not empty; in our own copy. */
+static void end_slice(const struct ms__slice *s) {
+  if (s->n) ((char *)(uintptr_t)s->p)[s->n] = '\0';
+}
+
+static const char *text_of(const struct ms__slice *s) {
+  return s->n ? s->p : "";
 }
 
 /* The head was parsed once by http: it is good. */
@@ -24,11 +27,11 @@ static ms_request *make(const ms_allocator *a, const struct ms__question *q) {
     ms__free(a, r);
     return NULL;
   }
-  (void)end_slice(&r->head.method);
-  (void)end_slice(&r->head.target);
+  end_slice(&r->head.method);
+  end_slice(&r->head.target);
   for (size_t i = 0; i < r->head.count; i++) {
-    (void)end_slice(&r->head.fields[i].name);
-    (void)end_slice(&r->head.fields[i].value);
+    end_slice(&r->head.fields[i].name);
+    end_slice(&r->head.fields[i].value);
   }
   return r;
 }
@@ -40,6 +43,7 @@ void ms__link_asked(struct ms__link *l, const struct ms__question *q) {
   if (request) {
     request->address = ms_conn_address(l->conn);
     s->on_request(l->conn, request, s->request_user);
+    ms__wipe(request->text, q->len); /* cookies, credentials */
     ms__free(a, request);
   } else { /* nobody here has pages */
     (void)ms_conn_answer(l->conn, false, NULL);
@@ -48,11 +52,11 @@ void ms__link_asked(struct ms__link *l, const struct ms__question *q) {
 }
 
 const char *ms_request_method(const ms_request *r) {
-  return r->head.method.p;
+  return text_of(&r->head.method);
 }
 
 const char *ms_request_target(const ms_request *r) {
-  return r->head.target.p ? r->head.target.p : "";
+  return text_of(&r->head.target);
 }
 
 const char *ms_request_address(const ms_request *r) {
@@ -61,8 +65,7 @@ const char *ms_request_address(const ms_request *r) {
 
 const char *ms_request_field(const ms_request *r, const char *name) {
   const struct ms__slice *value = ms__http_field(&r->head, name, NULL);
-  if (!value) return NULL;
-  return value->p ? value->p : "";
+  return value ? text_of(value) : NULL;
 }
 
 int ms_conn_respond(ms_conn *conn, int status, const char *fields, const ms_conn_events *events,
@@ -71,13 +74,9 @@ int ms_conn_respond(ms_conn *conn, int status, const char *fields, const ms_conn
   struct ms__link *l = conn->owner;
   int r;
   if (status < 200 || status > 599 || !events || !events->on_close) return MS_EINVAL;
+  if ((r = ms__conn_answer(conn, &answer)) < 0) return r;
   l->events = events;
   l->user = user;
   l->answered = true;
-  r = ms__conn_answer(conn, &answer);
-  if (r < 0) {
-    l->events = NULL;
-    l->answered = false;
-  }
-  return r;
+  return 0;
 }

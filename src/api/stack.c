@@ -38,7 +38,7 @@ static void free_stack(struct ms__stack *s) {
     ms__free(a, s->origins[i]);
   ms__free(a, s->origins);
   ms__free(a, s->trusted);
-  ms__tls_drop(&s->tls);
+  ms__tls_drop(&s->tls, a);
   ms__free(a, s->name);
   ms__free(a, s);
 }
@@ -81,6 +81,7 @@ static int no_stack(ms_error *err, const char *name, const char *why) {
 static int check_sections(struct ms__stack *s, ms_error *err) {
   struct ms__text t;
   char name[256];
+  int tls = 0;
   ms__text_init(&t, name, sizeof name);
   if (s->count > MS__STACK_SECTIONS) return no_stack(err, NULL, "it has too many sections");
   for (size_t i = 0; i < s->count; i++) {
@@ -91,6 +92,8 @@ static int check_sections(struct ms__stack *s, ms_error *err) {
       return no_stack(err, section->name, "a stack begins with a transport, this is a transform");
     if (i > 0 && impl->transport)
       return no_stack(err, section->name, "a transport stands first in a stack, nowhere else");
+    if (section->kind == MS_SECTION_TLS && tls++)
+      return no_stack(err, section->name, "it stands once in a stack");
     if (i > 0 && s->impl[i - 1]->kind == MS_SECTION_NOAUTH)
       return no_stack(err, section->name, "nothing can follow noauth");
     s->impl[i] = impl;
@@ -242,9 +245,8 @@ static bool has_tls(const struct ms__stack *s) {
 static int keep_tls(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err) {
   int r;
   s->tls_server.context = &s->tls.server;
-  if ((r = ms__tls_keep(&s->tls, &opts->tls, err)) < 0) return r;
-  if (opts->tls.ca && (r = ms__tls_load_client(&s->tls, err)) < 0) return r;
-  return has_tls(s) && ms__stack_has_place(s) ? ms__tls_load_server(&s->tls, err) : 0;
+  if ((r = ms__tls_keep(&s->tls, &s->ctx->allocator, &opts->tls, err)) < 0) return r;
+  return ms__tls_load(&s->tls, has_tls(s) && ms__stack_has_place(s), opts->tls.ca != NULL, err);
 }
 
 int ms__stack_prepare(struct ms__stack *s, const ms_section *sections, ms_error *err) {
@@ -256,16 +258,27 @@ int ms__stack_prepare(struct ms__stack *s, const ms_section *sections, ms_error 
       return ms__error(err, MS_EINVAL, MS_PHASE_MATCH, "tls",
                        "here it has to say whom the certificate shall name: tls:NAME");
   }
-  return tls && !s->tls.client ? ms__tls_load_client(&s->tls, err) : 0;
+  return tls && !s->tls.client ? ms__tls_load(&s->tls, false, true, err) : 0;
 }
 
 int ms_reload_tls(ms_ctx *ctx, int stack, ms_error *err) {
   struct ms__stack *s = stack < 0 ? NULL : ms__stack_at(ctx, (size_t)stack);
-  int r = 0;
   if (!s) return ms__error(err, MS_EINVAL, MS_PHASE_NONE, NULL, "there is no such stack");
-  if (s->tls.server) r = ms__tls_load_server(&s->tls, err);
-  if (r == 0 && s->tls.client) r = ms__tls_load_client(&s->tls, err);
-  return r;
+  return ms__tls_load(&s->tls, s->tls.server != NULL, s->tls.client != NULL, err);
+}
+
+/* What could not be read may have a secret anywhere: user information before an '@', a seed in all
+ * but a transport. */
+static void name_unread(ms_error *err, const char *address) {
+  static const char *const places[] = {"net:", "unix:", "onion:", "ws:", "wss:"};
+  size_t n = strcspn(address, "~:");
+  char place[sizeof err->address];
+  if (!err || strchr(address, '@')) return;
+  for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+    if (strncmp(address, places[i], strlen(places[i])) == 0) n = strcspn(address, "~");
+  (void)snprintf(place, sizeof place, "%.*s", (int)(n < sizeof place ? n : sizeof place - 1),
+                 address);
+  ms__error_address(err, place);
 }
 
 static int keep_stack(struct ms_ctx *ctx, struct ms__stack *s) {
@@ -323,12 +336,8 @@ out:
     char safe[sizeof err->address];
     (void)ms__addr_format_safe(s->addr, 0, safe, sizeof safe);
     ms__error_address(err, safe);
-  } else if (err) { /* what could not be read may have a secret anywhere behind its first section */
-    char place[sizeof err->address];
-    size_t n = strcspn(address, "~@");
-    (void)snprintf(place, sizeof place, "%.*s", address[n] == '@' ? 0 : (int)(n < 255 ? n : 255),
-                   address);
-    ms__error_address(err, place);
+  } else {
+    name_unread(err, address);
   }
   ms__stack_release(s);
   return r;

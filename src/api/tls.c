@@ -2,21 +2,21 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/error.h"
+#include "base/mem.h"
 
 static const unsigned char http_1_1[] = "\x08http/1.1";
 
-static bool copy(char **out, const char *path) {
-  *out = path ? strdup(path) : NULL;
+static bool copy(const ms_allocator *a, char **out, const char *path) {
+  *out = path ? ms__strdup(a, path) : NULL;
   return !path || *out;
 }
 
-int ms__tls_keep(struct ms__tls *tls, const ms_tls_opts *opts, ms_error *err) {
+int ms__tls_keep(struct ms__tls *tls, const ms_allocator *a, const ms_tls_opts *opts,
+                 ms_error *err) {
   tls->insecure = opts->insecure;
-  if (copy(&tls->cert, opts->cert) && copy(&tls->key, opts->key) && copy(&tls->ca, opts->ca))
+  if (copy(a, &tls->cert, opts->cert) && copy(a, &tls->key, opts->key) &&
+      copy(a, &tls->ca, opts->ca))
     return 0;
   return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, "tls", NULL);
 }
@@ -94,31 +94,38 @@ static int load_client(SSL_CTX *ctx, const struct ms__tls *tls, ms_error *err) {
 static int load(SSL_CTX **out, const SSL_METHOD *method,
                 int (*fill)(SSL_CTX *, const struct ms__tls *, ms_error *),
                 const struct ms__tls *tls, ms_error *err) {
-  SSL_CTX *ctx = new_context(method);
-  int r = ctx ? fill(ctx, tls, err) : ms__error(err, MS_ENOMEM, MS_PHASE_NONE, "tls", NULL);
+  *out = new_context(method);
+  return *out ? fill(*out, tls, err) : ms__error(err, MS_ENOMEM, MS_PHASE_NONE, "tls", NULL);
+}
+
+/* Connections hold the old one. */
+static void replace(SSL_CTX **old, SSL_CTX *by) {
+  if (!by) return;
+  SSL_CTX_free(*old);
+  *old = by;
+}
+
+int ms__tls_load(struct ms__tls *tls, bool server, bool client, ms_error *err) {
+  SSL_CTX *new_server = NULL, *new_client = NULL;
+  int r = 0;
+  if (server && !tls->cert)
+    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, "tls", "to listen, it needs a certificate");
+  if (server) r = load(&new_server, TLS_server_method(), load_server, tls, err);
+  if (r == 0 && client) r = load(&new_client, TLS_client_method(), load_client, tls, err);
   if (r < 0) {
-    SSL_CTX_free(ctx);
+    SSL_CTX_free(new_server);
+    SSL_CTX_free(new_client);
     return r;
   }
-  SSL_CTX_free(*out); /* connections hold the old one */
-  *out = ctx;
+  replace(&tls->server, new_server);
+  replace(&tls->client, new_client);
   return 0;
 }
 
-int ms__tls_load_server(struct ms__tls *tls, ms_error *err) {
-  if (!tls->cert)
-    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, "tls", "to listen, it needs a certificate");
-  return load(&tls->server, TLS_server_method(), load_server, tls, err);
-}
-
-int ms__tls_load_client(struct ms__tls *tls, ms_error *err) {
-  return load(&tls->client, TLS_client_method(), load_client, tls, err);
-}
-
-void ms__tls_drop(struct ms__tls *tls) {
+void ms__tls_drop(struct ms__tls *tls, const ms_allocator *a) {
   SSL_CTX_free(tls->server);
   SSL_CTX_free(tls->client);
-  free(tls->cert);
-  free(tls->key);
-  free(tls->ca);
+  ms__free(a, tls->cert);
+  ms__free(a, tls->key);
+  ms__free(a, tls->ca);
 }

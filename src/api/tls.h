@@ -13,14 +13,14 @@ struct ms__tls {
   struct ssl_ctx_st *server, *client;
 };
 
-/* Keeps copies of the paths. 0 or MS_ENOMEM with *err. */
-int ms__tls_keep(struct ms__tls *tls, const ms_tls_opts *opts, ms_error *err);
+/* Keeps copies of the paths, in memory of the allocator's. 0 or MS_ENOMEM with *err. */
+int ms__tls_keep(struct ms__tls *tls, const ms_allocator *a, const ms_tls_opts *opts,
+                 ms_error *err);
 
-/* Loads certificate and key, or whom to trust. 0, or MS_EINVAL, MS_ENOMEM with *err; then all is as
- * before. */
-int ms__tls_load_server(struct ms__tls *tls, ms_error *err);
-int ms__tls_load_client(struct ms__tls *tls, ms_error *err);
+/* Loads certificate and key for a server, whom to trust for a client, or both. 0, or MS_EINVAL,
+ * MS_ENOMEM with *err; then all is as before. */
+int ms__tls_load(struct ms__tls *tls, bool server, bool client, ms_error *err);
 
-void ms__tls_drop(struct ms__tls *tls);
+void ms__tls_drop(struct ms__tls *tls, const ms_allocator *a);
 
 #endif

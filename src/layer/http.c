@@ -31,6 +31,7 @@ enum {
 struct state {
   const struct ms__http_opts *opts;
   bool server, asked; /* client: the request is out */
+  bool head;          /* server: an answer has no body */
   struct ms__http_scan scan;
   char accept[ACCEPT_TEXT]; /* client: what the answer has to say */
   int status;               /* server: what a bad request is answered with, and a plain one */
@@ -173,6 +174,7 @@ static int serve(struct state *s, struct ms__port *p) {
     p->question.data = p->wire_in.p;
     p->question.len = (size_t)n;
     s->status = is_served(s, &head) ? UPGRADE_REQUIRED : NOT_FOUND;
+    s->head = ms__slice_is(&head.method, "HEAD");
     ms__skip(&p->wire_in, (size_t)n);
     return MS__ASK;
   }
@@ -203,7 +205,7 @@ static void begin_answer(struct ms__text *t, int status) {
 }
 
 /* An answer of ours, whose body is its reason. */
-static void write_plain(struct ms__text *t, int status) {
+static void write_plain(struct ms__text *t, int status, bool head) {
   const char *reason = ms__http_reason(status);
   begin_answer(t, status);
   if (status == UPGRADE_REQUIRED)
@@ -212,6 +214,7 @@ static void write_plain(struct ms__text *t, int status) {
   ms__text_string(t, "Content-Type: text/plain; charset=utf-8\r\nContent-Length: ");
   ms__text_uint(t, strlen(reason) + 1);
   ms__text_string(t, "\r\n\r\n");
+  if (head) return; /* RFC 9110, section 9.3.2 */
   ms__text_string(t, reason);
   ms__text_char(t, '\n');
 }
@@ -225,7 +228,7 @@ static int http_answer(void *st, struct ms__port *p, const struct ms__answer *a)
     ms__text_string(&t, a->head ? a->head : "");
     ms__text_string(&t, "\r\n");
   } else {
-    write_plain(&t, s->status);
+    write_plain(&t, s->status, s->head);
   }
   if (t.len >= p->wire_out.n) return bad(s, SERVER_ERROR, "the head of the answer is too long");
   ms__fill(&p->wire_out, t.len);
@@ -240,11 +243,12 @@ static int failed(struct state *s, const char *what, const struct ms__slice *nam
   return MS_EPROTO;
 }
 
-/* "user:password" as Basic credentials (RFC 7617), its percent-encoding undone. */
-static void write_credentials(struct ms__text *t, const char *userinfo) {
+/* "user:password" as Basic credentials (RFC 7617), its percent-encoding undone. False: too long. */
+static bool write_credentials(struct ms__text *t, const char *userinfo) {
   uint8_t plain[1024];
   size_t n = 0;
-  for (const char *s = userinfo; *s && n < sizeof plain; s++) {
+  const char *s = userinfo;
+  for (; *s && n < sizeof plain - 1; s++) {
     size_t bin = 0;
     if (*s == '%' && s[1] && s[2] &&
         sodium_hex2bin(plain + n, 1, s + 1, 2, NULL, &bin, NULL) == 0 && bin == 1)
@@ -253,16 +257,19 @@ static void write_credentials(struct ms__text *t, const char *userinfo) {
       plain[n] = (uint8_t)*s;
     n++;
   }
+  if (!strchr(userinfo, ':')) plain[n++] = ':'; /* no password, not no credentials */
   ms__text_string(t, "Authorization: Basic ");
   ms__text_base64(t, plain, n);
   ms__text_string(t, "\r\n");
   sodium_memzero(plain, sizeof plain);
+  return !*s;
 }
 
 static int ask(struct state *s, struct ms__port *p) {
   uint8_t nonce[NONCE];
   char key[KEY_TEXT];
   struct ms__text t;
+  bool fits;
   randombytes_buf(nonce, sizeof nonce);
   (void)sodium_bin2base64(key, sizeof key, nonce, sizeof nonce, sodium_base64_VARIANT_ORIGINAL);
   make_accept(s->accept, key, sizeof key - 1);
@@ -274,9 +281,10 @@ static int ask(struct state *s, struct ms__port *p) {
   ms__text_string(&t, "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: ");
   ms__text_string(&t, key);
   ms__text_string(&t, "\r\nSec-WebSocket-Version: 13\r\n");
-  if (s->opts->userinfo) write_credentials(&t, s->opts->userinfo);
+  fits = !s->opts->userinfo || write_credentials(&t, s->opts->userinfo);
   ms__text_string(&t, "\r\n");
-  if (t.len >= p->wire_out.n) return failed(s, "the address is too long for a request", NULL);
+  if (!fits || t.len >= p->wire_out.n)
+    return failed(s, "the address is too long for a request", NULL);
   ms__fill(&p->wire_out, t.len);
   s->asked = true;
   return MS__MORE;
@@ -327,15 +335,17 @@ static int http_handshake(void *st, struct ms__port *p) {
   return s->server ? serve(s, p) : upgrade(s, p);
 }
 
-/* A server's last words. A request that never came gets none. */
+/* A server's last words. Where no byte of a request has come there are none. */
 static int http_end(void *st, struct ms__port *p, int err) {
   struct state *s = st;
   struct ms__text t;
   int status = s->status;
-  if (!s->server || (err == MS_ETIMEDOUT && s->scan.seen == 0)) return MS__DONE;
-  if (!*s->why) status = err == MS_ETIMEDOUT ? REQUEST_TIMEOUT : SERVER_ERROR;
+  if (!s->server || (!*s->why && s->scan.seen == 0)) return MS__DONE;
+  if (!*s->why) status = SERVER_ERROR;
+  if (!*s->why && err == MS_ETIMEDOUT) status = REQUEST_TIMEOUT;
+  if (!*s->why && err == MS_ETRUNCATED) status = BAD_REQUEST;
   ms__text_init(&t, (char *)p->wire_out.p, p->wire_out.n);
-  write_plain(&t, status);
+  write_plain(&t, status, s->head);
   ms__fill(&p->wire_out, ms__min(t.len, p->wire_out.n));
   return MS__DONE;
 }

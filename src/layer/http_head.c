@@ -132,9 +132,11 @@ int ms__http_parse(struct ms__http_head *out, bool request, const uint8_t *p, si
   if (http_parser_execute(&parser, &settings, (const char *)p, n) != n) return MS_EPROTO;
   if (HTTP_PARSER_ERRNO(&parser) != HPE_OK) return MS_EPROTO;
   if (request) {
-    const char *space = memchr(p, ' ', n);
-    out->method =
-        (struct ms__slice){(const char *)p, space ? (size_t)(space - (const char *)p) : 0};
+    const char *method = (const char *)p, *space;
+    while (*method == '\r' || *method == '\n') /* RFC 9112, section 2.2 */
+      method++;
+    space = memchr(method, ' ', n - (size_t)(method - (const char *)p));
+    out->method = (struct ms__slice){method, space ? (size_t)(space - method) : 0};
   }
   out->status = (int)parser.status_code;
   out->major = parser.http_major;

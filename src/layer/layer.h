@@ -77,10 +77,11 @@ enum { MS__OWES = 0x100 };
 enum ms__layer_flags {
   MS__SETUP = 1, /* ends with UNLINK; has no decode or encode */
   MS__QUIET = 2, /* set-up that never reads or writes a byte (noauth): does not count as "above" */
-  MS__HAS_END = 4,  /* its end is visible in its own bytes */
-  MS__NO_HALF = 8,  /* one side's end ends both (ws) */
-  MS__SECRET = 16,  /* every edge above it, and its state, are wiped before reuse */
-  MS__MESSAGES = 32 /* topmost, its app edges carry records (struct ms__record) */
+  MS__HAS_END = 4,   /* its end is visible in its own bytes */
+  MS__NO_HALF = 8,   /* one side's end ends both (ws) */
+  MS__SECRET = 16,   /* every edge above it, and its state, are wiped before reuse */
+  MS__MESSAGES = 32, /* topmost, its app edges carry records (struct ms__record) */
+  MS__REPLIES = 64   /* decode writes wire_out (an alert), which is open for it where it can be */
 };
 
 /* What a layer learns at init. `opts` is the layer's own options structure, valid as long as the
@@ -131,9 +132,9 @@ struct ms__layer {
   int (*handshake)(void *st, struct ms__port *p);
 
   /* wire_in to app_in until input or room is wanting; checks room before each frame. app_in has
-   * room_up at least. Must not write control frames: it sets state and says OWES. (OpenSSL alone
-   * writes wire_out here, which may be empty.) IDLE, MORE, FULL, DONE, or'ed with OWES, or an
-   * ms_code. */
+   * room_up at least. Must not write control frames: it sets state and says OWES. (A layer that
+   * REPLIES writes wire_out here, which may be empty.) IDLE, MORE, FULL, DONE, or'ed with OWES, or
+   * an ms_code. */
   int (*decode)(void *st, struct ms__port *p);
 
   /* app_out to wire_out, any amount, whole frames only, and what it owes the peer. When app_out

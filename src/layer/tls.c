@@ -4,6 +4,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "addr/addr.h"
@@ -19,6 +20,7 @@ struct state {
   SSL *ssl;
   struct ms__port *port; /* while a step runs */
   size_t out_asked;      /* a write that OpenSSL wants to be asked for again */
+  bool out_waits;        /* it wants input first */
   char why[160];
 };
 
@@ -57,15 +59,20 @@ static long bio_ctrl(BIO *bio, int command, long number, void *pointer) {
   return command == BIO_CTRL_FLUSH;
 }
 
-static BIO_METHOD *method;
-static CRYPTO_ONCE method_once = CRYPTO_ONCE_STATIC_INIT;
-
-static void make_method(void) {
+/* One for the process, made when it is first needed; of two threads that make it one is right.
+ * NULL: no memory. */
+static const BIO_METHOD *get_method(void) {
+  static _Atomic(BIO_METHOD *) kept;
+  BIO_METHOD *method = atomic_load(&kept), *first = NULL;
+  if (method) return method;
   method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "multiserver edges");
-  if (!method) return;
+  if (!method) return NULL;
   (void)BIO_meth_set_read(method, bio_read);
   (void)BIO_meth_set_write(method, bio_write);
   (void)BIO_meth_set_ctrl(method, bio_ctrl);
+  if (atomic_compare_exchange_strong(&kept, &first, method)) return method;
+  BIO_meth_free(method);
+  return first;
 }
 
 /* ---- Beginning ---- */
@@ -73,8 +80,13 @@ static void make_method(void) {
 /* An address is compared with the certificate's addresses, and is no server name (RFC 6066,
  * section 3). */
 static bool set_name(SSL *ssl, const char *name) {
-  if (ms__host_is_address(name))
-    return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1;
+  char address[64];
+  if (ms__host_is_address(name)) {
+    ms__text_copy(address, sizeof address, name);
+    ms__host_without_zone(address); /* where it is reached, not what it is */
+    return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), address) == 1;
+  }
+  if (!*name) return false; /* OpenSSL would ask for no name at all */
   SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
   return SSL_set1_host(ssl, name) == 1 &&
          SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
@@ -84,9 +96,9 @@ static bool set_name(SSL *ssl, const char *name) {
 static int tls_init(void *st, const struct ms__role *role) {
   struct state *s = st;
   const struct ms__tls_opts *opts = role->opts;
+  const BIO_METHOD *method = get_method();
   BIO *bio;
-  if (!CRYPTO_THREAD_run_once(&method_once, make_method) || !method) return MS_ENOMEM;
-  s->ssl = SSL_new(*opts->context);
+  s->ssl = method ? SSL_new(*opts->context) : NULL;
   bio = s->ssl ? BIO_new(method) : NULL;
   if (!bio) return MS_ENOMEM;
   BIO_set_data(bio, s);
@@ -96,8 +108,9 @@ static int tls_init(void *st, const struct ms__role *role) {
     SSL_set_accept_state(s->ssl);
   else
     SSL_set_connect_state(s->ssl);
-  if (!role->server && opts->name && !set_name(s->ssl, opts->name)) return MS_ENOMEM;
-  return 0;
+  if (role->server || !opts->name || set_name(s->ssl, opts->name)) return 0;
+  (void)snprintf(s->why, sizeof s->why, "no certificate can name '%.64s'", opts->name);
+  return MS_EINVAL;
 }
 
 /* ---- Steps ---- */
@@ -157,13 +170,20 @@ static int tls_handshake(void *st, struct ms__port *p) {
   return failed(s);
 }
 
+/* A write may have waited for what has been read. */
+static int owed(struct state *s, int result) {
+  if (!s->out_waits) return result;
+  s->out_waits = false;
+  return result | MS__OWES;
+}
+
 static int tls_decode(void *st, struct ms__port *p) {
   struct state *s = st;
   for (;;) {
     size_t n = 0;
     enum outcome outcome;
-    if (p->app_in.n == 0 && (p->wire_in.n || SSL_has_pending(s->ssl))) return MS__FULL;
-    if (p->app_in.n == 0) return MS__IDLE;
+    if (p->app_in.n == 0)
+      return owed(s, p->wire_in.n || SSL_has_pending(s->ssl) ? MS__FULL : MS__IDLE);
     enter(s, p);
     outcome = outcome_of(s, SSL_read_ex(s->ssl, p->app_in.p, p->app_in.n, &n));
     ms__fill(&p->app_in, n);
@@ -172,7 +192,7 @@ static int tls_decode(void *st, struct ms__port *p) {
         break;
       case WANTS_INPUT:
       case WANTS_ROOM:
-        return SSL_has_pending(s->ssl) ? MS__MORE : MS__IDLE;
+        return owed(s, SSL_has_pending(s->ssl) ? MS__MORE : MS__IDLE);
       case ENDED:
         return MS__DONE;
       case FAILED:
@@ -194,6 +214,8 @@ static int tls_encode(void *st, struct ms__port *p) {
         ms__skip(&p->app_out, done);
         break;
       case WANTS_INPUT:
+        s->out_asked = n;
+        s->out_waits = true;
         return MS__IDLE;
       case WANTS_ROOM:
         s->out_asked = n;
@@ -228,7 +250,7 @@ static void tls_wipe(void *st) {
 
 const struct ms__layer ms__tls = {
     .name = "tls",
-    .flags = MS__HAS_END | MS__SECRET,
+    .flags = MS__HAS_END | MS__SECRET | MS__REPLIES,
     .state = sizeof(struct state),
     .need_in = 1,
     .room_up = 1,

@@ -83,7 +83,7 @@ static void set_cause(ms_conn *c, int code, int sys, const char *layer) {
 /* What the failed layer has to say. */
 static void ask_why(ms_conn *c, const struct ms__slot *s) {
   char why[sizeof((ms_error *)0)->message] = "";
-  if (!s->started || !s->layer->explain) return;
+  if (!s->state || !s->layer->explain) return;
   s->layer->explain(s->state, why, sizeof why);
   if (*why) c->cause.why = ms__strdup(c->env->allocator, why);
 }

@@ -219,6 +219,19 @@ static bool any_above(const ms_conn *c, size_t i) {
   return false;
 }
 
+/* Has a layer above still something to do with what came before? */
+static bool any_steps_above(const ms_conn *c, size_t i) {
+  if (ms__conn_discards(c)) return false;
+  for (size_t j = i + 1; j < c->n; j++) {
+    const struct ms__slot *s = &c->slots[j];
+    bool full = s->last_in == MS__FULL;
+    if (!s->doomed && c->in[j].len &&
+        (full ? c->in[j + 1].changes != s->seen_up : c->in[j].changes != s->seen_in))
+      return true;
+  }
+  return false;
+}
+
 static void up_data(ms_conn *c, size_t i) {
   struct ms__slot *s = &c->slots[i];
   struct ms__edge *lo = &c->in[i], *hi = &c->in[i + 1], *out = &c->out[i];
@@ -231,7 +244,7 @@ static void up_data(ms_conn *c, size_t i) {
     return;
   }
   if (s->doomed) {
-    ms__conn_fail(c, (int)i, s->doomed, 0);
+    if (!any_steps_above(c, i)) ms__conn_fail(c, (int)i, s->doomed, 0);
     return;
   }
   if (s->stepped &&
@@ -239,6 +252,9 @@ static void up_data(ms_conn *c, size_t i) {
     return;
   if (room < s->layer->room_up) return;
   if (!open_edge(c, i, hi, s->layer->room_up, squeeze)) return;
+  if ((s->layer->flags & MS__REPLIES) && !out->fin && !c->write_over &&
+      ms__edge_room(out) >= s->layer->room_down)
+    (void)ms__edge_open(&c->env->pool, out, s->layer->room_down); /* without memory: no reply */
   p = port_of(c, s);
   p.wire_in = ms__edge_bytes(lo);
   p.app_in = ms__edge_tail(hi);

@@ -7,7 +7,7 @@ const crypto = require('crypto')
 const fs = require('fs')
 const net = require('net')
 const WebSocket = require('ws')
-const { scenario, identity, sha256, stack, transport, npmClosesBoth, MIB } = require('./harness')
+const { scenario, identity, sha256, stack, transport, holds, released, MIB } = require('./harness')
 const { certificate } = require('./certificate')
 const { listeningPorts } = require('./proc_fs')
 const { has, haproxy, nginxStream, nginxHttp, fromClient, CLIENT, PROXY } = require('./fronts')
@@ -51,12 +51,8 @@ for (const [name, start] of Object.entries(FRONTS)) {
     assert.strictEqual(await ours.exit(), 0)
     assert.strictEqual(sha256(ours.stdout()), sha256(data))
 
-    const hold = npmClosesBoth ? ['--hold', '--watch', '100000'] : []
-    const npm = world.npmClient(through(server.at, client.port), ['--send', '100000', ...hold])
-    if (npmClosesBoth) {
-      await npm.event('reached')
-      npm.say('end')
-    }
+    const npm = world.npmClient(through(server.at, client.port), ['--send', '100000', ...holds(100000)])
+    await released(npm)
     const end = await npm.event('end')
     assert.deepStrictEqual([end.bytes, end.error], [100000, null])
 

@@ -116,6 +116,15 @@ const complaint = ({ proc, at }) => ({ err: proc.err.replace(at + '\n', '') })
 const isOfStack = (address) =>
   address.startsWith(transport + ':') && (address.split('~')[1] || '').split(':')[0] === security
 
+// An npm client whose end would close both directions ends when it has `size` bytes: what it is told,
+// and what lets it end then.
+const holds = (size) => (npmClosesBoth ? ['--hold', '--watch', String(size)] : [])
+async function released(npm) {
+  if (!npmClosesBoth) return
+  await npm.event('reached')
+  npm.say('end')
+}
+
 const scenario = (name, body) => shared.scenario(name, body, NpmWorld)
 
 // One that needs an npm peer which does not read what it is not asked for, and whose direction stays
@@ -136,6 +145,8 @@ module.exports = {
   clientBytes,
   serverBytes,
   npmClosesBoth,
+  holds,
+  released,
   POLITE,
   halfCloses,
   MAIN_NETWORK,

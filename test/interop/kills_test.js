@@ -6,7 +6,7 @@
 
 const assert = require('assert')
 const fs = require('fs')
-const { scenario, scenarioOfStreams, isWebSocket, assertComplaint, complaint, transport, security, clientBytes, serverBytes, POLITE, MIB } = require('./harness')
+const { scenario, scenarioOfStreams, isWebSocket, assertComplaint, complaint, transport, security, clientBytes, serverBytes, holds, released, POLITE, MIB } = require('./harness')
 const { atRest, descriptors, descriptorsAtRest, eventually } = require('./proc_fs')
 
 const LOST = /truncated|before the stream|reset|cannot reach the peer/
@@ -35,7 +35,8 @@ scenario('npm clients killed at our echo; it serves others as before', async (wo
       await ours.proc.until(() => lines(ours.proc) === expected, `a line about one that ${what}`)
     }
     await eventually(() => descriptors(ours.proc), (n) => n === before, `descriptors after ${what}`)
-    const other = world.npmClient(ours.at, ['--send', '1000'])
+    const other = world.npmClient(ours.at, ['--send', '1000', ...holds(1000)])
+    await released(other)
     const end = await other.event('end')
     assert.deepStrictEqual([end.bytes, end.error], [1000, null], what)
     assert.strictEqual(await other.finish(), 0)

@@ -5,20 +5,12 @@ const assert = require('assert')
 const crypto = require('crypto')
 const fs = require('fs')
 const {
-  scenario, identity, sha256, assertComplaint, complaint, isOfStack, transport, security, npmClosesBoth, POLITE,
+  scenario, identity, sha256, assertComplaint, complaint, isOfStack, transport, security, npmClosesBoth, holds, released, POLITE,
   halfCloses, MIB,
 } = require('./harness')
 
 const SIZE = 64 * MIB
 const OTHER_NETWORK = Buffer.alloc(32, 7).toString('base64')
-
-// An npm client whose end would close both directions ends when it has all of the echo.
-const holds = (size) => (npmClosesBoth ? ['--hold', '--watch', String(size)] : [])
-async function released(npm) {
-  if (!npmClosesBoth) return
-  await npm.event('reached')
-  npm.say('end')
-}
 
 scenario('64 MiB through our echo', async (world) => {
   const ours = await world.oursServer(['--echo', '--allow-any'])

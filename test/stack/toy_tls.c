@@ -191,7 +191,7 @@ static int tls_end(void *st, struct ms__port *p, int err) {
 
 const struct ms__layer toy_tls = {
     .name = "tls",
-    .flags = MS__HAS_END,
+    .flags = MS__REPLIES | MS__HAS_END,
     .state = sizeof(struct tls),
     .need_in = BODY_MAX + FRAME,
     .room_up = 1,

@@ -447,7 +447,11 @@ static void stacks_are_checked(void **state) {
   /* a seed has no place in a stack, nor in its error */
   assert_int_equal(ms_add(f.server, "net:h:1~shs:" PUBLIC ":" PUBLIC, NULL, &err), MS_EADDRESS);
   assert_string_equal(err.address, "net:h:1");
+  assert_int_equal(ms_add(f.server, "shs:" PUBLIC ":" PUBLIC, NULL, &err), MS_EADDRESS);
+  assert_string_equal(err.address, "shs");
   assert_int_equal(ms_add(f.server, "ws://me:secret@h:x", NULL, &err), MS_EADDRESS);
+  assert_string_equal(err.address, "");
+  assert_int_equal(ms_add(f.server, "ws://me:sec!~ret@h:99999", NULL, &err), MS_EADDRESS);
   assert_string_equal(err.address, "");
   fixture_done(&f);
 }

@@ -291,8 +291,66 @@ static void answers(void **state) {
     }
 }
 
+/* ---- Corners ---- */
+
+static void empty_lines_before_a_request(void **state) {
+  struct driver d;
+  (void)state;
+  assert_int_equal(
+      serve(&d, &open_opts, "\r\n\r\nGET / HTTP/1.1\r\n" HOST UPGRADE KEY VERSION "\r\n", 7),
+      MS__UNLINK);
+  driver_end(&d);
+}
+
+static void an_answer_to_head_has_no_body(void **state) {
+  struct driver d;
+  (void)state;
+  assert_int_equal(serve(&d, &open_opts, "HEAD / HTTP/1.1\r\n" HOST "\r\n", 1000), MS__ASK);
+  (void)driver_answer(&d, false);
+  assert_int_equal(d.result, MS__DETACH);
+  assert_said(&d, "HTTP/1.1 426 ");
+  assert_memory_equal(d.wire_out.p + d.wire_out.n - 4, "\r\n\r\n", 4);
+  driver_end(&d);
+}
+
+static void an_end_in_the_middle(void **state) {
+  struct driver d;
+  (void)state;
+  assert_int_equal(serve(&d, &open_opts, "GET / HT", 1000), MS__MORE);
+  driver_finish(&d, MS_ETRUNCATED);
+  assert_said(&d, "HTTP/1.1 400 ");
+  driver_end(&d);
+  driver_begin(&d, &ms__http, true, &open_opts); /* nothing has come: nothing is said */
+  driver_finish(&d, MS_ETRUNCATED);
+  assert_int_equal(d.wire_out.n, 0);
+  driver_end(&d);
+}
+
+static void credentials(void **state) {
+  static char long_name[1200];
+  struct ms__http_opts opts = {.path = "", .host = "h", .userinfo = "user"};
+  struct driver d;
+  (void)state;
+  driver_begin(&d, &ms__http, false, &opts);
+  assert_int_equal(driver_step(&d, 0), MS__MORE);
+  bytes_add(&d.wire_out, "", 1);
+  assert_non_null(strstr((char *)d.wire_out.p, "\r\nAuthorization: Basic dXNlcjo=\r\n"));
+  driver_end(&d);
+  memset(long_name, 'x', sizeof long_name - 1);
+  opts.userinfo = long_name; /* no half of them is sent */
+  driver_begin(&d, &ms__http, false, &opts);
+  assert_int_equal(driver_step(&d, 0), MS_EPROTO);
+  assert_explained(&d, "too long");
+  assert_int_equal(d.wire_out.n, 0);
+  driver_end(&d);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(empty_lines_before_a_request),
+      cmocka_unit_test(an_answer_to_head_has_no_body),
+      cmocka_unit_test(an_end_in_the_middle),
+      cmocka_unit_test(credentials),
       cmocka_unit_test(the_example_of_the_rfc),
       cmocka_unit_test(what_follows_is_left),
       cmocka_unit_test(bad_requests),

@@ -119,7 +119,7 @@ static void ask(struct fixture *f, const char *request, uint32_t accept_msec) {
 static void later(void **state) {
   struct fixture f;
   (void)state;
-  ask(&f, "GET /a?b HTTP/1.1\r\nHost: h\r\nX-Test:  yes \r\n\r\n", 0);
+  ask(&f, "\r\nGET /a?b HTTP/1.1\r\nHost: h\r\nX-Empty:\r\nX-Test:  yes \r\n\r\n", 0);
   assert_string_equal(page.method, "GET");
   assert_string_equal(page.target, "/a?b");
   assert_string_equal(page.field, "yes");
@@ -130,6 +130,7 @@ static void later(void **state) {
   assert_int_equal(ms_conn_respond(page.conn, 600, NULL, &page_events, NULL), MS_EINVAL);
   assert_int_equal(ms_conn_respond(page.conn, 200, NULL, NULL, NULL), MS_EINVAL);
   assert_int_equal(ms_conn_respond(page.conn, 200, "Content-Length: 5\r\n", &page_events, NULL), 0);
+  assert_int_equal(ms_conn_respond(page.conn, 200, NULL, &browser_events, NULL), MS_ESTATE);
   assert_int_equal(ms_conn_write(page.conn, "hello", 5), 5);
   ms_conn_close(page.conn);
   fixture_until(&f, &page.closed, 0);
