@@ -132,10 +132,10 @@ int ms__http_parse(struct ms__http_head *out, bool request, const uint8_t *p, si
   if (http_parser_execute(&parser, &settings, (const char *)p, n) != n) return MS_EPROTO;
   if (HTTP_PARSER_ERRNO(&parser) != HPE_OK) return MS_EPROTO;
   if (request) {
-    const char *method = (const char *)p, *space;
-    while (*method == '\r' || *method == '\n') /* RFC 9112, section 2.2 */
+    const char *method = (const char *)p, *end = method + n, *space;
+    while (method < end && (*method == '\r' || *method == '\n')) /* RFC 9112, section 2.2 */
       method++;
-    space = memchr(method, ' ', n - (size_t)(method - (const char *)p));
+    space = memchr(method, ' ', (size_t)(end - method));
     out->method = (struct ms__slice){method, space ? (size_t)(space - method) : 0};
   }
   out->status = (int)parser.status_code;
