@@ -36,12 +36,16 @@ static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
   cli_stdio_start(s->loop, conn, &s->stdio, on_done, s);
 }
 
-static void on_attempt(const char *address, const ms_error *err, void *user) {
+static void on_attempt(const ms_attempt *a, void *user) {
   (void)user;
-  if (err)
-    cli_note("%s failed: %s", address, err->message);
-  else
-    cli_note("trying %s", address);
+  cli_note("%5u ms  attempt %u  %s: %s%s%s%s%s", a->msec, a->number, a->address,
+           ms_step_text(a->step), *a->layer ? " " : "", a->layer,
+           a->error                     ? ": "
+           : a->step == MS_STEP_CONNECT ? " to "
+                                        : "",
+           a->error                     ? a->error->message
+           : a->step == MS_STEP_CONNECT ? a->place
+                                        : "");
 }
 
 /* Who we are: --key, else the default identity if there is one, else somebody for this once. */

@@ -86,7 +86,7 @@ enum ms_code {
   MS_ETIMEDOUT = -15,   /* a deadline passed */
   MS_EABORTED = -16,    /* the application aborted it */
   MS_ESTATE = -17,      /* the call is not legal in the state the object is in */
-  MS_EINSECURE = -18,   /* a stack without authentication was asked to leave this machine */
+  MS_EINSECURE = -18,   /* without authentication, off this machine or against what was asked */
   MS_ESYSTEM = -19      /* the operating system refused; `sys` says why */
 };
 
@@ -512,25 +512,74 @@ MS_API const char *ms_stack_name(const ms_ctx *ctx, int stack);
  * ms_conn_handle here, or the connection is closed. */
 typedef void (*ms_dialled_cb)(ms_conn *conn, const ms_error *err, void *user);
 
-/* An attempt at one alternative and one network address begins (err NULL) or has failed. */
-typedef void (*ms_attempt_cb)(const char *address, const ms_error *err, void *user);
+/* How far an attempt has come. */
+enum ms_step {
+  MS_STEP_RESOLVE = 0, /* its host is looked up; only the first attempt at an alternative */
+  MS_STEP_CONNECT,     /* its transport connects to `place` */
+  MS_STEP_CONNECTED,   /* and is connected */
+  MS_STEP_LAYER,       /* `layer` is up */
+  MS_STEP_OPEN,        /* its whole stack is: it has won */
+  MS_STEP_FAILED,      /* it has failed: `error` */
+  MS_STEP_DROPPED      /* it was not needed any more */
+};
+
+/* A word for a step. Never NULL, never to be freed. */
+MS_API const char *ms_step_text(enum ms_step step);
+
+/* An attempt at one alternative and one network address. Its texts are valid in the callback that
+ * shows it, or until the next call of ms_dial_attempt. */
+typedef struct ms_attempt {
+  unsigned number;       /* from 1, in the order in which they begin */
+  size_t alternative;    /* which of the address, as of ms_addr_at */
+  enum ms_step step;     /* the last */
+  const char *address;   /* the alternative, without seeds */
+  const char *place;     /* "192.0.2.1:8008", "[2001:db8::1]:8008", a path; "": not known yet */
+  const char *layer;     /* of the step: "net", "tls", "shs"; or "" */
+  uint32_t begun_msec;   /* when it began, since ms_dial */
+  uint32_t msec;         /* when the step was, since ms_dial */
+  const ms_error *error; /* MS_STEP_FAILED: why; else NULL */
+} ms_attempt;
+
+/* A step of an attempt. */
+typedef void (*ms_attempt_cb)(const ms_attempt *attempt, void *user);
+
+/* What a peer proves of itself. */
+enum ms_security {
+  MS_SECURITY_NONE = 0, /* nothing */
+  MS_SECURITY_SERVER,   /* its name, by a certificate that is trusted (TLS) */
+  MS_SECURITY_KEY       /* its key, as we prove ours (secret-handshake) */
+};
 
 /* Options of a dial. */
 typedef struct ms_dial_opts {
-  size_t size;              /* sizeof(ms_dial_opts); set by MS_OPTS_INIT */
-  uint32_t timeout_msec;    /* the whole dial, absolute; default: the context's */
+  size_t size;               /* sizeof(ms_dial_opts); set by MS_OPTS_INIT */
+  uint32_t timeout_msec;     /* the whole dial, absolute; default: the context's */
+  uint32_t stagger_msec;     /* from the beginning of one attempt to the next; default 250 */
+  enum ms_security security; /* the least; alternatives that prove less are not tried */
+  /* Stacks ("net~shs"), the best first. Alternatives of these are tried before the others, which
+   * keep the address's order; as do all by default. */
+  const char *const *prefer;
+  size_t prefer_count;      /* of them */
   ms_dialled_cb on_dialled; /* required */
   ms_attempt_cb on_attempt; /* default: none */
   void *user;               /* for both */
 } ms_dial_opts;
 
-/* Dials the alternatives that an added stack understands, one after the other in their order, each
- * at every address its host has, until one has its whole stack up. A refusal ends the attempts at
- * that key. 0, and on_dialled comes exactly once; or, and then it never comes, MS_EADDRESS,
- * MS_ENOSTACK, MS_EINVAL, MS_ENOMEM, MS_ESTATE (the context is closing). *out, where not NULL, is
- * valid until on_dialled returns. */
+/* Dials: a race of all alternatives that an added stack understands, at every address that their
+ * hosts have (RFC 8305). The first attempt begins at once, each other after the stagger, or as soon
+ * as one has failed; at most 8 at the same time, and 64 in all. The winner is the first whose whole
+ * stack is up; the others are dropped. Who refuses us is not tried again under the same key. The
+ * error is that of the attempt which came furthest; ms_dial_attempt tells of all.
+ *
+ * 0, and on_dialled comes exactly once; or, and then it never comes, MS_EADDRESS, MS_ENOSTACK,
+ * MS_EINSECURE (nothing is left by `security`), MS_EINVAL, MS_ENOMEM, MS_ESTATE (the context is
+ * closing). *out, where not NULL, is valid until on_dialled returns. */
 MS_API int ms_dial(ms_ctx *ctx, ms_dialer **out, const char *address, const ms_dial_opts *opts,
                    ms_error *err);
+
+/* How many attempts have begun, and what became of one: false when there is none of that number. */
+MS_API size_t ms_dial_attempts(const ms_dialer *dialer);
+MS_API bool ms_dial_attempt(const ms_dialer *dialer, size_t number, ms_attempt *out);
 
 /* Gives up: on_dialled comes with MS_EABORTED, in a later turn of the loop. */
 MS_API void ms_dial_abort(ms_dialer *dialer);

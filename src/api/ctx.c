@@ -156,7 +156,7 @@ void ms_ctx_close(ms_ctx *ctx, uint32_t drain_msec, void (*done)(ms_ctx *ctx, vo
     ctx->done_user = user;
     ms_unlisten(ctx);
     for (struct ms__link *l = ctx->links; l; l = l->next) {
-      if (!l->conn || l->dialer) continue;
+      if (!l->conn || l->attempt) continue;
       if (l->open)
         ms_conn_close(l->conn);
       else

@@ -100,9 +100,9 @@ struct ms__link {
   ms_conn *conn;
   const ms_conn_events *events; /* NULL: nobody has taken it on */
   void *user, *auth;
-  struct ms_dialer *dialer; /* outbound, until it is open or has failed */
-  struct ms__place peer;    /* inbound: where it comes from, as far as what stands in front tells */
-  char *address;            /* made when first asked for; outbound: from the beginning */
+  struct ms__attempt *attempt; /* outbound, until it is open or has failed */
+  struct ms__place peer; /* inbound: where it comes from, as far as what stands in front tells */
+  char *address;         /* made when first asked for; outbound: from the beginning */
   struct ms__shs_opts shs;
   struct ms__tls_opts tls;          /* outbound: of the transport's section */
   struct ms__tls_opts tls_above;    /* outbound: of a section that stands on it */
@@ -213,11 +213,16 @@ int ms__stack_start(struct ms__stack *stack);
 /* Listens no more, and does not report any more. */
 void ms__stack_stop(struct ms__stack *stack);
 
-/* ---- dialling (dial/dial.c) ---- */
+/* ---- dialling (dial/) ---- */
 
-/* A link of a dialer's is open, or has failed before it was. */
-void ms__dial_open(struct ms_dialer *dialer, struct ms__link *link);
-void ms__dial_failed(struct ms_dialer *dialer, const ms_error *err);
+struct ms__attempt;
+
+/* A layer of an attempt's is up. */
+void ms__dial_raised(struct ms__attempt *attempt, const char *layer);
+
+/* Its link is open, or has failed before it was. */
+void ms__dial_open(struct ms__attempt *attempt, struct ms__link *link);
+void ms__dial_failed(struct ms__attempt *attempt, const ms_error *err);
 
 /* Every dial of the context is aborted. */
 void ms__dial_abort_all(struct ms_ctx *ctx);

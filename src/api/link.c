@@ -123,6 +123,11 @@ static void on_question(ms_conn *conn, const struct ms__question *q) {
   s->on_authorise(conn, &peer, s->user);
 }
 
+static void on_raised(ms_conn *conn, const struct ms__layer *layer) {
+  const struct ms__link *l = conn->owner;
+  if (l->attempt) ms__dial_raised(l->attempt, layer->name);
+}
+
 static void on_open(ms_conn *conn) {
   struct ms__link *l = conn->owner;
   struct ms_ctx *ctx = l->stack->ctx;
@@ -133,8 +138,8 @@ static void on_open(ms_conn *conn) {
   if (ms__loop_logs(&ctx->loop, MS_LOG_INFO))
     ms__loop_log(&ctx->loop, MS_LOG_INFO, "open: %s", ms_conn_address(conn));
   free_handshake(l);
-  if (l->dialer)
-    ms__dial_open(l->dialer, l);
+  if (l->attempt)
+    ms__dial_open(l->attempt, l);
   else if (ctx->events->on_connection)
     ctx->events->on_connection(conn, ctx->events_user);
   if (!l->events) ms_conn_close(conn);
@@ -193,10 +198,10 @@ static void on_close(ms_conn *conn, const ms_error *cause) {
     if (!err.layer[0]) ms__text_copy(err.layer, sizeof err.layer, l->stack->sections[0].name);
   }
   note_close(l, cause ? &err : NULL);
-  if (l->dialer) {
-    struct ms_dialer *dialer = l->dialer;
-    l->dialer = NULL;
-    ms__dial_failed(dialer, &err);
+  if (l->attempt) {
+    struct ms__attempt *attempt = l->attempt;
+    l->attempt = NULL;
+    ms__dial_failed(attempt, &err);
   } else if (!l->open && !l->answered) {
     if (l->server && ctx->events->on_failed && cause)
       ctx->events->on_failed(conn, &err, ctx->events_user);
@@ -212,6 +217,7 @@ static void on_gone(ms_conn *conn) {
 
 static const struct ms__events link_events = {
     .question = on_question,
+    .raised = on_raised,
     .open = on_open,
     .readable = on_readable,
     .end = on_end,

@@ -56,12 +56,17 @@ static void detach(ms_conn *c, size_t i) {
     if (c->slots[j].layer->flags & MS__HAS_END) c->last = (int)j;
 }
 
+static void tell_raised(ms_conn *c, const struct ms__layer *layer) {
+  if (c->events->raised && !c->aborted) c->events->raised(c, layer);
+}
+
 static void layer_is_up(ms_conn *c, struct ms__slot *s) {
   ms__wipe_scratch(c, s);
   s->stepped = false;
   s->kick = true;
   s->last_in = MS__IDLE;
   c->up++;
+  tell_raised(c, s->layer);
 }
 
 void ms__handshake_result(ms_conn *c, size_t i, int result, const struct ms__port *port) {
@@ -84,6 +89,7 @@ void ms__handshake_result(ms_conn *c, size_t i, int result, const struct ms__por
       return;
     case MS__UNLINK:
       c->moved = true;
+      tell_raised(c, s->layer);
       unlink_layer(c, i);
       return;
     case MS__DETACH:

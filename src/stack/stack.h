@@ -66,7 +66,8 @@ struct ms__wire_ops {
 struct ms__events {
   /* A layer asks. Answer with ms__conn_answer, now or later; the bytes are valid in here only. */
   void (*question)(ms_conn *c, const struct ms__question *q);
-  void (*open)(ms_conn *c); /* all layers are up */
+  void (*raised)(ms_conn *c, const struct ms__layer *layer); /* this one is up; may be NULL */
+  void (*open)(ms_conn *c);                                  /* all are */
   void (*readable)(ms_conn *c);
   void (*end)(ms_conn *c);
   void (*writable)(ms_conn *c);

@@ -1,0 +1,296 @@
+/* One attempt: a place is found and connected to, and the stack raised on it. */
+#include <stdio.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "dial/dial.h"
+
+enum { AGAIN_MSEC = 50, PLACE = 128 };
+
+/* ---- What is told ---- */
+
+bool ms__attempt_runs(const struct ms__attempt *a) {
+  return a->step < MS_STEP_OPEN;
+}
+
+static void write_address(const struct ms__target *t, char *buf, size_t size) {
+  (void)ms__addr_format_safe(t->dialer->addr, t->index, buf, size);
+}
+
+/* "192.0.2.1:8008", "[2001:db8::1]:8008", "/run/x/socket"; "": none is known yet. */
+static void write_place(const struct ms__attempt *a, char *buf) {
+  char host[PLACE - sizeof "[]:65535"];
+  *buf = '\0';
+  if (a->place.length == 0) return;
+  if (!a->target->stack->transport->by_host) {
+    ms__text_copy(buf, PLACE, a->target->alternative->sections[0].path);
+    return;
+  }
+  ms__place_host(&a->place, host, sizeof host);
+  (void)snprintf(buf, PLACE, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host,
+                 ms__place_port(&a->place));
+}
+
+void ms__attempt_show(const struct ms__attempt *a, ms_attempt *out) {
+  struct ms_dialer *d = a->dialer;
+  char *place = d->shown + sizeof d->shown - PLACE;
+  write_address(a->target, d->shown, sizeof d->shown - PLACE);
+  write_place(a, place);
+  *out = (ms_attempt){.number = a->number,
+                      .alternative = a->target->index,
+                      .step = a->step,
+                      .address = d->shown,
+                      .place = place,
+                      .layer = a->layer,
+                      .begun_msec = (uint32_t)(a->begun - d->begun),
+                      .msec = (uint32_t)(a->at - d->begun),
+                      .error = a->step == MS_STEP_FAILED ? &a->error : NULL};
+}
+
+/* False: the dial was given up meanwhile. */
+static bool tell(struct ms__attempt *a, enum ms_step step, const char *layer) {
+  struct ms_dialer *d = a->dialer;
+  ms_attempt shown;
+  a->step = step;
+  a->at = uv_now(d->ctx->loop.uv);
+  ms__text_copy(a->layer, sizeof a->layer, layer ? layer : "");
+  if (!d->on_attempt && !ms__loop_logs(&d->ctx->loop, MS_LOG_DEBUG)) return true;
+  ms__attempt_show(a, &shown);
+  ms__loop_log(&d->ctx->loop, MS_LOG_DEBUG, "dial: %s: %s %s%s%s%s", shown.address,
+               ms_step_text(step), shown.layer, *shown.layer ? " " : "", shown.place,
+               shown.error ? shown.error->message : "");
+  if (d->on_attempt) d->on_attempt(&shown, d->user);
+  return !d->over && !d->aborted;
+}
+
+/* ---- Ending ---- */
+
+void ms__attempt_drop(struct ms__attempt *a) {
+  if (a->lookup) ms__resolve_cancel(a->lookup);
+  a->lookup = NULL;
+  ms__uv_wire_close(a->wire, true);
+  a->wire = NULL;
+  if (a->link) {
+    a->link->attempt = NULL;
+    ms_conn_abort(a->link->conn);
+  }
+  a->link = NULL;
+  a->again = 0;
+}
+
+void ms__attempt_dropped(struct ms__attempt *a) {
+  (void)tell(a, MS_STEP_DROPPED, NULL);
+}
+
+void ms__attempt_fail(struct ms__attempt *a, const ms_error *cause) {
+  struct ms_dialer *d = a->dialer;
+  char address[sizeof cause->address];
+  ms__attempt_drop(a);
+  a->error = *cause;
+  write_address(a->target, address, sizeof address);
+  ms__error_address(&a->error, address);
+  d->in_flight--;
+  if (tell(a, MS_STEP_FAILED, cause->layer)) ms__race_lost(d, a);
+}
+
+static void out_of_memory(struct ms__attempt *a) {
+  ms_error err;
+  ms__error(&err, MS_ENOMEM, MS_PHASE_CONNECT, NULL, NULL);
+  ms__attempt_fail(a, &err);
+}
+
+void ms__dial_failed(struct ms__attempt *a, const ms_error *err) {
+  a->link = NULL;
+  ms__attempt_fail(a, err);
+}
+
+void ms__dial_raised(struct ms__attempt *a, const char *layer) {
+  (void)tell(a, MS_STEP_LAYER, layer);
+}
+
+void ms__dial_open(struct ms__attempt *a, struct ms__link *link) {
+  struct ms_dialer *d = a->dialer;
+  link->attempt = NULL;
+  a->link = NULL;
+  d->in_flight--;
+  if (tell(a, MS_STEP_OPEN, NULL))
+    ms__dial_finish(d, link->conn, NULL);
+  else
+    ms_conn_abort(link->conn);
+}
+
+/* ---- Raising the stack ---- */
+
+/* Our identity for this dial, and whom we mean to reach. */
+static int set_keys(struct ms__link *link, const struct ms__target *t) {
+  for (size_t i = 0; i < t->alternative->count; i++) {
+    const ms_section *s = &t->alternative->sections[i];
+    if (!t->stack->impl[i]->authenticates) continue;
+    memcpy(link->key, s->key, MS_KEY_BYTES);
+    link->has_key = true;
+    link->shs.server_key = link->key;
+    if (s->has_seed) {
+      int r = ms_identity_from_seed(&link->seeded, s->seed, NULL);
+      if (r < 0) return r;
+      link->shs.identity = link->seeded;
+    }
+  }
+  return 0;
+}
+
+static void raise_stack(struct ms__attempt *a) {
+  const struct ms__target *t = a->target;
+  struct ms_dialer *d = a->dialer;
+  struct ms__uv_wire *wire = a->wire;
+  struct ms__link *link = ms__link_new(t->stack, false);
+  if (!link || set_keys(link, t) < 0) {
+    if (link) ms__link_free(link);
+    out_of_memory(a);
+    return;
+  }
+  if (t->stack->transport->tune) t->stack->transport->tune(ms__uv_wire_fd(wire));
+  write_address(t, d->shown, sizeof d->shown);
+  link->address = ms__strdup(&d->ctx->allocator, d->shown);
+  a->wire = NULL;
+  if (ms__link_raise(link, wire, t->alternative->sections, d->deadline) < 0) {
+    out_of_memory(a);
+    return;
+  }
+  link->attempt = a;
+  a->link = link;
+}
+
+/* ---- Connecting ---- */
+
+static void connect_failed(struct ms__attempt *a, int status) {
+  const struct ms__stack *stack = a->target->stack;
+  const char *name = stack->sections[0].name;
+  ms_error err;
+  if (status == UV_EAGAIN) { /* a unix server's queue is full: TCP would wait by itself */
+    ms__uv_wire_close(a->wire, true);
+    a->wire = NULL;
+    a->again = uv_now(a->dialer->ctx->loop.uv) + AGAIN_MSEC;
+    ms__race_go_on(a->dialer);
+    return;
+  }
+  if (stack->transport->by_host) {
+    char host[PLACE];
+    ms__place_host(&a->place, host, sizeof host);
+    ms__error_sys(&err, MS_ECONNECT, -status, MS_PHASE_CONNECT, name,
+                  "could not connect to port %d of %s", ms__place_port(&a->place), host);
+  } else {
+    ms__error_sys(&err, MS_ECONNECT, -status, MS_PHASE_CONNECT, name, "could not connect");
+  }
+  ms__attempt_fail(a, &err);
+}
+
+static void on_connected(void *user, int status) {
+  struct ms__attempt *a = user;
+  if (status < 0)
+    connect_failed(a, status);
+  else if (tell(a, MS_STEP_CONNECTED, a->target->stack->sections[0].name))
+    raise_stack(a);
+}
+
+void ms__attempt_again(struct ms__attempt *a) {
+  const struct sockaddr *address = (const struct sockaddr *)&a->place.address;
+  int r;
+  a->again = 0;
+  a->wire = ms__uv_wire_new(&a->dialer->ctx->loop, a->place.address.ss_family);
+  if (!a->wire) {
+    out_of_memory(a);
+    return;
+  }
+  r = ms__uv_wire_connect(a->wire, address, on_connected, a);
+  if (r < 0) connect_failed(a, r);
+}
+
+static void connect_next(struct ms__attempt *a) {
+  struct ms__target *t = a->target;
+  a->place = t->places.at[t->next++];
+  if (tell(a, MS_STEP_CONNECT, t->stack->sections[0].name)) ms__attempt_again(a);
+}
+
+/* ---- Finding places ---- */
+
+/* The families take turns, beginning with that of the first (RFC 8305, section 4). */
+static void interleave(struct ms__places *places) {
+  for (size_t i = 1; i < places->count; i++) {
+    struct ms__place other;
+    size_t j = i;
+    while (j < places->count &&
+           places->at[j].address.ss_family == places->at[i - 1].address.ss_family)
+      j++;
+    if (j == places->count) return;
+    other = places->at[j];
+    memmove(&places->at[i + 1], &places->at[i], (j - i) * sizeof other);
+    places->at[i] = other;
+  }
+}
+
+static void on_places(void *user, struct ms__places *places, const ms_error *err) {
+  struct ms__attempt *a = user;
+  a->lookup = NULL;
+  if (err) {
+    ms__attempt_fail(a, err);
+    return;
+  }
+  a->target->places = *places;
+  interleave(&a->target->places);
+  if (places->count > 1) ms__race_go_on(a->dialer); /* there is more to be tried */
+  connect_next(a);
+}
+
+static int find_places(struct ms__attempt *a, ms_error *err) {
+  struct ms__target *t = a->target;
+  struct ms_ctx *ctx = a->dialer->ctx;
+  const ms_section *section = &t->alternative->sections[0];
+  int r = ms__stack_prepare(t->stack, t->alternative->sections, err);
+  t->asked = true;
+  if (r < 0) return r;
+  if (t->stack->transport->by_host) {
+    a->lookup = ms__resolve(&ctx->loop, section->host, section->port, false, on_places, a);
+    return a->lookup ? 0 : ms__error(err, MS_ENOMEM, MS_PHASE_RESOLVE, NULL, NULL);
+  }
+  t->places.at = ms__calloc(&ctx->allocator, sizeof *t->places.at);
+  if (!t->places.at) return ms__error(err, MS_ENOMEM, MS_PHASE_CONNECT, NULL, NULL);
+  if ((r = t->stack->transport->place(section, &t->places.at[0], err)) < 0) return r;
+  t->places.count = 1;
+  return 0;
+}
+
+/* ---- Beginning ---- */
+
+static struct ms__attempt *make(struct ms__target *t) {
+  struct ms_dialer *d = t->dialer;
+  struct ms__attempt *a = ms__calloc(&d->ctx->allocator, sizeof *a);
+  if (!a) return NULL;
+  a->dialer = d;
+  a->target = t;
+  a->number = ++d->attempts;
+  a->begun = uv_now(d->ctx->loop.uv);
+  *d->last = a;
+  d->last = &a->next;
+  d->in_flight++;
+  t->tried++;
+  return a;
+}
+
+void ms__attempt_begin(struct ms__target *t) {
+  struct ms__attempt *a = make(t);
+  ms_error err;
+  if (!a) {
+    ms__error(&err, MS_ENOMEM, MS_PHASE_CONNECT, NULL, NULL);
+    ms__dial_finish(t->dialer, NULL, &err);
+    return;
+  }
+  if (t->asked) {
+    connect_next(a);
+    return;
+  }
+  if (!tell(a, MS_STEP_RESOLVE, t->stack->sections[0].name)) return;
+  if (find_places(a, &err) < 0)
+    ms__attempt_fail(a, &err);
+  else if (!a->lookup)
+    connect_next(a);
+}

@@ -1,0 +1,106 @@
+/* The race (behaviours.md, section 5; RFC 8305): which attempt begins when.
+ *
+ * The first begins at once, the next after the stagger, or as soon as one has failed; those that
+ * are slow go on. A target's turn is two of its host's addresses, one of each family where it has
+ * both; then the next target has its turn, and after the last the first again. */
+#include <stdio.h>
+
+#include "base/error.h"
+#include "dial/dial.h"
+
+enum { TURN = 2 };
+
+/* ---- What is left ---- */
+
+static bool has_more(const struct ms__target *t) {
+  return !t->refused && (!t->asked || t->next < t->places.count);
+}
+
+static struct ms__target *next_target(const struct ms_dialer *d) {
+  struct ms__target *best = NULL;
+  if (d->attempts >= MS__ATTEMPTS || uv_now(d->ctx->loop.uv) >= d->deadline) return NULL;
+  for (size_t i = 0; i < d->count; i++) {
+    struct ms__target *t = &d->targets[i];
+    if (has_more(t) && (!best || t->tried / TURN < best->tried / TURN)) best = t;
+  }
+  return best;
+}
+
+/* That of the attempt which came furthest, the later of two. */
+static const ms_error *furthest(const struct ms_dialer *d) {
+  const ms_error *best = NULL;
+  for (const struct ms__attempt *a = d->first; a; a = a->next)
+    if (a->step == MS_STEP_FAILED && (!best || a->error.phase >= best->phase)) best = &a->error;
+  return best;
+}
+
+static void give_up(struct ms_dialer *d) {
+  ms_error err = *furthest(d); /* there was one attempt at least */
+  if (d->attempts > 1) {
+    size_t n = strlen(err.message);
+    (void)snprintf(err.message + n, sizeof err.message - n, " (the furthest of %u attempts)",
+                   d->attempts);
+  }
+  ms__dial_finish(d, NULL, &err);
+}
+
+/* ---- Steps: each from the loop, never from inside another ---- */
+
+/* When the next step is due, or UINT64_MAX. */
+static uint64_t next_step(const struct ms_dialer *d) {
+  uint64_t due = UINT64_MAX;
+  if (d->in_flight < MS__IN_FLIGHT && next_target(d)) due = d->next_at;
+  for (const struct ms__attempt *a = d->first; a; a = a->next)
+    if (a->again && a->again < due) due = a->again;
+  return due;
+}
+
+void ms__race_step(uv_timer_t *timer) {
+  struct ms_dialer *d = timer->data;
+  uint64_t now = uv_now(d->ctx->loop.uv), due;
+  struct ms__target *t;
+  for (struct ms__attempt *a = d->first; a && !d->over && !d->aborted; a = a->next)
+    if (a->again && a->again <= now) ms__attempt_again(a);
+  if (!d->over && !d->aborted && now >= d->next_at && d->in_flight < MS__IN_FLIGHT &&
+      (t = next_target(d))) {
+    d->next_at = now + d->stagger_msec;
+    ms__attempt_begin(t);
+  }
+  if (d->over || d->aborted) return;
+  due = next_step(d);
+  if (due == UINT64_MAX && d->in_flight == 0)
+    give_up(d);
+  else if (due != UINT64_MAX)
+    (void)uv_timer_start(timer, ms__race_step, due > now ? due - now : 0, 0);
+}
+
+void ms__race_go_on(struct ms_dialer *d) {
+  (void)uv_timer_start(&d->step, ms__race_step, 0, 0);
+}
+
+/* A peer that refused us will refuse us elsewhere too (behaviours.md, section 5). Attempts that run
+ * go on. */
+static void skip_key(struct ms_dialer *d, const uint8_t *refused) {
+  for (size_t i = 0; refused && i < d->count; i++) {
+    const uint8_t *key = d->targets[i].key;
+    if (key && memcmp(key, refused, MS_KEY_BYTES) == 0) d->targets[i].refused = true;
+  }
+}
+
+void ms__race_lost(struct ms_dialer *d, const struct ms__attempt *a) {
+  if (a->error.code == MS_EREFUSED) skip_key(d, a->target->key);
+  d->next_at = uv_now(d->ctx->loop.uv);
+  ms__race_go_on(d);
+}
+
+/* Attempts that raise a stack have the same deadline, and know the layer. */
+void ms__race_timeout(struct ms_dialer *d) {
+  for (struct ms__attempt *a = d->first; a && !d->over && !d->aborted; a = a->next) {
+    ms_error err;
+    if (!ms__attempt_runs(a) || a->link) continue;
+    ms__error(&err, MS_ETIMEDOUT, a->lookup ? MS_PHASE_RESOLVE : MS_PHASE_CONNECT,
+              a->target->stack->sections[0].name, NULL);
+    ms__attempt_fail(a, &err);
+  }
+  if (!d->over && !d->aborted) ms__race_go_on(d);
+}
