@@ -19,7 +19,7 @@ struct cli_command {
   int (*run)(int argc, char **argv);
 };
 
-extern const struct cli_command cli_keygen, cli_id, cli_address, cli_serve, cli_connect;
+extern const struct cli_command cli_keygen, cli_id, cli_address, cli_serve, cli_connect, cli_check;
 
 /* ---- Errors (error.c) ---- */
 
@@ -96,6 +96,21 @@ int cli_secret_create(const char *path, ms_identity **out, bool *existed);
 
 /* The identity of --key FILE (NULL: the default file, made on first use with a note). */
 int cli_secret_get(const char *path, ms_identity **out);
+
+/* The identity of a client: of --key FILE, else the default one if it is there, else a new one for
+ * this once, with a note. */
+int cli_secret_find(const char *path, ms_identity **out);
+
+/* ---- Attempts of a dial (attempts.c) ---- */
+
+/* A line of what one attempt has just done. */
+void cli_attempt(const ms_attempt *attempt);
+
+/* A line for each attempt of a dial that has failed, where there was more than one. */
+void cli_attempts(const ms_dialer *dialer);
+
+/* What to do about an error, or NULL. */
+const char *cli_advice(const ms_error *err);
 
 /* ---- Who may enter (allow.c) ---- */
 

@@ -1,7 +1,6 @@
 /* connect: standard input and output over any address. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 #include <uv.h>
 
 #include "cli.h"
@@ -9,6 +8,7 @@
 struct session {
   uv_loop_t *loop;
   ms_ctx *ctx;
+  ms_dialer *dialer;
   int status;
   bool verbose;
   struct cli_stdio_opts stdio;
@@ -29,6 +29,7 @@ static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
   struct session *s = user;
   if (err) {
     s->status = cli_error_from("connect", err);
+    if (!s->verbose) cli_attempts(s->dialer);
     ms_ctx_close(s->ctx, 0, on_ctx_closed, NULL);
     return;
   }
@@ -36,28 +37,9 @@ static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
   cli_stdio_start(s->loop, conn, &s->stdio, on_done, s);
 }
 
-static void on_attempt(const ms_attempt *a, void *user) {
+static void on_attempt(const ms_attempt *attempt, void *user) {
   (void)user;
-  cli_note("%5u ms  attempt %u  %s: %s%s%s%s%s", a->msec, a->number, a->address,
-           ms_step_text(a->step), *a->layer ? " " : "", a->layer,
-           a->error                     ? ": "
-           : a->step == MS_STEP_CONNECT ? " to "
-                                        : "",
-           a->error                     ? a->error->message
-           : a->step == MS_STEP_CONNECT ? a->place
-                                        : "");
-}
-
-/* Who we are: --key, else the default identity if there is one, else somebody for this once. */
-static int find_identity(const char *path, ms_identity **id) {
-  char standard[4096];
-  ms_error err;
-  if (path) return cli_secret_load(path, id);
-  if (cli_secret_default(standard, sizeof standard) && access(standard, F_OK) == 0)
-    return cli_secret_load(standard, id);
-  if (ms_identity_generate(id, &err) < 0) return cli_error_from("key", &err);
-  cli_note("no identity yet, using one for this connection only (multiserver keygen makes one)");
-  return CLI_OK;
+  cli_attempt(attempt);
 }
 
 static bool needs_identity(const char *address) {
@@ -85,7 +67,7 @@ static int connect_to(const char *address, const struct options *o) {
   ms_error err;
   if (o->tls.insecure)
     cli_note("--tls-insecure: any certificate is trusted, anybody can be in between");
-  if (keyed && find_identity(o->key, &id) != CLI_OK) return CLI_FAILED;
+  if (keyed && cli_secret_find(o->key, &id) != CLI_OK) return CLI_FAILED;
   if (uv_loop_init(&loop) < 0) {
     ms_identity_free(id);
     return cli_error("connect", NULL, "no event loop");
@@ -102,7 +84,7 @@ static int connect_to(const char *address, const struct options *o) {
     dial.user = &s;
     if (cli_dial_stacks(s.ctx, keyed, &o->tls) != CLI_OK) {
       ms_ctx_free(s.ctx);
-    } else if (ms_dial(s.ctx, NULL, address, &dial, &err) < 0) {
+    } else if (ms_dial(s.ctx, &s.dialer, address, &dial, &err) < 0) {
       s.status = cli_error_from("connect", &err);
       ms_ctx_free(s.ctx);
     }

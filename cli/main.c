@@ -12,7 +12,7 @@
 #include "cli.h"
 
 static const struct cli_command *const commands[] = {
-    &cli_serve, &cli_connect, &cli_address, &cli_keygen, &cli_id,
+    &cli_serve, &cli_connect, &cli_check, &cli_address, &cli_keygen, &cli_id,
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -104,3 +104,14 @@ int cli_secret_get(const char *path, ms_identity **out) {
   }
   return existed ? cli_secret_load(standard, out) : CLI_FAILED;
 }
+
+int cli_secret_find(const char *path, ms_identity **id) {
+  char standard[4096];
+  ms_error err;
+  if (path) return cli_secret_load(path, id);
+  if (cli_secret_default(standard, sizeof standard) && access(standard, F_OK) == 0)
+    return cli_secret_load(standard, id);
+  if (ms_identity_generate(id, &err) < 0) return cli_error_from("key", &err);
+  cli_note("no identity yet, using one for this connection only (multiserver keygen makes one)");
+  return CLI_OK;
+}

@@ -223,7 +223,7 @@ bool ms_dial_attempt(const ms_dialer *d, size_t number, ms_attempt *out) {
 const char *ms_step_text(enum ms_step step) {
   static const char *const texts[] = {
       [MS_STEP_RESOLVE] = "looks up",    [MS_STEP_CONNECT] = "connects",
-      [MS_STEP_CONNECTED] = "connected", [MS_STEP_LAYER] = "raised",
+      [MS_STEP_CONNECTED] = "connected", [MS_STEP_LAYER] = "up",
       [MS_STEP_OPEN] = "open",           [MS_STEP_FAILED] = "failed",
       [MS_STEP_DROPPED] = "dropped"};
   return (size_t)step < sizeof texts / sizeof *texts ? texts[step] : "unknown step";

@@ -1,0 +1,67 @@
+/* What is told of the attempts of a dial, and what to do about a failed one. */
+#include <errno.h>
+#include <string.h>
+
+#include "cli.h"
+
+void cli_attempt(const ms_attempt *a) {
+  const ms_error *err = a->error;
+  if (err)
+    cli_note("%5u ms  attempt %u failed: %s: %s %s: %s", a->msec, a->number, a->address, err->layer,
+             ms_phase_text(err->phase), err->message);
+  else
+    cli_note("%5u ms  attempt %u %s: %s: %s%s%s", a->msec, a->number, ms_step_text(a->step),
+             a->address, a->layer, *a->layer && *a->place ? " " : "", a->place);
+}
+
+void cli_attempts(const ms_dialer *dialer) {
+  ms_attempt a;
+  for (size_t i = 1; ms_dial_attempts(dialer) > 1 && ms_dial_attempt(dialer, i, &a); i++)
+    cli_attempt(&a);
+}
+
+/* The first line that fits; 0, "" and NULL fit everything. */
+static const struct {
+  enum ms_phase phase;
+  int code, sys;
+  const char *layer, *advice;
+} lines[] = {
+    {MS_PHASE_MATCH, 0, 0, "",
+     "use a version of multiserver that has this protocol, or another address"},
+    {MS_PHASE_RESOLVE, MS_EUNKNOWNHOST, 0, "",
+     "check the spelling of the name, and that DNS works here"},
+    {MS_PHASE_RESOLVE, 0, 0, "", "the name server does not answer: check the network and DNS"},
+    {MS_PHASE_CONNECT, 0, ECONNREFUSED, "",
+     "nobody listens there: is the server running, and on this port?"},
+    {MS_PHASE_CONNECT, 0, ENOENT, "unix",
+     "there is no such socket: is the server running, is the path right?"},
+    {MS_PHASE_CONNECT, 0, EACCES, "unix", "the socket belongs to another user"},
+    {MS_PHASE_CONNECT, 0, ENETUNREACH, "",
+     "this machine has no route there: is the network up, does it have IPv6?"},
+    {MS_PHASE_CONNECT, 0, EHOSTUNREACH, "",
+     "the network does not reach that host: is it on, is it the right address?"},
+    {MS_PHASE_CONNECT, MS_ETIMEDOUT, 0, "",
+     "no answer at all: a firewall drops it, or the host is off"},
+    {MS_PHASE_CONNECT, 0, ETIMEDOUT, "",
+     "no answer at all: a firewall drops it, or the host is off"},
+    {MS_PHASE_AUTHORISE, MS_EREFUSED, 0, "shs",
+     "the server knows now who we are: have our key admitted there, or check the KEY in the "
+     "address"},
+    {MS_PHASE_HANDSHAKE, MS_ETIMEDOUT, 0, "",
+     "something accepts there and says nothing: is it the right port and protocol?"},
+    {MS_PHASE_HANDSHAKE, 0, 0, "tls",
+     "check the name and the clock; --tls-ca FILE trusts a certificate of your own"},
+    {MS_PHASE_HANDSHAKE, 0, 0, "http",
+     "a server is there, but no WebSocket: check the path, and what stands in front"},
+    {MS_PHASE_HANDSHAKE, 0, 0, "shs",
+     "the server does not take our greeting: is it this protocol, and the same --network-key?"},
+};
+
+const char *cli_advice(const ms_error *err) {
+  for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+    if (lines[i].phase == err->phase && (!lines[i].code || lines[i].code == err->code) &&
+        (!lines[i].sys || lines[i].sys == err->sys) &&
+        (!*lines[i].layer || strcmp(lines[i].layer, err->layer) == 0))
+      return lines[i].advice;
+  return NULL;
+}

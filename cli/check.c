@@ -1,0 +1,244 @@
+/* check: takes an address apart and tries each of its alternatives by itself. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "cli.h"
+
+enum { ATTEMPTS = 64 }; /* of one dial */
+
+struct check {
+  uv_loop_t loop;
+  ms_ctx *ctx;
+  ms_addr *addr;
+  size_t at;   /* the alternative being tried */
+  size_t open; /* those that could be opened */
+  uint32_t timeout_msec;
+  uint32_t last[ATTEMPTS + 1]; /* by an attempt's number: when its last step was */
+};
+
+/* ---- What is printed ---- */
+
+static void print(const char *what, const char *where, const char *how) {
+  char text[1024];
+  (void)snprintf(text, sizeof text, "  %-9s%s%s%s%s", what, *where ? " " : "", where,
+                 *how ? " " : "", how);
+  cli_clean(text, strlen(text));
+  (void)puts(text);
+}
+
+static void print_failure(const ms_error *err, const char *place) {
+  const char *advice = cli_advice(err), *what = *err->layer ? err->layer : "dial";
+  char how[sizeof err->message + 16];
+  (void)snprintf(how, sizeof how, "failed: %s", err->message);
+  if (err->phase < MS_PHASE_HANDSHAKE) what = ms_phase_text(err->phase);
+  print(what, place, how);
+  if (advice) print("", "->", advice);
+}
+
+static void print_title(const struct check *c, const char *text) {
+  if (c->at > 1) (void)puts("");
+  (void)puts(text);
+}
+
+static void on_attempt(const ms_attempt *a, void *user) {
+  struct check *c = user;
+  uint32_t *last = &c->last[a->number <= ATTEMPTS ? a->number : 0];
+  uint32_t before = a->step == MS_STEP_RESOLVE || !*last ? a->begun_msec : *last;
+  const char *place = a->number > 1 ? a->place : ""; /* several may be under way */
+  char how[64];
+  (void)snprintf(how, sizeof how, "%u ms", a->msec - before);
+  *last = a->msec;
+  if (a->step == MS_STEP_RESOLVE && a->number == 1) {
+    print_title(c, a->address);
+    print("parse", "", "ok");
+  }
+  if (a->step == MS_STEP_CONNECT && a->number == 1) print("resolve", "", how);
+  if (a->step == MS_STEP_CONNECTED) print("connect", a->place, how);
+  if (a->step == MS_STEP_LAYER) print(a->layer, place, how);
+  if (a->step == MS_STEP_FAILED) print_failure(a->error, place);
+  if (a->step != MS_STEP_OPEN) return;
+  (void)snprintf(how, sizeof how, "%u ms in all", a->msec);
+  print("open", place, how);
+}
+
+/* ---- One alternative after the other ---- */
+
+static void on_ctx_closed(ms_ctx *ctx, void *user) {
+  (void)user;
+  ms_ctx_free(ctx);
+}
+
+static void on_close(ms_conn *conn, const ms_error *err, void *user) {
+  (void)conn;
+  (void)err;
+  (void)user;
+}
+
+static void next(struct check *c);
+
+static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
+  static const ms_conn_events events = {.on_close = on_close};
+  struct check *c = user;
+  (void)err; /* its attempts have told */
+  if (conn) {
+    c->open++;
+    ms_conn_handle(conn, &events, NULL);
+    ms_conn_close(conn);
+  }
+  next(c);
+}
+
+/* False: it can't be tried, and why has been printed. */
+static bool try_one(struct check *c, const ms_alternative *a) {
+  ms_dial_opts dial = MS_OPTS_INIT(ms_dial_opts);
+  size_t n = ms_addr_format(c->addr, c->at - 1, NULL, 0) + 1;
+  char *address = malloc(n), title[64];
+  ms_error err;
+  int r;
+  if (a->error.code || !address) {
+    (void)snprintf(title, sizeof title, "alternative %zu, at byte %zu", c->at, a->offset);
+    print_title(c, title);
+    print("parse", "", a->error.code ? a->error.message : "out of memory");
+    free(address);
+    return false;
+  }
+  (void)ms_addr_format(c->addr, c->at - 1, address, n);
+  memset(c->last, 0, sizeof c->last);
+  dial.timeout_msec = c->timeout_msec;
+  dial.on_dialled = on_dialled;
+  dial.on_attempt = on_attempt;
+  dial.user = c;
+  r = ms_dial(c->ctx, NULL, address, &dial, &err);
+  if (r < 0) {
+    print_title(c, err.address);
+    print_failure(&err, "");
+  }
+  memset(address, 0, n);
+  free(address);
+  return r == 0;
+}
+
+static void next(struct check *c) {
+  const ms_alternative *a;
+  while ((a = ms_addr_at(c->addr, c->at++)))
+    if (try_one(c, a)) return;
+  ms_ctx_close(c->ctx, 1000, on_ctx_closed, NULL);
+}
+
+/* ---- Starting ---- */
+
+struct options {
+  const char *key, *network;
+  uint8_t network_key[MS_KEY_BYTES];
+  uint32_t timeout_msec;
+  ms_tls_opts tls;
+};
+
+static int read_address(struct check *c, const char *text) {
+  ms_error err, legacy;
+  if (ms_addr_parse(&c->addr, text, strlen(text), MS_ADDR_DIAL, &err) == 0) return CLI_OK;
+  if (ms_addr_from_legacy(&c->addr, text, strlen(text), &legacy) == 0) return CLI_OK;
+  (void)cli_error_from("check", &err);
+  return CLI_USAGE;
+}
+
+static bool has_key(const ms_addr *addr) {
+  for (size_t i = 0; i < ms_addr_count(addr); i++)
+    for (size_t j = 0; j < ms_addr_at(addr, i)->count; j++)
+      if (ms_addr_at(addr, i)->sections[j].kind == MS_SECTION_SHS) return true;
+  return false;
+}
+
+static int begin(struct check *c, const struct options *o, bool keyed, const ms_identity *id) {
+  ms_ctx_opts opts = MS_OPTS_INIT(ms_ctx_opts);
+  ms_error err;
+  opts.loop = &c->loop;
+  opts.network_key = o->network_key;
+  opts.identity = id;
+  if (ms_ctx_new(&c->ctx, &opts, &err) < 0) return cli_error_from("check", &err);
+  if (cli_dial_stacks(c->ctx, keyed, &o->tls) == CLI_OK) {
+    next(c);
+    return CLI_OK;
+  }
+  ms_ctx_free(c->ctx);
+  return CLI_FAILED;
+}
+
+static int check(const char *address, const struct options *o) {
+  struct check c = {.timeout_msec = o->timeout_msec};
+  ms_identity *id = NULL;
+  int status = read_address(&c, address);
+  bool keyed;
+  if (status != CLI_OK) return status;
+  keyed = has_key(c.addr);
+  if (keyed && cli_secret_find(o->key, &id) != CLI_OK) {
+    status = CLI_FAILED;
+  } else if (uv_loop_init(&c.loop) < 0) {
+    status = cli_error("check", NULL, "no event loop");
+  } else {
+    status = begin(&c, o, keyed, id);
+    (void)uv_run(&c.loop, UV_RUN_DEFAULT);
+    (void)uv_loop_close(&c.loop);
+    if (status == CLI_OK && !c.open) status = CLI_FAILED;
+    if (cli_flush("check") != CLI_OK) status = CLI_FAILED;
+  }
+  ms_identity_free(id);
+  ms_addr_free(c.addr);
+  return status;
+}
+
+static int run(int argc, char **argv) {
+  struct options o = {.timeout_msec = 5000};
+  const struct cli_option options[] = {
+      {"key", 0, CLI_TEXT, &o.key},
+      {"network-key", 0, CLI_TEXT, &o.network},
+      {"timeout", 0, CLI_MSEC, &o.timeout_msec},
+      {"tls-ca", 0, CLI_TEXT, &o.tls.ca},
+      {"tls-insecure", 0, CLI_FLAG, &o.tls.insecure},
+  };
+  struct cli_texts rest = {0};
+  int status;
+  memcpy(o.network_key, ms_scuttlebutt_network_key, sizeof o.network_key);
+  if (cli_options(&cli_check, argc, argv, options, sizeof options / sizeof *options, &rest,
+                  &status) == 0) {
+    if (rest.count != 1)
+      status = cli_usage(
+          &cli_check, rest.count ? rest.at[1] : NULL,
+          rest.count ? "one address is enough: join alternatives by ';'" : "an address is missing");
+    else if (o.network && !cli_key_read(o.network, o.network_key))
+      status = cli_usage(&cli_check, "--network-key", "is not 32 bytes of base64");
+    else
+      status = check(rest.at[0], &o);
+  }
+  cli_texts_free(&rest);
+  return status;
+}
+
+const struct cli_command cli_check = {
+    .name = "check",
+    .summary = "take an address apart and try each part of it",
+    .help =
+        "usage: multiserver check [OPTIONS] ADDRESS\n"
+        "\n"
+        "Tries every alternative of ADDRESS by itself, step by step: reading it, looking its\n"
+        "host up, connecting, each layer of its stack, with the time that each has taken. Where\n"
+        "one fails, a line says what to do about it. An old Scuttlebutt address\n"
+        "(HOST:PORT:@KEY.ed25519) or invite will do as well. Quote the address.\n"
+        "\n"
+        "  --key FILE            who we are (default: $XDG_CONFIG_HOME/multiserver/secret if it\n"
+        "                        is there, else somebody for this once)\n"
+        "  --network-key BASE64  the network (default: Scuttlebutt's main network)\n"
+        "  --timeout MSEC        for each alternative (default 5000)\n"
+        "  --tls-ca FILE         trust these certificates (PEM) in the place of the system's\n"
+        "  --tls-insecure        trust any certificate: anybody can be in between\n"
+        "\n"
+        "exit status: 0 when one alternative at least can be opened, 1 when none can, 2 on wrong\n"
+        "usage\n"
+        "\n"
+        "examples:\n"
+        "  multiserver check 'net:pub.example:8008~shs:KEY;wss://pub.example~shs:KEY'\n"
+        "  multiserver check 'pub.example:8008:@KEY.ed25519'\n",
+    .run = run,
+};
