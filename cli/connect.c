@@ -49,10 +49,20 @@ static bool needs_identity(const char *address) {
 struct options {
   const char *key, *network;
   uint8_t network_key[MS_KEY_BYTES];
+  const char *security;
+  struct cli_texts prefer;
   uint32_t timeout_msec, linger_msec;
   bool verbose;
   ms_tls_opts tls;
 };
+
+/* -1: it is none. */
+static int read_security(const char *name) {
+  static const char *const names[] = {"none", "server", "key"};
+  for (int i = 0; name && i < 3; i++)
+    if (strcmp(name, names[i]) == 0) return i;
+  return name ? -1 : MS_SECURITY_NONE;
+}
 
 static int connect_to(const char *address, const struct options *o) {
   uv_loop_t loop;
@@ -79,6 +89,9 @@ static int connect_to(const char *address, const struct options *o) {
     s.status = cli_error_from("connect", &err);
   } else {
     dial.timeout_msec = o->timeout_msec;
+    dial.security = (enum ms_security)read_security(o->security);
+    dial.prefer = o->prefer.at;
+    dial.prefer_count = o->prefer.count;
     dial.on_dialled = on_dialled;
     dial.on_attempt = o->verbose ? on_attempt : NULL;
     dial.user = &s;
@@ -100,6 +113,8 @@ static int run(int argc, char **argv) {
   const struct cli_option options[] = {
       {"key", 0, CLI_TEXT, &o.key},
       {"network-key", 0, CLI_TEXT, &o.network},
+      {"prefer", 0, CLI_LIST, &o.prefer},
+      {"security", 0, CLI_TEXT, &o.security},
       {"timeout", 0, CLI_MSEC, &o.timeout_msec},
       {"linger", 0, CLI_MSEC, &o.linger_msec},
       {"tls-ca", 0, CLI_TEXT, &o.tls.ca},
@@ -117,10 +132,13 @@ static int run(int argc, char **argv) {
           rest.count ? "one address is enough: join alternatives by ';'" : "an address is missing");
     else if (o.network && !cli_key_read(o.network, o.network_key))
       status = cli_usage(&cli_connect, "--network-key", "is not 32 bytes of base64");
+    else if (read_security(o.security) < 0)
+      status = cli_usage(&cli_connect, "--security", "is one of none, server, key");
     else
       status = connect_to(rest.at[0], &o);
   }
   cli_texts_free(&rest);
+  cli_texts_free(&o.prefer);
   return status;
 }
 
@@ -130,7 +148,9 @@ const struct cli_command cli_connect = {
     .help =
         "usage: multiserver connect [OPTIONS] ADDRESS\n"
         "\n"
-        "Reaches ADDRESS by the first of its alternatives that works, sends standard input to\n"
+        "Reaches ADDRESS by whichever of its alternatives is up first: they race, each starting\n"
+        "a quarter of a second after the one before, or as soon as one fails. Sends standard input "
+        "to\n"
         "the peer and writes what it sends to standard output. The end of standard input ends\n"
         "our direction only; after the peer's end, what a pipe still gives is sent until it is\n"
         "silent for a while. A file on standard input shows on a terminal how far it has gone.\n"
@@ -139,13 +159,19 @@ const struct cli_command cli_connect = {
         "  --key FILE            who we are (default: $XDG_CONFIG_HOME/multiserver/secret if it\n"
         "                        is there, else somebody for this once)\n"
         "  --network-key BASE64  the network (default: Scuttlebutt's main network)\n"
+        "  --prefer STACK        try alternatives of this stack first, as net~shs (ws is wss, "
+        "too);\n"
+        "                        may be repeated, the best first\n"
+        "  --security LEVEL      the least a peer has to prove: key (its key, by shs), server "
+        "(its\n"
+        "                        name, by TLS) or none (default)\n"
         "  --timeout MSEC        for reaching the peer, all attempts together (default 15000)\n"
         "  --linger MSEC         how long a pipe may be silent after the peer's end; and where a\n"
         "                        stack has no half-close, how long the peer may be silent after\n"
         "                        the end of standard input, which is held (default 1000)\n"
         "  --tls-ca FILE         trust these certificates (PEM) in the place of the system's\n"
         "  --tls-insecure        trust any certificate: anybody can be in between\n"
-        "  -v, --verbose         tell of every attempt on standard error\n"
+        "  -v, --verbose         show the race as it happens, on standard error\n"
         "\n"
         "exit status: 0 after the peer's clean end (authenticated where the stack has such an\n"
         "end), 1 on a refusal, a truncation, a reset or anything else, 2 on wrong usage\n"

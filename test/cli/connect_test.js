@@ -149,12 +149,29 @@ scenario('alternatives are tried in their order', async (world) => {
   assert.strictEqual(await client.exit(), 0)
   assert.strictEqual(client.stdout().toString(), 'hello')
   const lines = client.err.trim().split('\n')
-  assert.match(lines[0], new RegExp(`^multiserver: trying net:127.0.0.1:${port}`))
-  assert.match(lines[1], /failed: .*refused/)
-  assert.match(lines[2], /^multiserver: trying unix:/)
-  assert.match(lines[3], /failed: .*No such file/)
-  assert.match(lines[4], /^multiserver: trying net:127/)
-  assert.match(lines[5], /^multiserver: connected to net:127/)
+  const steps = [
+    new RegExp(`ms  attempt 1 looks up: net:127.0.0.1:${port}`), /attempt 1 connects: .* net 127\.0\.0\.1:/,
+    /attempt 1 failed: .* net connect: .*refused/, /attempt 2 looks up: unix:/, /attempt 2 connects/,
+    /attempt 2 failed: .*No such file/, /attempt 3 looks up: net:127/, /attempt 3 connects/, /attempt 3 connected/,
+    /attempt 3 up: .*: shs 127\.0\.0\.1:/, /attempt 3 open/, /^multiserver: connected to net:127/,
+  ]
+  assert.strictEqual(lines.length, steps.length, client.err)
+  steps.forEach((step, i) => assert.match(lines[i], step))
+})
+
+scenario('who is preferred is dialled first, who proves too little is not', async (world) => {
+  const { at } = await server(world, 'net~shs')
+  const plain = `unix:${world.path('none')}~noauth`
+  const client = world.ours(['connect', '-v', '--prefer', 'ws~shs', '--prefer', 'net~shs', `${plain};${at}`])
+  client.child.stdin.end()
+  assert.strictEqual(await client.exit(), 0)
+  assert.ok(!client.err.includes('unix:'), client.err)
+  const picky = world.ours(['connect', '--security', 'key', plain])
+  assert.strictEqual(await picky.finish(), 1)
+  assertComplaint(picky, /no alternative proves who the peer is/)
+  const wrong = world.ours(['connect', '--security', 'much', plain])
+  assert.strictEqual(await wrong.finish(), 2)
+  assertComplaint(wrong, /--security/)
 })
 
 scenario('nobody there, nobody known, nothing understood', async (world) => {
@@ -184,7 +201,8 @@ scenario('--timeout covers the whole attempt', async (world) => {
   const from = Date.now()
   const client = world.ours(['connect', '--timeout', '300', `${address};${address}`])
   assert.strictEqual(await client.exit(), 1)
-  assertComplaint(client, /timed out/)
+  assert.match(client.err, /^multiserver: connect: .*: shs handshake: timed out \(the furthest of 2 attempts\)\n/)
+  assert.match(client.err, /\n[^\n]*attempt 1 failed[^\n]*timed out\n[^\n]*attempt 2 failed[^\n]*timed out\n$/)
   const took = Date.now() - from
   assert.ok(took >= 250 && took < 5000, `it took ${took} msec`)
   silent.close()

@@ -1,0 +1,91 @@
+'use strict'
+// multiserver check: every alternative by itself, step by step.
+
+const assert = require('assert')
+const net = require('net')
+const { scenario, identity } = require('../world')
+
+async function closedPort() {
+  const closed = net.createServer()
+  await new Promise((resolve) => closed.listen(0, '127.0.0.1', resolve))
+  const { port } = closed.address()
+  await new Promise((resolve) => closed.close(resolve))
+  return port
+}
+
+async function check(world, args) {
+  const proc = world.ours(['check', ...args])
+  proc.status = await proc.finish()
+  return proc
+}
+
+scenario('what works is taken apart', async (world) => {
+  const me = identity()
+  const server = world.ours(['serve', '--echo', 'net:127.0.0.1:0~shs', 'ws://127.0.0.1:0~shs', `unix:${world.socketDir('s')}/socket~noauth`], { as: me })
+  const at = await server.line()
+  const proc = world.ours(['check', at], { as: me })
+  assert.strictEqual(await proc.finish(), 0)
+  const parts = proc.stdout().toString().split('\n\n')
+  assert.strictEqual(parts.length, 3)
+  const layers = [['shs'], ['http', 'ws', 'shs'], ['noauth']]
+  at.split(';').forEach((alternative, i) => {
+    const lines = parts[i].trim().split('\n').map((line) => line.trim())
+    assert.strictEqual(lines.shift(), alternative)
+    const wanted = [/^parse +ok$/, /^resolve +\d+ ms$/, /^connect +\S+ \d+ ms$/, ...layers[i].map((l) => new RegExp(`^${l} +\\d+ ms$`)),
+      /^open +\d+ ms in all$/]
+    assert.strictEqual(lines.length, wanted.length, parts[i])
+    wanted.forEach((line, k) => assert.match(lines[k], line))
+  })
+  assert.strictEqual(proc.err, '')
+})
+
+scenario('what does not work says where, why and what to do', async (world) => {
+  const { key, seed } = identity()
+  const port = await closedPort()
+  const silent = net.createServer((socket) => socket.on('error', () => {}))
+  await new Promise((resolve) => silent.listen(0, '127.0.0.1', resolve))
+  world.atEnd(() => silent.close())
+  const quiet = silent.address().port
+  const stranger = world.ours(['serve', '--echo', 'net:127.0.0.1:0~shs']) // it admits nobody else
+  const refusing = await stranger.line()
+  const cases = [
+    [`net:127.0.0.1:${port}~shs:${key}`, /connect +failed: .*refused\n +-> nobody listens there/],
+    [`unix:${world.path('none')}~noauth`, /connect +failed: .*No such file.*\n +-> there is no such socket/],
+    ['net:nobody.invalid:1~noauth', /resolve +failed: unknown host.*\n +-> check the spelling/],
+    [`net:127.0.0.1:${quiet}~shs:${key}`, /connect +127\.0\.0\.1:\d+ \d+ ms\n +shs +failed: timed out\n +-> something accepts there/],
+    [refusing, /shs +failed: refused.*\n +-> the server knows now who we are/],
+    ['onion:x.onion:1~shs:' + key, /match +failed: no stack understands.*\n +-> use a version/],
+    [`net:127.0.0.1:${port}~shs:${key}:${seed}`, /refused/],
+  ]
+  for (const [address, wanted] of cases) {
+    const proc = await check(world, ['--timeout', '500', address])
+    assert.strictEqual(proc.status, 1, address)
+    const out = proc.stdout().toString()
+    assert.match(out, wanted)
+    assert.ok(!out.includes(seed), out)
+    assert.strictEqual(proc.err, '')
+  }
+})
+
+scenario('one bad alternative does not hide the others', async (world) => {
+  const me = identity()
+  const server = world.ours(['serve', '--echo', 'net:127.0.0.1:0~shs'], { as: me })
+  const at = await server.line()
+  const proc = world.ours(['check', `unknown:x~y;net:127.0.0.1:${await closedPort()}~noauth;${at}`], { as: me })
+  assert.strictEqual(await proc.finish(), 0)
+  assert.match(proc.stdout().toString(), /alternative 1, at byte 0\n +parse +a section begins[^]*refused[^]*open +\d+ ms in all\n$/)
+})
+
+scenario('old addresses, and wrong usage', async (world) => {
+  const { key } = identity()
+  const old = await check(world, [`127.0.0.1:${await closedPort()}:@${key}.ed25519`])
+  assert.strictEqual(old.status, 1)
+  assert.match(old.stdout().toString(), /^net:127\.0\.0\.1:\d+~shs:/)
+  for (const [args, why] of [[[], /an address is missing/], [['a', 'b'], /one address is enough/], [['=='], /check: /],
+    [['--network-key', 'x', 'net:h:1'], /--network-key/]]) {
+    const proc = await check(world, args)
+    assert.strictEqual(proc.status, 2)
+    assert.match(proc.err, why)
+    assert.strictEqual(proc.stdout().toString(), '')
+  }
+})
