@@ -316,6 +316,7 @@ static void start(bool server) {
   opts.network_key = ms_scuttlebutt_network_key;
   opts.on_authorise = on_authorise;
   opts.accept_timeout_msec = 60000;
+  opts.limits.connections = opts.limits.handshakes = UINT32_MAX;
   if (ms_ctx_new(&ctx, &opts, &err) < 0 || ms_add(ctx, stack(server), NULL, &err) < 0 ||
       (server && ms_listen(ctx, &server_events, NULL, &err) < 0))
     die("start", err.message);

@@ -13,9 +13,10 @@
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 
 /* One subcommand. `run` gets its own arguments: argv[0] is the subcommand's name. Returns an exit
- * status. `help` is the whole text of --help. */
+ * status. `help` and then `more` (or NULL) are the whole text of --help: C knows no string of more
+ * than 4,095 characters. */
 struct cli_command {
-  const char *name, *summary, *help;
+  const char *name, *summary, *help, *more;
   int (*run)(int argc, char **argv);
 };
 
@@ -69,6 +70,9 @@ int cli_options(const struct cli_command *command, int argc, char **argv,
 
 /* A usage error: one line, and where to read more. Returns CLI_USAGE. */
 int cli_usage(const struct cli_command *command, const char *where, const char *why);
+
+/* --help, on stdout. An exit status. */
+int cli_help(const struct cli_command *command);
 
 void cli_texts_free(struct cli_texts *texts);
 
@@ -149,6 +153,8 @@ struct cli_report {
   enum ms_scope scope;           /* of the addresses told */
   void (*on_broken)(void *user); /* stdout takes no more; once */
   void *user;
+  uint64_t second, untold; /* failed peers: the present second, those not told in it */
+  unsigned told;
 };
 void cli_report_listen(struct cli_report *r, const ms_ctx *ctx, int stack, const ms_error *err);
 void cli_report_connection(struct cli_report *r, const ms_conn *conn);
@@ -157,6 +163,34 @@ void cli_report_failed(struct cli_report *r, const ms_conn *conn, const ms_error
 /* For every on_close. `what` begins an error line; NULL: none. `r` may be NULL: the line only. */
 void cli_report_closed(struct cli_report *r, const char *what, const ms_conn *conn,
                        const ms_error *err);
+
+/* The context's numbers, as an event. */
+void cli_report_stats(struct cli_report *r, const ms_ctx *ctx);
+
+/* ---- Limits (limits.c) ---- */
+
+/* Reads "NAME=NUMBER" or "NAME=none" into *out. The first text that is no limit, or NULL. */
+const char *cli_limits(const struct cli_texts *texts, ms_limits *out);
+
+/* ---- Numbers (metrics.c) ---- */
+
+/* What ms_ctx_stats has, by name. */
+enum { CLI_STATS = 21 };
+extern const struct cli_stat {
+  const char *name, *help;
+  bool counter; /* it only grows */
+  size_t offset, size;
+} cli_stats[CLI_STATS];
+uint64_t cli_stat(const ms_ctx_stats *stats, size_t i);
+
+/* Serves them to Prometheus, as text over HTTP, at an address of net or unix. The server is freed
+ * after cli_metrics_close. */
+struct cli_metrics {
+  const ms_ctx *of; /* whose */
+  ms_ctx *ctx;      /* its own */
+};
+int cli_metrics_open(struct cli_metrics *m, uv_loop_t *loop, const ms_ctx *of, const char *address);
+void cli_metrics_close(struct cli_metrics *m);
 
 /* ---- Stacks (stacks.c) ---- */
 

@@ -77,10 +77,7 @@ int main(int argc, char **argv) {
   if (strcmp(name, "help") == 0) {
     if (argc == 2) return help();
     command = find(argv[2]);
-    if (command) {
-      (void)fputs(command->help, stdout);
-      return cli_flush("help");
-    }
+    if (command) return cli_help(command);
     name = argv[2];
   } else {
     command = find(name);

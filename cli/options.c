@@ -11,6 +11,12 @@ int cli_usage(const struct cli_command *command, const char *where, const char *
   return CLI_USAGE;
 }
 
+int cli_help(const struct cli_command *command) {
+  (void)fputs(command->help, stdout);
+  if (command->more) (void)fputs(command->more, stdout);
+  return cli_flush("help");
+}
+
 static bool add(struct cli_texts *texts, const char *text) {
   const char **more = realloc(texts->at, (texts->count + 1) * sizeof *more);
   if (!more) return false;
@@ -80,8 +86,7 @@ int cli_options(const struct cli_command *command, int argc, char **argv,
       continue;
     }
     if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0) {
-      (void)fputs(command->help, stdout);
-      *status = cli_flush("help");
+      *status = cli_help(command);
       return 1;
     }
     n = arg[1] != '-' ? 0 : equals ? (size_t)(equals - arg - 2) : strlen(arg) - 2;

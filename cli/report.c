@@ -6,6 +6,8 @@
 
 #include "cli.h"
 
+enum { LINES_PER_SECOND = 50 }; /* of peers that failed */
+
 /* RFC 3339 with milliseconds, UTC. */
 static json_t *now(void) {
   struct timespec t;
@@ -114,11 +116,34 @@ void cli_report_connection(struct cli_report *r, const ms_conn *conn) {
   write_event(r, "connection", ms_conn_id(conn), o);
 }
 
+/* Whoever floods us does not flood the log. */
+static bool may_tell(struct cli_report *r) {
+  uint64_t now = uv_hrtime() / 1000000000;
+  if (now != r->second) {
+    if (r->untold) cli_note("%llu more peers did not come in", (unsigned long long)r->untold);
+    r->second = now;
+    r->told = 0;
+    r->untold = 0;
+  }
+  if (r->told++ < LINES_PER_SECOND) return true;
+  r->untold++;
+  return false;
+}
+
 void cli_report_failed(struct cli_report *r, const ms_conn *conn, const ms_error *err) {
-  if (err->code != MS_EABORTED) (void)cli_error_from("peer", err);
+  if (err->code != MS_EABORTED && may_tell(r)) (void)cli_error_from("peer", err);
   if (!r->json) return;
   write_error(r, ms_conn_id(conn), err);
   write_closed(r, conn, err);
+}
+
+void cli_report_stats(struct cli_report *r, const ms_ctx *ctx) {
+  json_t *o = json_object();
+  ms_ctx_stats n;
+  ms_ctx_stat(ctx, &n);
+  for (size_t i = 0; i < CLI_STATS; i++)
+    json_object_set_new(o, cli_stats[i].name, json_integer((json_int_t)cli_stat(&n, i)));
+  write_event(r, "stats", 0, o);
 }
 
 void cli_report_closed(struct cli_report *r, const char *what, const ms_conn *conn,

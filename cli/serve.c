@@ -9,11 +9,11 @@
 
 #include "cli.h"
 
-enum { DRAIN_MSEC = 5000 };
+enum { DRAIN_MSEC = 5000, SIGNALS = 4 };
 
 struct server {
   uv_loop_t loop;
-  uv_signal_t interrupt, terminate, hangup;
+  uv_signal_t signals_of[SIGNALS];
   ms_ctx *ctx;
   int status;
   int signals;
@@ -21,7 +21,9 @@ struct server {
 
   /* options */
   const char *key, *network, *forward, *allow_file, *scope_printed;
-  struct cli_texts allow, addresses, external, scope, origins, trusted;
+  struct cli_texts allow, addresses, external, scope, origins, trusted, limits;
+  const char *metrics_at;
+  struct cli_metrics metrics;
   const char *http_root;
   int http_folder;
   ms_tls_opts tls;
@@ -42,13 +44,13 @@ struct server {
 static void on_closed(ms_ctx *ctx, void *user) {
   struct server *s = user;
   ms_ctx_free(ctx);
-  uv_close((uv_handle_t *)&s->interrupt, NULL);
-  uv_close((uv_handle_t *)&s->terminate, NULL);
-  uv_close((uv_handle_t *)&s->hangup, NULL);
+  for (size_t i = 0; i < SIGNALS; i++)
+    uv_close((uv_handle_t *)&s->signals_of[i], NULL);
 }
 
 static void stop(struct server *s, uint32_t drain_msec) {
   s->closing = true;
+  cli_metrics_close(&s->metrics);
   ms_ctx_close(s->ctx, drain_msec, on_closed, s);
 }
 
@@ -87,6 +89,13 @@ static void on_hangup(uv_signal_t *handle, int number) {
   if (!s->allow_file) return;
   if (cli_keys_read(&s->filed, s->allow_file) == CLI_OK)
     cli_note("%s: %zu keys", s->allow_file, s->filed.count);
+}
+
+/* The numbers so far. */
+static void on_user(uv_signal_t *handle, int number) {
+  struct server *s = handle->data;
+  (void)number;
+  if (s->report.json && !s->closing) cli_report_stats(&s->report, s->ctx);
 }
 
 static void on_authorise(ms_conn *conn, const ms_peer *peer, void *user) {
@@ -241,13 +250,33 @@ static int start(struct server *s) {
   opts.network_key = s->network_key;
   opts.on_authorise = on_authorise;
   opts.user = s;
+  (void)cli_limits(&s->limits, &opts.limits);
   r = ms_ctx_new(&s->ctx, &opts, &err);
   ms_identity_free(id);
   if (r < 0) return cli_error_from("serve", &err);
   r = add_stacks(s, keyed);
-  if (r == CLI_OK && ms_listen(s->ctx, &events, s, &err) < 0) r = cli_error_from("serve", &err);
+  if (r == CLI_OK && s->metrics_at)
+    r = cli_metrics_open(&s->metrics, &s->loop, s->ctx, s->metrics_at);
+  if (r == CLI_OK && ms_listen(s->ctx, &events, s, &err) < 0) {
+    r = cli_error_from("serve", &err);
+    cli_metrics_close(&s->metrics);
+  }
   if (r != CLI_OK) ms_ctx_free(s->ctx);
   return r;
+}
+
+static void watch_signals(struct server *s) {
+  static const struct {
+    int number;
+    uv_signal_cb cb;
+  } signals[SIGNALS] = {
+      {SIGINT, on_signal}, {SIGTERM, on_signal}, {SIGHUP, on_hangup}, {SIGUSR1, on_user}};
+  for (size_t i = 0; i < SIGNALS; i++) {
+    (void)uv_signal_init(&s->loop, &s->signals_of[i]);
+    s->signals_of[i].data = s;
+    if (signals[i].number == SIGHUP && !s->allow_file && !s->tls.cert && !s->tls.ca) continue;
+    (void)uv_signal_start(&s->signals_of[i], signals[i].cb, signals[i].number);
+  }
 }
 
 static int serve(struct server *s) {
@@ -256,14 +285,7 @@ static int serve(struct server *s) {
   if (s->status == CLI_OK) {
     if (!s->allow_any && !s->allow.count && !s->allow_file && any_shs(s))
       cli_note("only this identity itself may enter: --allow KEY admits another, --allow-any all");
-    (void)uv_signal_init(&s->loop, &s->interrupt);
-    (void)uv_signal_init(&s->loop, &s->terminate);
-    (void)uv_signal_init(&s->loop, &s->hangup);
-    s->interrupt.data = s->terminate.data = s->hangup.data = s;
-    (void)uv_signal_start(&s->interrupt, on_signal, SIGINT);
-    (void)uv_signal_start(&s->terminate, on_signal, SIGTERM);
-    if (s->allow_file || s->tls.cert || s->tls.ca)
-      (void)uv_signal_start(&s->hangup, on_hangup, SIGHUP);
+    watch_signals(s);
   }
   (void)uv_run(&s->loop, UV_RUN_DEFAULT);
   (void)uv_loop_close(&s->loop);
@@ -317,6 +339,7 @@ static int check_forward(const struct server *s) {
 static int check(struct server *s) {
   int actions = s->echo + s->chat + s->stdio + (s->forward != NULL) + (s->exec.command != NULL),
       status;
+  const char *wrong;
   if (s->addresses.count == 0)
     return cli_usage(&cli_serve, NULL, "an address to listen on is missing, as net::0~shs");
   if (actions != 1)
@@ -330,6 +353,11 @@ static int check(struct server *s) {
     return cli_usage(&cli_serve, "--json", "and --stdio both want standard output");
   if (s->network && !cli_key_read(s->network, s->network_key))
     return cli_usage(&cli_serve, "--network-key", "is not 32 bytes of base64");
+  if ((wrong = cli_limits(&s->limits, &(ms_limits){0})))
+    return cli_usage(
+        &cli_serve, wrong,
+        "is no limit: NAME=NUMBER, or NAME=none; the names are connections, handshakes, "
+        "per-address, per-second, idle-msec, buffered");
   if ((status = check_scopes(s)) != CLI_OK || (status = check_forward(s)) != CLI_OK) return status;
   return read_allowed(s);
 }
@@ -353,6 +381,8 @@ static int run(int argc, char **argv) {
       {"tls-key", 0, CLI_TEXT, &s.tls.key},
       {"tls-ca", 0, CLI_TEXT, &s.tls.ca},
       {"tls-insecure", 0, CLI_FLAG, &s.tls.insecure},
+      {"limit", 0, CLI_LIST, &s.limits},
+      {"metrics", 0, CLI_TEXT, &s.metrics_at},
       {"insecure-noauth", 0, CLI_FLAG, &s.insecure_noauth},
       {"echo", 0, CLI_FLAG, &s.echo},
       {"chat", 0, CLI_FLAG, &s.chat},
@@ -377,6 +407,7 @@ static int run(int argc, char **argv) {
   cli_texts_free(&s.external);
   cli_texts_free(&s.origins);
   cli_texts_free(&s.trusted);
+  cli_texts_free(&s.limits);
   if (s.http_folder >= 0) (void)close(s.http_folder);
   cli_texts_free(&s.addresses);
   return status;
@@ -426,7 +457,12 @@ const struct cli_command cli_serve = {
         "                        where peers are: PROXY headers (versions 1 and 2), and, for\n"
         "                        WebSocket, X-Forwarded-For or Forwarded; may be repeated\n"
         "  --insecure-noauth     listen off this machine without an authenticating layer\n"
-        "\n"
+        "  --limit NAME=NUMBER   how much peers may take (none: no limit; may be repeated):\n"
+        "                        connections (default 4096), handshakes (1024), per-address and\n"
+        "                        per-second, both of one IPv4 address or IPv6 /56 (64, 32),\n"
+        "                        idle-msec (none), buffered, in bytes (268435456)\n"
+        "\n",
+    .more =
         "addresses, as peers are told them:\n"
         "  --scope SCOPE         from where the stacks can be reached: device, local or public;\n"
         "                        may be repeated (default: what each address itself is)\n"
@@ -442,7 +478,9 @@ const struct cli_command cli_serve = {
         "                        on first use)\n"
         "  --network-key BASE64  the network (default: Scuttlebutt's main network)\n"
         "  --json                events on standard output, one JSON object a line: listening,\n"
-        "                        connection, closed, error; each with event, time and id\n"
+        "                        connection, closed, error; each with event, time and id; on\n"
+        "                        SIGUSR1 an event stats with all counters\n"
+        "  --metrics ADDRESS     serve the counters to Prometheus, at net:HOST:PORT or unix:PATH\n"
         "\n"
         "examples:\n"
         "  multiserver serve --chat --allow-any net::8008~shs unix:/tmp/chat~noauth\n"

@@ -304,6 +304,22 @@ enum ms_log_level {
  * stream is ever in it; addresses and keys of peers are. Nothing of the library may be called. */
 typedef void (*ms_log_cb)(enum ms_log_level level, const char *text, void *user);
 
+/* How much of this machine peers may take; 0 is the default of each, UINT32_MAX (SIZE_MAX) no
+ * limit. The defaults are those of a small public server. Loopback and unix sockets are not counted
+ * by address. */
+typedef struct ms_limits {
+  uint32_t connections; /* from peers, those in their handshakes too; default 4096. One more makes
+                           the oldest handshake give way; where there is none it is turned away */
+  uint32_t handshakes;  /* of peers, at the same time; default 1024. One more makes the oldest give
+                           way: it has had the longest time */
+  uint32_t per_address; /* connections of one IPv4 address or one IPv6 /56; default 64 */
+  uint32_t per_second;  /* new ones of one such address in a second; default 32 */
+  uint32_t idle_msec;   /* a connection that carries nothing for so long, and at most twice as long,
+                           is closed; default: never */
+  size_t buffered;      /* bytes of buffers, of all connections; default 256 MiB. A connection that
+                           needs more fails with MS_ENOMEM */
+} ms_limits;
+
 /* Options of a context. 0 and NULL ask for the default. */
 typedef struct ms_ctx_opts {
   size_t size; /* sizeof(ms_ctx_opts); set by MS_OPTS_INIT */
@@ -321,6 +337,7 @@ typedef struct ms_ctx_opts {
   uint32_t accept_timeout_msec; /* from accepting to an open connection, absolute; default 5000 */
   uint32_t dial_timeout_msec;   /* a whole dial, absolute; default 15000 */
   uint32_t drain_timeout_msec;  /* what a closing connection has for its last words; default 5000 */
+  ms_limits limits;             /* of what peers may take */
 } ms_ctx_opts;
 
 /* Makes a context. 0; MS_EINVAL (a size unknown to this version), MS_ENOMEM, MS_ESYSTEM.
@@ -369,6 +386,12 @@ typedef struct ms_ctx_stats {
   uint64_t entered;              /* peers that came in */
   uint64_t refused;              /* peers that on_authorise kept out */
   uint64_t failed;               /* peers that did not come in otherwise */
+  uint64_t over_connections;     /* turned away: too many connections */
+  uint64_t over_address;         /* turned away: too many of one address */
+  uint64_t over_rate;            /* turned away: too many of one address in a second */
+  uint64_t gave_way;             /* handshakes that made room for others */
+  uint64_t idled;                /* connections that carried nothing for too long */
+  uint64_t pauses;               /* times a listener has waited for want of descriptors */
   uint64_t dialled, dial_failed; /* dials that ended so; aborted ones are failed */
   uint64_t in, out;              /* bytes that applications have received and written */
   uint64_t wire_in, wire_out;    /* bytes that transports have received and sent */

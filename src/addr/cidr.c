@@ -8,8 +8,13 @@
 
 enum { ADDRESS = 16, MAPPED_BITS = 96 };
 
-static bool bytes_of(uint8_t out[ADDRESS], const struct sockaddr_storage *address) {
-  static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+bool ms__address_is_mapped(const uint8_t bytes[16]) {
+  return memcmp(bytes, mapped, sizeof mapped) == 0;
+}
+
+bool ms__address_bytes(const struct sockaddr_storage *address, uint8_t out[16]) {
   const void *a = address;
   switch (address->ss_family) {
     case AF_INET:
@@ -38,7 +43,7 @@ bool ms__cidr_parse(struct ms__cidr *out, const char *text) {
   if (!ms__address_read(&address, family, text, n)) return false;
   bits = most;
   if (slash && (!ms__port_parse(slash + 1, strlen(slash + 1), &bits) || bits > most)) return false;
-  if (!bytes_of(out->address, &address)) return false;
+  if (!ms__address_bytes(&address, out->address)) return false;
   out->bits = (unsigned)bits + (family == AF_INET ? MAPPED_BITS : 0);
   for (unsigned i = out->bits; i < 8 * ADDRESS; i++)
     if (out->address[i / 8] & 0x80 >> i % 8) return false;
@@ -48,7 +53,7 @@ bool ms__cidr_parse(struct ms__cidr *out, const char *text) {
 bool ms__cidr_has(const struct ms__cidr *sets, size_t count,
                   const struct sockaddr_storage *address) {
   uint8_t bytes[ADDRESS];
-  if (!count || !bytes_of(bytes, address)) return false;
+  if (!count || !ms__address_bytes(address, bytes)) return false;
   for (size_t i = 0; i < count; i++)
     if (begins(sets[i].address, bytes, sets[i].bits)) return true;
   return false;

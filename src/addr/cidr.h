@@ -13,6 +13,10 @@ struct ms__cidr {
   unsigned bits;
 };
 
+/* The 16 bytes of an internet address; false for another. And whether such bytes are IPv4. */
+bool ms__address_bytes(const struct sockaddr_storage *address, uint8_t out[16]);
+bool ms__address_is_mapped(const uint8_t bytes[16]);
+
 /* Reads "192.0.2.0/24", "2001:db8::/32" or one address. False: it is none, or bits are set that the
  * prefix does not have. */
 bool ms__cidr_parse(struct ms__cidr *out, const char *text);

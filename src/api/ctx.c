@@ -74,6 +74,9 @@ int ms_ctx_new(ms_ctx **out, const ms_ctx_opts *opts, ms_error *err) {
   uv = opts->loop ? opts->loop : ctx->own;
   /* none of libuv's init functions for these handles can fail */
   (void)ms__loop_init(&ctx->loop, uv, &ctx->allocator);
+  ms__limits_init(&ctx->limits, &ctx->allocator, &opts->limits);
+  ctx->loop.env.pool.limit = ctx->limits.max.buffered;
+  ctx->loop.env.idle_msec = opts->limits.idle_msec == UINT32_MAX ? 0 : opts->limits.idle_msec;
   ctx->loop.on_resolve = opts->on_resolve;
   ctx->loop.on_log = opts->on_log;
   ctx->loop.log_level = opts->log_level ? opts->log_level : MS_LOG_WARN;
@@ -95,6 +98,7 @@ void ms_ctx_free(ms_ctx *ctx) {
     return;
   }
   ms__stacks_free(ctx);
+  ms__limits_done(&ctx->limits);
   ms__keys_drop(&ctx->keys);
   uv_close((uv_handle_t *)&ctx->starter, on_starter_closed);
   if (!ctx->own) return;
@@ -114,6 +118,12 @@ void ms_ctx_stat(const ms_ctx *ctx, ms_ctx_stats *out) {
                         .entered = ctx->entered,
                         .refused = ctx->refused,
                         .failed = ctx->failed,
+                        .over_connections = ctx->over_connections,
+                        .over_address = ctx->over_address,
+                        .over_rate = ctx->over_rate,
+                        .gave_way = ctx->gave_way,
+                        .idled = env->idled,
+                        .pauses = ctx->loop.pauses,
                         .dialled = ctx->dialled,
                         .dial_failed = ctx->dial_failed,
                         .in = env->counts.in,

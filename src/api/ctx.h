@@ -5,6 +5,7 @@
 
 #include "addr/addr.h"
 #include "addr/cidr.h"
+#include "api/limits.h"
 #include "api/tls.h"
 #include "base/identity.h"
 #include "stack/uv_wire.h"
@@ -109,10 +110,21 @@ struct ms__link {
   struct ms__http_request *request; /* outbound, during the handshake: where http is part of it */
   struct ms__fronted *fronted;      /* inbound, during the handshake: from a trusted proxy */
   ms_identity *seeded;              /* outbound: the identity made from a seed */
+  struct ms__guest *guest;          /* inbound: whose address it is counted under */
+  struct ms__link *knocked_before, *knocked_after; /* inbound, not in yet: by age */
   uint64_t id;
   bool server, open, has_key;
+  bool knocks;   /* it is in that list */
+  bool gave_way; /* it was put out to make room */
+  bool inside;   /* it is counted at the door */
   bool answered; /* with a page: it is the application's */
   uint8_t key[MS_KEY_BYTES];
+};
+
+/* Turning away is told once a second at the most. */
+struct ms__damper {
+  uint64_t told_at; /* msec; 0: never */
+  uint64_t untold;
 };
 
 struct ms_ctx {
@@ -143,10 +155,16 @@ struct ms_ctx {
   bool loop_closed;    /* nothing of the context's is in the loop any more */
   unsigned armed_seen; /* loop.armed when the loop last polled */
 
+  struct ms__limits limits;
+  size_t inbound, knocking; /* links of peers; those in their handshakes */
+  struct ms__link *knocked_first, *knocked_last;
+  struct ms__damper damper;
+
   /* for ms_ctx_stat */
   uint64_t last_id; /* of a link */
   size_t open, pending, dials;
   uint64_t accepted, entered, refused, failed, dialled, dial_failed;
+  uint64_t over_connections, over_address, over_rate, gave_way;
 };
 
 /* ---- a loop of the context's own (run.c) ---- */
@@ -201,6 +219,20 @@ void ms__link_free(struct ms__link *link);
 
 /* Somebody asks for a page (request.c). */
 void ms__link_asked(struct ms__link *link, const struct ms__question *q);
+
+/* ---- who comes (door.c) ---- */
+
+/* May one more peer come in? It is counted then, until ms__door_leave. */
+bool ms__door_enter(struct ms__link *link);
+
+/* It is somebody else's than it seemed: false when that one has too many. */
+bool ms__door_rename(struct ms__link *link);
+
+/* Its handshake is over. */
+void ms__door_opened(struct ms__link *link);
+
+/* It is gone. */
+void ms__door_leave(struct ms__link *link);
 
 /* ---- listening (listen.c) ---- */
 

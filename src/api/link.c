@@ -43,6 +43,7 @@ void ms__link_free(struct ms__link *l) {
   else
     ctx->links = l->next;
   free_handshake(l);
+  ms__door_leave(l);
   ms__free(&ctx->allocator, l->address);
   ms__stack_release(l->stack);
   ms__free(&ctx->allocator, l);
@@ -124,8 +125,10 @@ static void on_question(ms_conn *conn, const struct ms__question *q) {
 }
 
 static void on_raised(ms_conn *conn, const struct ms__layer *layer) {
-  const struct ms__link *l = conn->owner;
+  struct ms__link *l = conn->owner;
   if (l->attempt) ms__dial_raised(l->attempt, layer->name);
+  if (l->fronted && (layer == &ms__proxy || layer == &ms__http) && !ms__door_rename(l))
+    ms_conn_abort(conn); /* who is behind the proxy has too many */
 }
 
 static void on_open(ms_conn *conn) {
@@ -134,7 +137,10 @@ static void on_open(ms_conn *conn) {
   l->open = true;
   ctx->pending--;
   ctx->open++;
-  if (l->server) ctx->entered++;
+  if (l->server) {
+    ctx->entered++;
+    ms__door_opened(l);
+  }
   if (ms__loop_logs(&ctx->loop, MS_LOG_INFO))
     ms__loop_log(&ctx->loop, MS_LOG_INFO, "open: %s", ms_conn_address(conn));
   free_handshake(l);
@@ -190,6 +196,8 @@ static void on_close(ms_conn *conn, const ms_error *cause) {
   if (cause) {
     struct ms__text t;
     err = *cause;
+    if (l->gave_way)
+      ms__text_copy(err.message, sizeof err.message, "it was slow, and made room for others");
     ms__text_init(&t, err.address, sizeof err.address);
     if (l->server)
       format(l, &t, l->open);

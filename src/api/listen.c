@@ -16,21 +16,19 @@ static void on_accepted(void *user, int fd, const struct ms__place *peer) {
   struct ms__bound *b = user;
   struct ms__stack *s = b->stack;
   struct ms_ctx *ctx = s->ctx;
-  struct ms__uv_wire *wire = ms__uv_wire_new(&ctx->loop, b->socket.place.address.ss_family);
-  struct ms__link *link;
+  struct ms__uv_wire *wire = NULL;
+  struct ms__link *link = ms__link_new(s, true);
   ctx->accepted++;
+  if (link) link->peer = *peer;
+  if (link && ms__door_enter(link))
+    wire = ms__uv_wire_new(&ctx->loop, b->socket.place.address.ss_family);
   if (!wire || ms__uv_wire_adopt(wire, fd) < 0) {
     close(fd);
     ms__uv_wire_close(wire, false);
+    if (link) ms__link_free(link);
     return;
   }
   if (s->transport->tune) s->transport->tune(fd);
-  link = ms__link_new(s, true);
-  if (!link) {
-    ms__uv_wire_close(wire, true);
-    return;
-  }
-  link->peer = *peer;
   (void)ms__link_raise(link, wire, s->sections, uv_now(ctx->loop.uv) + ctx->accept_msec);
 }
 

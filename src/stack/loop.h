@@ -12,8 +12,9 @@ struct ms__loop {
   uv_prepare_t prepare; /* runs the dirty connections */
   uv_idle_t idle;       /* while there are some the loop does not wait in its poll */
   size_t pending;       /* wires, listeners and look-ups that libuv has not let go of yet */
-  unsigned armed; /* raised when libuv is asked to watch something it polls only from now on */
-  int handles;    /* of these two, open */
+  unsigned armed;  /* raised when libuv is asked to watch something it polls only from now on */
+  int handles;     /* of these two, open */
+  uint64_t pauses; /* times a listener had to wait for descriptors */
   void (*on_settled)(struct ms__loop *loop); /* `pending` has become 0; may be NULL */
   void (*on_closed)(struct ms__loop *loop);  /* after ms__loop_close */
   ms_resolve_cb on_resolve;                  /* NULL: the system's */

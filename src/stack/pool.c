@@ -62,6 +62,7 @@ uint32_t ms__pool_class(const struct ms__pool *pool, size_t n) {
 uint8_t *ms__pool_take(struct ms__pool *pool, uint32_t size) {
   size_t i = class_of(pool, size);
   void *block;
+  if (pool->limit && pool->out_bytes + size > pool->limit) return NULL;
   if (i < MS__CLASSES && pool->free[i]) {
     block = pool->free[i];
     unpoison(block, size);

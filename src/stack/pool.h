@@ -16,6 +16,7 @@ struct ms__pool {
   uint32_t kept[MS__CLASSES]; /* how many stand in a free list */
   size_t out;                 /* blocks taken and not given back */
   size_t out_bytes, peak_bytes;
+  size_t limit; /* of out_bytes; 0: none */
 };
 
 /* `largest` is the size of the largest block, MS__BLOCK but in tests. */
@@ -33,7 +34,7 @@ static inline uint32_t ms__pool_largest(const struct ms__pool *pool) {
 uint32_t ms__pool_class(const struct ms__pool *pool, size_t n);
 
 /* A block of exactly `size` bytes, uninitialised: a class, or any size beyond the largest. NULL
- * when the allocator has nothing. */
+ * when the allocator has nothing, or the limit is met. */
 uint8_t *ms__pool_take(struct ms__pool *pool, uint32_t size);
 
 /* Gives a block back, after wiping its first `wipe` bytes. */

@@ -467,6 +467,16 @@ static void tell_writable(ms_conn *c) {
   c->events->writable(c);
 }
 
+static uint64_t carried(const ms_conn *c) {
+  return c->counts.in + c->counts.out;
+}
+
+static void arm_idleness(ms_conn *c) {
+  c->deadline_of = MS__IDLENESS;
+  c->deadline = c->now + c->env->idle_msec;
+  c->idle_seen = carried(c);
+}
+
 static void tell(ms_conn *c) {
   if (c->question.kind && !c->aborted) {
     struct ms__question q = c->question;
@@ -480,6 +490,7 @@ static void tell(ms_conn *c) {
     c->opened_at = c->now;
     c->moved = true;
     c->deadline_of = MS__NO_DEADLINE;
+    if (c->server && c->env->idle_msec) arm_idleness(c);
     c->events->open(c);
   }
   tell_readable(c);
@@ -491,12 +502,18 @@ static void tell(ms_conn *c) {
 
 static void on_time(ms_conn *c) {
   if (c->deadline_of != MS__NO_DEADLINE && c->deadline <= c->now) {
-    bool attempt = c->deadline_of == MS__ATTEMPT;
+    enum ms__deadline kind = c->deadline_of;
     c->deadline_of = MS__NO_DEADLINE;
-    if (attempt)
+    if (kind == MS__ATTEMPT) {
       ms__conn_fail(c, c->up < c->n ? (int)c->up : (int)c->n - 1, MS_ETIMEDOUT, 0);
-    else
+    } else if (kind == MS__DRAIN) {
       ms__conn_drain_is_over(c);
+    } else if (carried(c) != c->idle_seen) {
+      arm_idleness(c);
+    } else {
+      c->env->idled++;
+      ms__conn_fail(c, (int)c->n - 1, MS_ETIMEDOUT, 0);
+    }
   }
   for (size_t i = 0; i < c->n && !c->failed; i++) {
     struct ms__slot *s = &c->slots[i];

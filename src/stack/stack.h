@@ -22,6 +22,8 @@ struct ms__env {
   const ms_allocator *allocator;
   struct ms__pool pool;
   uint32_t drain_msec;
+  uint32_t idle_msec;               /* what a server's connection may be idle, open; 0: for ever */
+  uint64_t idled;                   /* those that were so for too long */
   ms_conn *dirty_head, *dirty_tail; /* connections that want a turn, oldest first */
   size_t dirty_count;
   struct ms__counts counts; /* of all connections there ever were */
@@ -103,7 +105,7 @@ struct ms__cause {
   char *why;         /* what the layer has to say, in memory of the environment's, or NULL */
 };
 
-enum ms__deadline { MS__NO_DEADLINE, MS__ATTEMPT, MS__DRAIN };
+enum ms__deadline { MS__NO_DEADLINE, MS__ATTEMPT, MS__IDLENESS, MS__DRAIN };
 
 struct ms_conn {
   struct ms__env *env;
@@ -126,6 +128,7 @@ struct ms_conn {
   uint32_t need;      /* on_readable waits for so much */
   uint32_t read_seen; /* in[n].changes when readable last fired */
   uint64_t opened_at; /* with `opened` */
+  uint64_t idle_seen; /* bytes carried when MS__IDLENESS was armed */
   struct ms__counts counts;
 
   struct ms__cause cause;

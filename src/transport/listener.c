@@ -30,6 +30,7 @@ static void pause_listener(struct ms__listener *l, int error) {
   if (!l->told)
     ms__loop_log(l->loop, MS_LOG_WARN, "cannot accept, and waits: %s", uv_strerror(-error));
   l->told = true;
+  l->loop->pauses++;
   uv_poll_stop(&l->poll);
   (void)uv_timer_start(&l->pause, on_pause_over, PAUSE_MSEC, 0);
 }

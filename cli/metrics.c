@@ -1,0 +1,192 @@
+/* serve --metrics ADDRESS: the context's numbers in the text format of Prometheus, version 0.0.4,
+ * over HTTP. One request a connection. */
+#include <http_parser.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+enum { REQUEST_MAX = 8192, CONNECTIONS = 64, TEXT = 8192 };
+
+#define STAT(name, counter, help) \
+  { #name, help, counter, offsetof(ms_ctx_stats, name), sizeof((ms_ctx_stats *)0)->name }
+const struct cli_stat cli_stats[CLI_STATS] = {
+    STAT(open, false, "connections that are open"),
+    STAT(pending, false, "connections whose stack is not up yet"),
+    STAT(dials, false, "dials that run"),
+    STAT(buffered, false, "bytes of buffers in use"),
+    STAT(buffer_peak, false, "the most bytes of buffers there ever were"),
+    STAT(accepted, true, "sockets accepted"),
+    STAT(entered, true, "peers that came in"),
+    STAT(refused, true, "peers that were not admitted"),
+    STAT(failed, true, "peers that did not come in otherwise"),
+    STAT(over_connections, true, "peers turned away: too many connections"),
+    STAT(over_address, true, "peers turned away: too many of one address"),
+    STAT(over_rate, true, "peers turned away: too many of one address in a second"),
+    STAT(gave_way, true, "handshakes that made room for others"),
+    STAT(idled, true, "connections closed because they were idle"),
+    STAT(dialled, true, "dials that succeeded"),
+    STAT(dial_failed, true, "dials that failed or were aborted"),
+    STAT(in, true, "bytes received by applications"),
+    STAT(out, true, "bytes written by applications"),
+    STAT(wire_in, true, "bytes received by transports"),
+    STAT(wire_out, true, "bytes sent by transports"),
+    STAT(pauses, true, "times a listener paused for want of descriptors"),
+};
+#undef STAT
+
+uint64_t cli_stat(const ms_ctx_stats *stats, size_t i) {
+  const char *at = (const char *)stats + cli_stats[i].offset;
+  uint64_t value;
+  size_t small;
+  if (cli_stats[i].size == sizeof value) {
+    memcpy(&value, at, sizeof value);
+    return value;
+  }
+  memcpy(&small, at, sizeof small);
+  return small;
+}
+
+static size_t write_text(const ms_ctx *ctx, char *buf, size_t size) {
+  ms_ctx_stats stats;
+  size_t n = 0;
+  ms_ctx_stat(ctx, &stats);
+  for (size_t i = 0; i < CLI_STATS; i++) {
+    const struct cli_stat *s = &cli_stats[i];
+    const char *suffix = s->counter ? "_total" : "";
+    int k =
+        snprintf(buf + n, size - n,
+                 "# HELP multiserver_%s%s %s\n# TYPE multiserver_%s%s %s\nmultiserver_%s%s %llu\n",
+                 s->name, suffix, s->help, s->name, suffix, s->counter ? "counter" : "gauge",
+                 s->name, suffix, (unsigned long long)cli_stat(&stats, i));
+    if (k < 0 || (size_t)k >= size - n) break;
+    n += (size_t)k;
+  }
+  return n;
+}
+
+/* ---- HTTP ---- */
+
+struct request {
+  bool whole;
+  char target[64];
+  size_t length;
+};
+
+static int on_url(http_parser *parser, const char *p, size_t n) {
+  struct request *r = parser->data;
+  size_t room = sizeof r->target - 1 - r->length;
+  if (n > room) n = room;
+  memcpy(r->target + r->length, p, n);
+  r->length += n;
+  return 0;
+}
+
+static int on_headers(http_parser *parser) {
+  ((struct request *)parser->data)->whole = true;
+  return 2;
+}
+
+/* The status that the bytes deserve; 0: there have to be more. */
+static int judge(const uint8_t *p, size_t n) {
+  http_parser_settings settings;
+  http_parser parser;
+  struct request request = {.whole = false};
+  http_parser_settings_init(&settings);
+  settings.on_url = on_url;
+  settings.on_headers_complete = on_headers;
+  http_parser_init(&parser, HTTP_REQUEST);
+  parser.data = &request;
+  (void)http_parser_execute(&parser, &settings, (const char *)p, n);
+  if (HTTP_PARSER_ERRNO(&parser) != HPE_OK) return 400;
+  if (!request.whole) return n >= REQUEST_MAX ? 431 : 0;
+  if (parser.method != HTTP_GET) return 405;
+  return strcmp(request.target, "/metrics") == 0 || strcmp(request.target, "/") == 0 ? 200 : 404;
+}
+
+static void answer(ms_conn *conn, const struct cli_metrics *m, int status) {
+  char text[TEXT], head[256];
+  size_t n = status == 200 ? write_text(m->of, text, sizeof text) : 0;
+  int k = snprintf(
+      head, sizeof head,
+      "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: text/plain; version=0.0.4; "
+      "charset=utf-8\r\n%sContent-Length: %zu\r\n\r\n",
+      status, http_status_str((enum http_status)status), status == 405 ? "Allow: GET\r\n" : "", n);
+  (void)ms_conn_write(conn, head, (size_t)k);
+  (void)ms_conn_write(conn, text, n);
+  ms_conn_close(conn);
+}
+
+static void on_readable(ms_conn *conn, void *user) {
+  const uint8_t *p;
+  size_t n = ms_conn_peek(conn, &p);
+  int status = judge(p, n);
+  if (status)
+    answer(conn, user, status);
+  else
+    ms_conn_need(conn, n + 1);
+}
+
+static void on_end(ms_conn *conn, void *user) {
+  (void)user;
+  ms_conn_close(conn);
+}
+
+static void on_close(ms_conn *conn, const ms_error *err, void *user) {
+  (void)conn;
+  (void)err;
+  (void)user;
+}
+
+static const ms_conn_events conn_events = {
+    .on_readable = on_readable, .on_end = on_end, .on_close = on_close};
+
+/* ---- The server ---- */
+
+static void on_connection(ms_conn *conn, void *user) {
+  ms_conn_handle(conn, &conn_events, user);
+}
+
+static void on_listen(ms_ctx *ctx, int stack, const ms_error *err, void *user) {
+  char address[512];
+  (void)user;
+  (void)ms_stringify_stack(ctx, stack, MS_DEVICE, address, sizeof address);
+  if (err)
+    (void)cli_error_from("metrics", err);
+  else
+    cli_note("metrics at %s", address);
+}
+
+static const ms_server_events events = {.on_connection = on_connection, .on_listen = on_listen};
+
+int cli_metrics_open(struct cli_metrics *m, uv_loop_t *loop, const ms_ctx *of,
+                     const char *address) {
+  ms_ctx_opts opts = MS_OPTS_INIT(ms_ctx_opts);
+  ms_stack_opts stack = MS_OPTS_INIT(ms_stack_opts);
+  ms_error err;
+  opts.loop = loop;
+  opts.limits.connections = CONNECTIONS;
+  opts.limits.idle_msec = 5000;
+  stack.insecure_noauth = true; /* where it is served is the operator's word */
+  m->of = of;
+  if (strchr(address, '~') ||
+      (strncmp(address, "net:", 4) != 0 && strncmp(address, "unix:", 5) != 0))
+    return cli_error("serve", address, "metrics are served at net:HOST:PORT or unix:PATH");
+  if (ms_ctx_new(&m->ctx, &opts, &err) < 0) return cli_error_from("metrics", &err);
+  if (ms_add(m->ctx, address, &stack, &err) >= 0 && ms_listen(m->ctx, &events, m, &err) == 0)
+    return CLI_OK;
+  ms_ctx_free(m->ctx);
+  m->ctx = NULL;
+  return cli_error_from("metrics", &err);
+}
+
+static void on_closed(ms_ctx *ctx, void *user) {
+  (void)user;
+  ms_ctx_free(ctx);
+}
+
+void cli_metrics_close(struct cli_metrics *m) {
+  if (m->ctx) ms_ctx_close(m->ctx, 0, on_closed, NULL);
+  m->ctx = NULL;
+}

@@ -1,0 +1,120 @@
+/* The door: who comes in at all, and who has to make room. */
+#include "api/ctx.h"
+
+enum { TELL_MSEC = 1000 };
+
+/* ---- Being told ---- */
+
+static void turn_away(struct ms_ctx *ctx, uint64_t *count, const char *why) {
+  struct ms__damper *d = &ctx->damper;
+  uint64_t now = uv_now(ctx->loop.uv);
+  (*count)++;
+  d->untold++;
+  if (d->told_at && now < d->told_at + TELL_MSEC) return;
+  ms__loop_log(&ctx->loop, MS_LOG_WARN, "turned away: %llu peers, the last for %s",
+               (unsigned long long)d->untold, why);
+  d->told_at = now ? now : 1;
+  d->untold = 0;
+}
+
+/* ---- Those in their handshakes, by age ---- */
+
+static void no_longer_knocks(struct ms__link *l) {
+  struct ms_ctx *ctx = l->stack->ctx;
+  if (!l->knocks) return;
+  l->knocks = false;
+  ctx->knocking--;
+  if (l->knocked_before)
+    l->knocked_before->knocked_after = l->knocked_after;
+  else
+    ctx->knocked_first = l->knocked_after;
+  if (l->knocked_after)
+    l->knocked_after->knocked_before = l->knocked_before;
+  else
+    ctx->knocked_last = l->knocked_before;
+}
+
+/* The oldest has had the longest time: an honest peer needs a fraction of a second. */
+static bool give_way(struct ms_ctx *ctx) {
+  struct ms__link *l = ctx->knocked_first;
+  if (!l) return false;
+  l->gave_way = true;
+  turn_away(ctx, &ctx->gave_way, "handshakes that give way to new ones");
+  ms__door_leave(l);
+  ms_conn_abort(l->conn);
+  return true;
+}
+
+/* ---- Coming and going ---- */
+
+static bool is_full(size_t n, uint32_t most) {
+  return most != UINT32_MAX && n >= most;
+}
+
+/* Does the address have room for one more? */
+static bool has_leave(struct ms__link *l) {
+  struct ms_ctx *ctx = l->stack->ctx;
+  switch (ms__limits_enter(&ctx->limits, &l->peer.address, uv_now(ctx->loop.uv), &l->guest)) {
+    case MS__ADMITTED:
+      return true;
+    case MS__TOO_MANY:
+      turn_away(ctx, &ctx->over_address, "too many connections of one address");
+      return false;
+    case MS__TOO_FAST:
+      turn_away(ctx, &ctx->over_rate, "too many connections of one address in a second");
+      return false;
+    case MS__NO_MEMORY:
+      break;
+  }
+  return false;
+}
+
+static void knock(struct ms__link *l) {
+  struct ms_ctx *ctx = l->stack->ctx;
+  l->knocks = true;
+  ctx->knocking++;
+  l->knocked_before = ctx->knocked_last;
+  if (ctx->knocked_last)
+    ctx->knocked_last->knocked_after = l;
+  else
+    ctx->knocked_first = l;
+  ctx->knocked_last = l;
+}
+
+bool ms__door_enter(struct ms__link *l) {
+  struct ms_ctx *ctx = l->stack->ctx;
+  const ms_limits *max = &ctx->limits.max;
+  bool full = is_full(ctx->inbound, max->connections) || is_full(ctx->knocking, max->handshakes);
+  if (!has_leave(l)) return false;
+  if (full && !give_way(ctx)) {
+    turn_away(ctx, &ctx->over_connections, "too many connections");
+    ms__limits_leave(&ctx->limits, l->guest);
+    l->guest = NULL;
+    return false;
+  }
+  l->inside = true;
+  ctx->inbound++;
+  knock(l);
+  return true;
+}
+
+bool ms__door_rename(struct ms__link *l) {
+  if (!l->inside) return true;
+  ms__limits_leave(&l->stack->ctx->limits, l->guest);
+  l->guest = NULL;
+  return has_leave(l);
+}
+
+void ms__door_opened(struct ms__link *l) {
+  no_longer_knocks(l);
+}
+
+void ms__door_leave(struct ms__link *l) {
+  struct ms_ctx *ctx = l->stack->ctx;
+  no_longer_knocks(l);
+  if (!l->inside) return;
+  l->inside = false;
+  ctx->inbound--;
+  ms__limits_leave(&ctx->limits, l->guest);
+  l->guest = NULL;
+}

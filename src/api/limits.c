@@ -1,0 +1,187 @@
+#include "api/limits.h"
+
+#include <sodium.h>
+
+#include "addr/cidr.h"
+#include "base/mem.h"
+#include "transport/transport.h"
+
+enum {
+  CONNECTIONS = 4096,
+  HANDSHAKES = 1024,
+  PER_ADDRESS = 64,
+  PER_SECOND = 32,
+  BUFFERED = 256 << 20,
+  BUCKETS = 64,  /* at first */
+  SECOND = 1000, /* msec */
+  PREFIX6 = 7,   /* bytes of an IPv6 address: what one customer usually has */
+  ADDRESS = 16
+};
+
+struct ms__guest {
+  struct ms__guest *next;          /* of its bucket */
+  struct ms__guest *older, *newer; /* among those without connections */
+  uint8_t address[ADDRESS];
+  uint32_t count;  /* connections */
+  uint64_t tokens; /* thousandths of a new one that may come */
+  uint64_t at;     /* when the last one came, msec */
+};
+
+static uint32_t or_default(uint32_t value, uint32_t otherwise) {
+  return value ? value : otherwise;
+}
+
+void ms__limits_init(struct ms__limits *l, const ms_allocator *allocator, const ms_limits *max) {
+  static const ms_limits none;
+  if (!max) max = &none;
+  l->allocator = allocator;
+  l->max = *max;
+  l->max.connections = or_default(max->connections, CONNECTIONS);
+  l->max.handshakes = or_default(max->handshakes, HANDSHAKES);
+  l->max.per_address = or_default(max->per_address, PER_ADDRESS);
+  l->max.per_second = or_default(max->per_second, PER_SECOND);
+  if (!l->max.buffered) l->max.buffered = BUFFERED;
+  randombytes_buf(l->hash_key, sizeof l->hash_key);
+}
+
+void ms__limits_done(struct ms__limits *l) {
+  for (size_t i = 0; i < l->bucket_count; i++)
+    while (l->buckets[i]) {
+      struct ms__guest *g = l->buckets[i];
+      l->buckets[i] = g->next;
+      ms__free(l->allocator, g);
+    }
+  ms__free(l->allocator, l->buckets);
+  l->buckets = NULL;
+}
+
+/* ---- The table ---- */
+
+/* Under a secret key: nobody can choose addresses that meet in one bucket. */
+static struct ms__guest **bucket_of(const struct ms__limits *l, const uint8_t address[ADDRESS]) {
+  uint8_t hash[crypto_shorthash_BYTES];
+  uint64_t h;
+  (void)crypto_shorthash(hash, address, ADDRESS, l->hash_key);
+  memcpy(&h, hash, sizeof h);
+  return &l->buckets[h & (l->bucket_count - 1)];
+}
+
+static void unlink_idle(struct ms__limits *l, struct ms__guest *g) {
+  if (g->older)
+    g->older->newer = g->newer;
+  else
+    l->oldest = g->newer;
+  if (g->newer)
+    g->newer->older = g->older;
+  else
+    l->newest = g->older;
+}
+
+static void link_idle(struct ms__limits *l, struct ms__guest *g) {
+  g->newer = NULL;
+  g->older = l->newest;
+  if (l->newest)
+    l->newest->newer = g;
+  else
+    l->oldest = g;
+  l->newest = g;
+}
+
+static void forget(struct ms__limits *l, struct ms__guest *g) {
+  struct ms__guest **at = bucket_of(l, g->address);
+  while (*at != g)
+    at = &(*at)->next;
+  *at = g->next;
+  unlink_idle(l, g);
+  ms__free(l->allocator, g);
+  l->guests--;
+}
+
+/* Twice as many buckets; without memory the chains grow instead. */
+static void grow(struct ms__limits *l) {
+  size_t n = l->bucket_count ? 2 * l->bucket_count : BUCKETS;
+  struct ms__guest **old = l->buckets, *g;
+  struct ms__guest **buckets = ms__calloc(l->allocator, n * sizeof *buckets);
+  size_t old_count = l->bucket_count;
+  if (!buckets) return;
+  l->buckets = buckets;
+  l->bucket_count = n;
+  for (size_t i = 0; i < old_count; i++)
+    while ((g = old[i])) {
+      struct ms__guest **at = bucket_of(l, g->address);
+      old[i] = g->next;
+      g->next = *at;
+      *at = g;
+    }
+  ms__free(l->allocator, old);
+}
+
+/* Those without connections whose last second is over make room: two for each that comes. */
+static void sweep(struct ms__limits *l, uint64_t now) {
+  for (int i = 0; i < 2 && l->oldest && now >= l->oldest->at + SECOND; i++)
+    forget(l, l->oldest);
+}
+
+static struct ms__guest *find(struct ms__limits *l, const uint8_t address[ADDRESS]) {
+  struct ms__guest *g = l->bucket_count ? *bucket_of(l, address) : NULL;
+  while (g && memcmp(g->address, address, ADDRESS) != 0)
+    g = g->next;
+  return g;
+}
+
+static struct ms__guest *make(struct ms__limits *l, const uint8_t address[ADDRESS], uint64_t now) {
+  struct ms__guest *g, **at;
+  if (l->guests >= l->bucket_count) grow(l);
+  if (!l->bucket_count || !(g = ms__calloc(l->allocator, sizeof *g))) return NULL;
+  memcpy(g->address, address, ADDRESS);
+  g->tokens = (uint64_t)l->max.per_second * SECOND;
+  g->at = now;
+  at = bucket_of(l, address);
+  g->next = *at;
+  *at = g;
+  link_idle(l, g);
+  l->guests++;
+  return g;
+}
+
+/* ---- Coming and going ---- */
+
+/* So many thousandths of a new one come back in a millisecond as there may be new ones in a second.
+ */
+static bool is_too_fast(const struct ms__limits *l, struct ms__guest *g, uint64_t now) {
+  uint64_t most = (uint64_t)l->max.per_second * SECOND;
+  if (l->max.per_second == UINT32_MAX) return false;
+  if (now > g->at) g->tokens += (now - g->at) * l->max.per_second;
+  if (g->tokens > most) g->tokens = most;
+  g->at = now;
+  if (g->tokens < SECOND) return true;
+  g->tokens -= SECOND;
+  return false;
+}
+
+enum ms__verdict ms__limits_enter(struct ms__limits *l, const struct sockaddr_storage *address,
+                                  uint64_t now, struct ms__guest **guest) {
+  struct ms__place place = {.address = *address};
+  uint8_t bytes[ADDRESS];
+  struct ms__guest *g;
+  *guest = NULL;
+  if (ms__place_is_loopback(&place) || !ms__address_bytes(address, bytes)) return MS__ADMITTED;
+  if (!ms__address_is_mapped(bytes)) memset(bytes + PREFIX6, 0, ADDRESS - PREFIX6);
+  sweep(l, now);
+  g = find(l, bytes);
+  if (!g) g = make(l, bytes, now);
+  if (!g) return MS__NO_MEMORY;
+  if (g->count == 0) { /* the newest of them: it is not forgotten before its second is over */
+    unlink_idle(l, g);
+    link_idle(l, g);
+  }
+  if (is_too_fast(l, g, now)) return MS__TOO_FAST;
+  if (g->count >= l->max.per_address && l->max.per_address != UINT32_MAX) return MS__TOO_MANY;
+  if (g->count++ == 0) unlink_idle(l, g);
+  *guest = g;
+  return MS__ADMITTED;
+}
+
+void ms__limits_leave(struct ms__limits *l, struct ms__guest *guest) {
+  if (guest && --guest->count == 0) link_idle(l, guest);
+}

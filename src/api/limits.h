@@ -1,0 +1,33 @@
+/* How much of a server one address may take, and how fast. */
+#ifndef MS_API_LIMITS_H
+#define MS_API_LIMITS_H
+
+#include <sys/socket.h>
+
+#include "multiserver.h"
+
+/* An address that has connections, or had some a moment ago: an IPv4 address, an IPv6 /56. */
+struct ms__guest;
+
+struct ms__limits {
+  const ms_allocator *allocator;
+  ms_limits max; /* no default left; UINT32_MAX: none */
+  struct ms__guest **buckets;
+  size_t bucket_count, guests;       /* the former a power of two, or 0 */
+  struct ms__guest *oldest, *newest; /* of those without connections */
+  uint8_t hash_key[16];
+};
+
+enum ms__verdict { MS__ADMITTED, MS__TOO_MANY, MS__TOO_FAST, MS__NO_MEMORY };
+
+/* `max` may be NULL: the defaults. */
+void ms__limits_init(struct ms__limits *l, const ms_allocator *allocator, const ms_limits *max);
+void ms__limits_done(struct ms__limits *l);
+
+/* One more from this address at the time `now`, msec. *guest is to be given back with
+ * ms__limits_leave when it is ADMITTED; NULL where nobody counts: loopback and unix sockets. */
+enum ms__verdict ms__limits_enter(struct ms__limits *l, const struct sockaddr_storage *address,
+                                  uint64_t now, struct ms__guest **guest);
+void ms__limits_leave(struct ms__limits *l, struct ms__guest *guest);
+
+#endif
