@@ -1,0 +1,143 @@
+'use strict'
+// What peers may take of a server, and what is told of it.
+
+const assert = require('assert')
+const http = require('http')
+const net = require('net')
+const { scenario, identity, assertComplaint } = require('../world')
+
+const SILENT = 10000
+const LIMIT = 1000
+const HONEST = 50
+const ACCEPTS = 16 // of one turn: those that give way are cut in the next
+const portOf = (at) => Number(at.split(':')[2].split('~')[0])
+
+// What a server tells on SIGUSR1.
+async function stats(server, n = 0) {
+  server.kill('SIGUSR1')
+  return server.event('stats', n)
+}
+
+function get(options) {
+  return new Promise((resolve, reject) => {
+    http.get(options, (response) => {
+      let body = ''
+      response.on('data', (data) => (body += data))
+      response.on('end', () => resolve({ status: response.statusCode, type: response.headers['content-type'], body }))
+    }).on('error', reject)
+  })
+}
+
+scenario(`${SILENT} silent clients on a limit of ${LIMIT}, and ${HONEST} honest ones`, async (world) => {
+  const me = identity()
+  const server = world.ours(['serve', '--echo', '--json', '--limit', `connections=${LIMIT}`, 'net:127.0.0.1:0~shs'], { as: me })
+  const { address } = await server.event('listening')
+  const port = portOf(address)
+  const silent = new Set()
+  world.atEnd(() => silent.forEach((socket) => socket.destroy()))
+  let opened = 0
+  const open = () => new Promise((resolve) => {
+    const socket = net.connect(port, '127.0.0.1', () => resolve(++opened))
+    silent.add(socket)
+    socket.on('error', () => {})
+    socket.on('close', () => silent.delete(socket))
+    socket.resume()
+  })
+  const honest = []
+  for (let i = 0; i < SILENT; i += 100) {
+    await Promise.all(Array.from({ length: 100 }, open))
+    if (honest.length < HONEST && i >= LIMIT) {
+      const client = world.ours(['connect', address], { as: me })
+      client.child.stdin.end('hello')
+      honest.push(client)
+    }
+  }
+  assert.strictEqual(opened, SILENT)
+  for (const client of honest) {
+    assert.strictEqual(await client.exit(), 0)
+    assert.strictEqual(client.stdout().toString(), 'hello')
+  }
+  assert.strictEqual(honest.length, HONEST)
+  let seen = await stats(server)
+  for (let n = 1; seen.accepted < SILENT + HONEST; n++) seen = await stats(server, n) // the kernel's queue
+  assert.ok(seen.open + seen.pending <= LIMIT + ACCEPTS, JSON.stringify(seen))
+  assert.strictEqual(seen.entered, HONEST)
+  assert.ok(seen.gave_way >= SILENT - LIMIT, JSON.stringify(seen))
+  const lines = server.err.split('\n').length
+  assert.ok(lines < 500, `${lines} lines on stderr`)
+})
+
+scenario('when all are in, one more is turned away', async (world) => {
+  const server = world.ours(['serve', '--echo', '--json', '--limit', 'connections=2', 'net:127.0.0.1:0'])
+  const { address } = await server.event('listening')
+  const dial = () => world.ours(['connect', address])
+  const inside = [dial(), dial()]
+  await server.event('connection', 1)
+  const third = dial()
+  assert.strictEqual(await third.exit(), 0) // a FIN is all that a bare stack can tell
+  assert.strictEqual((await stats(server)).over_connections, 1)
+  inside[0].child.stdin.end()
+  assert.strictEqual(await inside[0].exit(), 0)
+  await server.event('closed')
+  const fourth = dial()
+  fourth.child.stdin.end('hello')
+  assert.strictEqual(await fourth.exit(), 0)
+  assert.strictEqual(fourth.stdout().toString(), 'hello')
+})
+
+scenario('who is idle is closed, who is not is not', async (world) => {
+  const me = identity()
+  const server = world.ours(['serve', '--echo', '--json', '--limit', 'idle-msec=300', 'net:127.0.0.1:0~shs'], { as: me })
+  const { address } = await server.event('listening')
+  const idle = world.ours(['connect', address], { as: me })
+  const busy = world.ours(['connect', address], { as: me })
+  const timer = setInterval(() => busy.child.stdin.write('x'), 50)
+  world.atEnd(() => clearInterval(timer))
+  const { code } = await server.event('error')
+  assert.strictEqual(code, 'MS_ETIMEDOUT')
+  assert.strictEqual(await idle.exit(), 1)
+  await busy.until(() => busy.received > 20, 'twenty bytes')
+  assert.strictEqual(busy.done, null)
+  assert.strictEqual((await stats(server)).idled, 1)
+})
+
+scenario('metrics, over TCP and over a unix socket', async (world) => {
+  const socketPath = `${world.socketDir('metrics')}/socket`
+  const server = world.ours(['serve', '--echo', '--metrics', `unix:${socketPath}`, 'net:127.0.0.1:0'])
+  const at = await server.line()
+  const client = world.ours(['connect', at])
+  client.child.stdin.end('hello')
+  assert.strictEqual(await client.exit(), 0)
+  const { status, type, body } = await get({ socketPath, path: '/metrics' })
+  assert.strictEqual(status, 200)
+  assert.match(type, /^text\/plain; version=0\.0\.4/)
+  assert.match(body, /\n# TYPE multiserver_entered_total counter\nmultiserver_entered_total 1\n/)
+  assert.match(body, /\nmultiserver_in_total 5\n/)
+  for (const line of body.trim().split('\n')) assert.match(line, /^(# (HELP|TYPE) multiserver_\w+ .+|multiserver_\w+ \d+)$/)
+  assert.strictEqual((await get({ socketPath, path: '/other' })).status, 404)
+
+  const tcp = world.ours(['serve', '--echo', '--metrics', 'net:127.0.0.1:0', 'net:127.0.0.1:0'])
+  await tcp.line()
+  const where = await tcp.until(() => /metrics at net:127\.0\.0\.1:(\d+)\n/.exec(tcp.err), 'where the metrics are')
+  assert.strictEqual((await get({ host: '127.0.0.1', port: where[1], path: '/metrics' })).status, 200)
+  const bad = net.connect(Number(where[1]), '127.0.0.1', () => bad.write('nonsense\r\n\r\n'))
+  const answer = await new Promise((resolve) => bad.once('data', resolve))
+  assert.match(String(answer), /^HTTP\/1\.1 400 /)
+  for (const proc of [server, tcp]) {
+    proc.kill('SIGTERM')
+    assert.strictEqual(await proc.exit(), 0)
+  }
+})
+
+scenario('what is no limit, and where no metrics are', async (world) => {
+  for (const limit of ['connections', 'connections=', 'connections=0', 'connections=-1', 'many=1', 'idle-msec=1s', '=1']) {
+    const proc = world.ours(['serve', '--echo', '--limit', limit, 'net:127.0.0.1:0'])
+    assert.strictEqual(await proc.exit(), 2, limit)
+    assertComplaint(proc, /is no limit: NAME=NUMBER/)
+  }
+  for (const at of ['ws://127.0.0.1:0', 'net:127.0.0.1:0~shs', 'nonsense']) {
+    const proc = world.ours(['serve', '--echo', '--metrics', at, 'net:127.0.0.1:0'])
+    assert.strictEqual(await proc.exit(), 1, at)
+    assertComplaint(proc, /metrics are served at/)
+  }
+})
