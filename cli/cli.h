@@ -167,6 +167,16 @@ void cli_report_closed(struct cli_report *r, const char *what, const ms_conn *co
 /* The context's numbers, as an event. */
 void cli_report_stats(struct cli_report *r, const ms_ctx *ctx);
 
+/* ---- systemd (systemd.c) ---- */
+
+/* The sockets that systemd has opened for us; how many. Children do not hear of them. */
+enum { CLI_SYSTEMD_SOCKETS = 64 };
+size_t cli_systemd_sockets(int fds[CLI_SYSTEMD_SOCKETS]);
+
+/* Tells it "READY=1", "STOPPING=1"; that a reload begins. Nobody may be there. */
+void cli_systemd_tell(const char *state);
+void cli_systemd_reloading(void);
+
 /* ---- Limits (limits.c) ---- */
 
 /* Reads "NAME=NUMBER" or "NAME=none" into *out. The first text that is no limit, or NULL. */

@@ -49,6 +49,7 @@ static void on_closed(ms_ctx *ctx, void *user) {
 }
 
 static void stop(struct server *s, uint32_t drain_msec) {
+  if (!s->closing) cli_systemd_tell("STOPPING=1\n");
   s->closing = true;
   cli_metrics_close(&s->metrics);
   ms_ctx_close(s->ctx, drain_msec, on_closed, s);
@@ -85,10 +86,11 @@ static void reload_tls(struct server *s) {
 static void on_hangup(uv_signal_t *handle, int number) {
   struct server *s = handle->data;
   (void)number;
+  cli_systemd_reloading();
   reload_tls(s);
-  if (!s->allow_file) return;
-  if (cli_keys_read(&s->filed, s->allow_file) == CLI_OK)
+  if (s->allow_file && cli_keys_read(&s->filed, s->allow_file) == CLI_OK)
     cli_note("%s: %zu keys", s->allow_file, s->filed.count);
+  cli_systemd_tell("READY=1\n");
 }
 
 /* The numbers so far. */
@@ -129,6 +131,7 @@ static void on_ready(ms_ctx *ctx, size_t up, void *user) {
     if (n == 0) cli_note("nothing can be reached in the scope %s", s->scope_printed);
   }
   free(address);
+  if (up && !s->closing) cli_systemd_tell("READY=1\n");
 }
 
 static void on_stdio_done(int status, void *user) {
@@ -241,6 +244,7 @@ static int start(struct server *s) {
   ms_error err;
   int r;
   bool keyed = needs_identity(s);
+  int inherited[CLI_SYSTEMD_SOCKETS];
   if (s->exec.command) cli_exec_prepare();
   if (s->http_root && (s->http_folder = cli_http_root_open(s->http_root)) < 0) return CLI_FAILED;
   if (keyed && cli_secret_get(s->key, &id) != CLI_OK) return CLI_FAILED;
@@ -251,6 +255,8 @@ static int start(struct server *s) {
   opts.on_authorise = on_authorise;
   opts.user = s;
   (void)cli_limits(&s->limits, &opts.limits);
+  opts.inherited = inherited;
+  opts.inherited_count = cli_systemd_sockets(inherited);
   r = ms_ctx_new(&s->ctx, &opts, &err);
   ms_identity_free(id);
   if (r < 0) return cli_error_from("serve", &err);

@@ -338,6 +338,10 @@ typedef struct ms_ctx_opts {
   uint32_t dial_timeout_msec;   /* a whole dial, absolute; default 15000 */
   uint32_t drain_timeout_msec;  /* what a closing connection has for its last words; default 5000 */
   ms_limits limits;             /* of what peers may take */
+  /* Descriptors that listen already, as systemd hands them over; copied. A stack that would listen
+   * at the address of one takes it, and closes it in the end; the others stay the caller's. */
+  const int *inherited;
+  size_t inherited_count; /* of them */
 } ms_ctx_opts;
 
 /* Makes a context. 0; MS_EINVAL (a size unknown to this version), MS_ENOMEM, MS_ESYSTEM.

@@ -20,6 +20,7 @@ static void on_settled(struct ms__loop *loop) {
 
 static void free_ctx(struct ms_ctx *ctx) {
   ms_allocator a = ctx->allocator;
+  ms__free(&a, ctx->inherited);
   ms__own_loop_free(&a, ctx->own);
   ms__free(&a, ctx);
 }
@@ -64,10 +65,20 @@ int ms_ctx_new(ms_ctx **out, const ms_ctx_opts *opts, ms_error *err) {
   ctx->user = opts->user;
   ctx->accept_msec = or_default(opts->accept_timeout_msec, ACCEPT_MSEC);
   ctx->dial_msec = or_default(opts->dial_timeout_msec, DIAL_MSEC);
+  if (opts->inherited_count) {
+    ctx->inherited = ms__malloc(a, opts->inherited_count * sizeof *ctx->inherited);
+    if (!ctx->inherited) {
+      ms__free(a, ctx);
+      return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
+    }
+    memcpy(ctx->inherited, opts->inherited, opts->inherited_count * sizeof *ctx->inherited);
+    ctx->inherited_count = opts->inherited_count;
+  }
   r = ms__keys_keep(&ctx->keys, opts->identity, opts->network_key, err);
   if (r == 0 && !opts->loop) r = ms__own_loop_new(a, &ctx->own, err);
   if (r < 0) {
     ms__keys_drop(&ctx->keys);
+    ms__free(a, ctx->inherited);
     ms__free(a, ctx);
     return r;
   }

@@ -155,6 +155,8 @@ struct ms_ctx {
   bool loop_closed;    /* nothing of the context's is in the loop any more */
   unsigned armed_seen; /* loop.armed when the loop last polled */
 
+  int *inherited; /* descriptors that listen already, -1 where a stack has taken it */
+  size_t inherited_count;
   struct ms__limits limits;
   size_t inbound, knocking; /* links of peers; those in their handshakes */
   struct ms__link *knocked_first, *knocked_last;

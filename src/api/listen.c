@@ -51,7 +51,8 @@ static int open_one(struct ms__stack *s, const struct ms__place *place, ms_error
   int r;
   if (!b) return ms__error(err, MS_ENOMEM, MS_PHASE_LISTEN, s->transport->name, NULL);
   b->stack = s;
-  if ((r = s->transport->listen(place, &b->socket, err)) < 0) {
+  if (!ms__inherited_take(s->ctx->inherited, s->ctx->inherited_count, place, &b->socket) &&
+      (r = s->transport->listen(place, &b->socket, err)) < 0) {
     ms__free(&s->ctx->allocator, b);
     return r;
   }

@@ -52,6 +52,11 @@ struct ms__transport {
 
 extern const struct ms__transport ms__net, ms__unix;
 
+/* Takes the one of these descriptors that listens at this place, and makes it -1 in the list.
+ * False: there is none. */
+bool ms__inherited_take(int *fds, size_t count, const struct ms__place *place,
+                        struct ms__socket *out);
+
 /* ---- net ---- */
 
 /* The port of an internet address, 0 for another. */

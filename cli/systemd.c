@@ -1,0 +1,55 @@
+/* What systemd hands to a service and wants to hear of it: sd_listen_fds(3), sd_notify(3). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+enum { FIRST = 3 };
+
+/* A decimal number from the environment, which is not for children; -1: none. */
+static long take_number(const char *name) {
+  const char *text = getenv(name);
+  long value =
+      text && *text && strspn(text, "0123456789") == strlen(text) ? strtol(text, NULL, 10) : -1;
+  (void)unsetenv(name);
+  return value;
+}
+
+size_t cli_systemd_sockets(int fds[CLI_SYSTEMD_SOCKETS]) {
+  long pid = take_number("LISTEN_PID"), n = take_number("LISTEN_FDS");
+  (void)unsetenv("LISTEN_FDNAMES");
+  if (pid != (long)getpid() || n <= 0) return 0;
+  if (n > CLI_SYSTEMD_SOCKETS) n = CLI_SYSTEMD_SOCKETS;
+  for (long i = 0; i < n; i++)
+    fds[i] = (int)(FIRST + i);
+  return (size_t)n;
+}
+
+void cli_systemd_tell(const char *state) {
+  struct sockaddr_un to = {.sun_family = AF_UNIX};
+  const char *path = getenv("NOTIFY_SOCKET");
+  size_t n = path ? strlen(path) : 0;
+  int fd;
+  if (n == 0 || n >= sizeof to.sun_path || (*path != '/' && *path != '@')) return;
+  memcpy(to.sun_path, path, n);
+  if (*path == '@') to.sun_path[0] = '\0'; /* Linux' abstract names */
+  fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+  if (fd < 0) return;
+  (void)sendto(fd, state, strlen(state), 0, (struct sockaddr *)&to,
+               (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+  (void)close(fd);
+}
+
+void cli_systemd_reloading(void) {
+  char state[96];
+  struct timespec t;
+  (void)clock_gettime(CLOCK_MONOTONIC, &t);
+  (void)snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%llu\n",
+                 (unsigned long long)t.tv_sec * 1000000 + (unsigned long long)t.tv_nsec / 1000);
+  cli_systemd_tell(state);
+}

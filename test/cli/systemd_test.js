@@ -1,0 +1,79 @@
+'use strict'
+// Started as systemd starts a service: descriptors that listen already, and a socket to be told on.
+
+const assert = require('assert')
+const fs = require('fs')
+const net = require('net')
+const path = require('path')
+const { scenario, identity, secretFile, command } = require('../world')
+
+const NOTIFY = path.join(path.dirname(command), 'test', 'notify-listen')
+
+// A server that listens, for a process that is to inherit it.
+async function listening(where) {
+  const server = net.createServer()
+  await new Promise((resolve, reject) => server.on('error', reject).listen(where, resolve))
+  return server
+}
+
+// Our serve with these as descriptors 3 and so on; systemd names the process that they are for.
+function activated(world, servers, args, env = {}) {
+  const me = identity()
+  const secret = world.write('secret', secretFile(me))
+  const proc = world.start('multiserver serve', 'sh', ['-c', 'LISTEN_PID=$$ exec "$@"', 'sh', command, 'serve', '--key', secret, ...args],
+    { fds: servers.map((server) => server._handle.fd), env: { LISTEN_FDS: String(servers.length), ...env } })
+  return { proc, secret }
+}
+
+scenario('it takes over what systemd has opened', async (world) => {
+  const dir = world.socketDir('s')
+  const tcp = await listening({ port: 0, host: '127.0.0.1' })
+  const unix = await listening({ path: `${dir}/socket` })
+  const other = await listening({ port: 0, host: '127.0.0.1' })
+  const { port } = tcp.address()
+  const { proc } = activated(world, [tcp, unix, other], ['--exec', 'echo hello; env', `net:127.0.0.1:${port}`, `unix:${dir}/socket`])
+  fs.linkSync(`${dir}/socket`, `${dir}/kept`) // Node removes the file when it closes
+  for (const server of [tcp, unix, other]) server.close()
+  fs.renameSync(`${dir}/kept`, `${dir}/socket`)
+  assert.strictEqual(await proc.line(), `net:127.0.0.1:${port};unix:${dir}/socket`)
+  for (const where of [{ port, host: '127.0.0.1' }, { path: `${dir}/socket` }]) {
+    const text = await new Promise((resolve) => {
+      let got = ''
+      net.connect(where).on('data', (data) => (got += data)).on('end', () => resolve(got)).resume()
+    })
+    assert.match(text, /^hello\n/)
+    assert.ok(!/LISTEN_/.test(text), text)
+  }
+  proc.kill('SIGTERM')
+  assert.strictEqual(await proc.exit(), 0)
+  assert.ok(fs.existsSync(`${dir}/socket`)) // it is systemd's
+})
+
+scenario('ready, reloading, stopping', async (world) => {
+  const at = `${world.socketDir('n')}/notify`
+  const manager = world.start('notify-listen', NOTIFY, [at])
+  assert.strictEqual(await manager.line(), 'bound')
+  const told = (n) => manager.until(() => manager.stdout().toString().split('\n').slice(1, -1).length >= n &&
+    manager.stdout().toString().split('\n').slice(1, -1), `${n} lines`)
+  const { key } = identity()
+  const allow = world.write('allow', `${key}\n`)
+  const proc = world.ours(['serve', '--echo', '--allow-file', allow, 'net:127.0.0.1:0~shs'], { env: { NOTIFY_SOCKET: at } })
+  assert.deepStrictEqual(await told(1), ['READY=1'])
+  proc.kill('SIGHUP')
+  const lines = await told(4)
+  assert.strictEqual(lines[1], 'RELOADING=1')
+  assert.match(lines[2], /^MONOTONIC_USEC=\d+$/)
+  assert.strictEqual(lines[3], 'READY=1')
+  proc.kill('SIGTERM')
+  assert.strictEqual((await told(5))[4], 'STOPPING=1')
+  assert.strictEqual(await proc.exit(), 0)
+})
+
+scenario('what is for another process is left alone', async (world) => {
+  const server = await listening({ port: 0, host: '127.0.0.1' })
+  const proc = world.ours(['serve', '--echo', `net:127.0.0.1:${server.address().port}`],
+    { fds: [server._handle.fd], env: { LISTEN_PID: '1', LISTEN_FDS: '1' } })
+  assert.strictEqual(await proc.exit(), 1)
+  assert.match(proc.err, /in use/)
+  server.close()
+})
