@@ -308,16 +308,20 @@ typedef void (*ms_log_cb)(enum ms_log_level level, const char *text, void *user)
  * limit. The defaults are those of a small public server. Loopback and unix sockets are not counted
  * by address. */
 typedef struct ms_limits {
-  uint32_t connections; /* from peers, those in their handshakes too; default 4096. One more makes
-                           the oldest handshake give way; where there is none it is turned away */
-  uint32_t handshakes;  /* of peers, at the same time; default 1024. One more makes the oldest give
-                           way: it has had the longest time */
+  /* Of peers, those in their handshakes too; default 4096. One more makes the oldest handshake give
+   * way; where there is none it is turned away. */
+  uint32_t connections;
+  /* Of peers, at the same time; default 1024. One more makes the oldest give way: it has had the
+   * longest time. */
+  uint32_t handshakes;
   uint32_t per_address; /* connections of one IPv4 address or one IPv6 /56; default 64 */
   uint32_t per_second;  /* new ones of one such address in a second; default 32 */
-  uint32_t idle_msec;   /* a connection that carries nothing for so long, and at most twice as long,
-                           is closed; default: never */
-  size_t buffered;      /* bytes of buffers, of all connections; default 256 MiB. A connection that
-                           needs more fails with MS_ENOMEM */
+  /* A peer's connection that carries nothing for so long, and at most twice as long, is closed;
+   * default: never. */
+  uint32_t idle_msec;
+  /* Bytes of buffers, of all connections; default 256 MiB. A connection that needs more fails with
+   * MS_ENOMEM. */
+  size_t buffered;
 } ms_limits;
 
 /* Options of a context. 0 and NULL ask for the default. */

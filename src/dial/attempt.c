@@ -231,11 +231,11 @@ static void interleave(struct ms__places *places) {
 static void on_places(void *user, struct ms__places *places, const ms_error *err) {
   struct ms__attempt *a = user;
   a->lookup = NULL;
+  a->target->places = *places;
   if (err) {
     ms__attempt_fail(a, err);
     return;
   }
-  a->target->places = *places;
   interleave(&a->target->places);
   if (places->count > 1) ms__race_go_on(a->dialer); /* there is more to be tried */
   connect_next(a);

@@ -219,7 +219,7 @@ static void peer_ended(ms_conn *c, size_t i) {
 
 /* Is there anything that came before a layer's failure, and that somebody may still read? */
 static bool any_above(const ms_conn *c, size_t i) {
-  if (!c->opened || ms__conn_discards(c)) return false;
+  if (c->up < c->n || ms__conn_discards(c)) return false;
   for (size_t j = i + 1; j <= c->n; j++)
     if (c->in[j].len) return true;
   return false;

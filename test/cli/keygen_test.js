@@ -127,7 +127,7 @@ scenario('every command has a help with examples', async (world) => {
   const all = await world.run(['--help'])
   assert.strictEqual(all.status, 0)
   const commands = all.stdout().toString().match(/^ {2}(\w+) {2,}\S/gm).map((s) => s.trim().split(' ')[0])
-  assert.deepStrictEqual(commands, ['serve', 'connect', 'address', 'keygen', 'id'])
+  assert.deepStrictEqual(commands, ['serve', 'connect', 'check', 'address', 'keygen', 'id'])
   for (const name of commands) {
     const help = await world.run([name, '--help'])
     assert.strictEqual(help.status, 0)
