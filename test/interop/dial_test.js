@@ -25,7 +25,7 @@ scenario('a line comes back from an npm echo', async (world) => {
 })
 
 scenario('64 MiB each way at the same time', async (world) => {
-  const npm = await world.npmServer(['--send', String(SIZE)])
+  const npm = await world.npmServer(['--send', String(SIZE), ...POLITE])
   const data = crypto.randomBytes(SIZE)
   const stdin = fs.openSync(world.write('in', data), 'r')
   const stdout = fs.openSync(world.path('out'), 'w')

@@ -153,7 +153,7 @@ scenario('bad frames are answered with a close code', async (world) => {
   ]
   for (const [bytes, code] of cases) {
     const answer = await raw(ours.at, Buffer.concat([Buffer.from(HEAD + '\r\n'), bytes]))
-    const close = answer.subarray(answer.indexOf('\r\n\r\n') + 4)
+    const close = answer.subarray(-4) // a good fragment before it is echoed
     assert.strictEqual(close.toString('hex'), Buffer.from([0x88, 2, code >> 8, code & 255]).toString('hex'), String(code))
   }
 })
