@@ -227,8 +227,8 @@ void ms__link_asked(struct ms__link *link, const struct ms__question *q);
 /* May one more peer come in? It is counted then, until ms__door_leave. */
 bool ms__door_enter(struct ms__link *link);
 
-/* It is somebody else's than it seemed: false when that one has too many. */
-bool ms__door_rename(struct ms__link *link);
+/* Who is behind a trusted proxy may be known now: false when that one has too many. */
+bool ms__door_name(struct ms__link *link);
 
 /* Its handshake is over. */
 void ms__door_opened(struct ms__link *link);

@@ -85,6 +85,34 @@ scenario('when all are in, one more is turned away', async (world) => {
   assert.strictEqual(fourth.stdout().toString(), 'hello')
 })
 
+scenario('who is behind a trusted proxy is counted, and not the proxy', async (world) => {
+  const server = world.ours(['serve', '--echo', '--json', '--trusted-proxy', '127.0.0.1', '--limit', 'per-address=2',
+    'net:127.0.0.1:0', 'ws://127.0.0.1:0'])
+  const port = portOf((await server.event('listening')).address)
+  const wsPort = portOf((await server.event('listening', 1)).address)
+  // What comes back of a line, or null where the connection is closed instead.
+  const say = (to, head, wanted) => new Promise((resolve) => {
+    const socket = net.connect(to, '127.0.0.1', () => socket.write(head))
+    world.atEnd(() => socket.destroy())
+    socket.on('error', () => resolve(null))
+    socket.on('close', () => resolve(null))
+    socket.on('data', (data) => String(data).includes(wanted) && resolve(socket))
+  })
+  const proxied = (address) => say(port, `PROXY TCP4 ${address} 127.0.0.1 1 2\r\nhello`, 'hello')
+  const forwarded = (address) => say(wsPort, 'GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
+    `Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nX-Forwarded-For: ${address}\r\n\r\n`, ' 101 ')
+  const first = await proxied('192.0.2.1')
+  assert.ok(first)
+  assert.ok(await forwarded('192.0.2.1'))
+  assert.strictEqual(await proxied('192.0.2.1'), null)
+  assert.strictEqual(await forwarded('192.0.2.1'), null)
+  assert.ok(await proxied('192.0.2.2'))
+  assert.strictEqual((await stats(server)).over_address, 2)
+  first.destroy()
+  await server.event('closed', 2) // after those of the two that were turned away
+  assert.ok(await proxied('192.0.2.1'))
+})
+
 scenario('who is idle is closed, who is not is not', async (world) => {
   const me = identity()
   const server = world.ours(['serve', '--echo', '--json', '--limit', 'idle-msec=300', 'net:127.0.0.1:0~shs'], { as: me })
