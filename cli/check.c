@@ -200,17 +200,10 @@ static int run(int argc, char **argv) {
   };
   struct cli_texts rest = {0};
   int status;
-  memcpy(o.network_key, ms_scuttlebutt_network_key, sizeof o.network_key);
   if (cli_options(&cli_check, argc, argv, options, sizeof options / sizeof *options, &rest,
                   &status) == 0) {
-    if (rest.count != 1)
-      status = cli_usage(
-          &cli_check, rest.count ? rest.at[1] : NULL,
-          rest.count ? "one address is enough: join alternatives by ';'" : "an address is missing");
-    else if (o.network && !cli_key_read(o.network, o.network_key))
-      status = cli_usage(&cli_check, "--network-key", "is not 32 bytes of base64");
-    else
-      status = check(rest.at[0], &o);
+    status = cli_one_address(&cli_check, &rest, o.network, o.network_key);
+    if (status == CLI_OK) status = check(rest.at[0], &o);
   }
   cli_texts_free(&rest);
   return status;

@@ -71,6 +71,11 @@ int cli_options(const struct cli_command *command, int argc, char **argv,
 /* A usage error: one line, and where to read more. Returns CLI_USAGE. */
 int cli_usage(const struct cli_command *command, const char *where, const char *why);
 
+/* What is left of a client's arguments is one address; its --network-key, or NULL, is read. CLI_OK,
+ * or CLI_USAGE after an error line. */
+int cli_one_address(const struct cli_command *command, const struct cli_texts *rest,
+                    const char *network, uint8_t network_key[MS_KEY_BYTES]);
+
 /* --help, on stdout. An exit status. */
 int cli_help(const struct cli_command *command);
 

@@ -123,19 +123,12 @@ static int run(int argc, char **argv) {
   };
   struct cli_texts rest = {0};
   int status;
-  memcpy(o.network_key, ms_scuttlebutt_network_key, sizeof o.network_key);
   if (cli_options(&cli_connect, argc, argv, options, sizeof options / sizeof *options, &rest,
                   &status) == 0) {
-    if (rest.count != 1)
-      status = cli_usage(
-          &cli_connect, rest.count ? rest.at[1] : NULL,
-          rest.count ? "one address is enough: join alternatives by ';'" : "an address is missing");
-    else if (o.network && !cli_key_read(o.network, o.network_key))
-      status = cli_usage(&cli_connect, "--network-key", "is not 32 bytes of base64");
-    else if (read_security(o.security) < 0)
+    status = cli_one_address(&cli_connect, &rest, o.network, o.network_key);
+    if (status == CLI_OK && read_security(o.security) < 0)
       status = cli_usage(&cli_connect, "--security", "is one of none, server, key");
-    else
-      status = connect_to(rest.at[0], &o);
+    if (status == CLI_OK) status = connect_to(rest.at[0], &o);
   }
   cli_texts_free(&rest);
   cli_texts_free(&o.prefer);

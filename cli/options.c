@@ -11,6 +11,17 @@ int cli_usage(const struct cli_command *command, const char *where, const char *
   return CLI_USAGE;
 }
 
+int cli_one_address(const struct cli_command *command, const struct cli_texts *rest,
+                    const char *network, uint8_t network_key[MS_KEY_BYTES]) {
+  memcpy(network_key, ms_scuttlebutt_network_key, MS_KEY_BYTES);
+  if (rest->count == 0) return cli_usage(command, NULL, "an address is missing");
+  if (rest->count > 1)
+    return cli_usage(command, rest->at[1], "one address is enough: join alternatives by ';'");
+  if (network && !cli_key_read(network, network_key))
+    return cli_usage(command, "--network-key", "is not 32 bytes of base64");
+  return CLI_OK;
+}
+
 int cli_help(const struct cli_command *command) {
   (void)fputs(command->help, stdout);
   if (command->more) (void)fputs(command->more, stdout);

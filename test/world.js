@@ -6,6 +6,7 @@ const assert = require('assert')
 const { spawn } = require('child_process')
 const crypto = require('crypto')
 const fs = require('fs')
+const net = require('net')
 const os = require('os')
 const path = require('path')
 const test = require('node:test')
@@ -231,4 +232,13 @@ function assertComplaint(proc, pattern) {
   assert.match(proc.err, pattern)
 }
 
-module.exports = { scenario, World, identity, secretFile, sha256, assertComplaint, command }
+// A port of 127.0.0.1 where nobody listens.
+async function closedPort() {
+  const closed = net.createServer()
+  await new Promise((resolve) => closed.listen(0, '127.0.0.1', resolve))
+  const { port } = closed.address()
+  await new Promise((resolve) => closed.close(resolve))
+  return port
+}
+
+module.exports = { scenario, closedPort, World, identity, secretFile, sha256, assertComplaint, command }

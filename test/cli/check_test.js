@@ -3,15 +3,7 @@
 
 const assert = require('assert')
 const net = require('net')
-const { scenario, identity } = require('../world')
-
-async function closedPort() {
-  const closed = net.createServer()
-  await new Promise((resolve) => closed.listen(0, '127.0.0.1', resolve))
-  const { port } = closed.address()
-  await new Promise((resolve) => closed.close(resolve))
-  return port
-}
+const { scenario, identity, closedPort } = require('../world')
 
 async function check(world, args) {
   const proc = world.ours(['check', ...args])

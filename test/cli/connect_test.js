@@ -6,7 +6,7 @@ const { execFileSync } = require('child_process')
 const crypto = require('crypto')
 const fs = require('fs')
 const net = require('net')
-const { scenario, identity, secretFile, sha256, assertComplaint, command } = require('../world')
+const { scenario, identity, secretFile, sha256, assertComplaint, command, closedPort } = require('../world')
 
 const STACKS = ['net~shs', 'net~noauth', 'net', 'unix~shs', 'unix~noauth', 'unix']
 
@@ -131,14 +131,6 @@ scenario('no seed is ever shown', async (world) => {
     assert.ok(!client.err.includes(seed.slice(5, 25)), client.err)
   }
 })
-
-async function closedPort() {
-  const closed = net.createServer()
-  await new Promise((resolve) => closed.listen(0, '127.0.0.1', resolve))
-  const { port } = closed.address()
-  await new Promise((resolve) => closed.close(resolve))
-  return port
-}
 
 scenario('alternatives are tried in their order', async (world) => {
   const { at } = await server(world, 'net~shs')
