@@ -5,6 +5,7 @@ const assert = require('assert')
 const crypto = require('crypto')
 const fs = require('fs')
 const net = require('net')
+const tls = require('tls')
 const { execFileSync, spawn } = require('child_process')
 const path = require('path')
 const { scenario } = require('./harness')
@@ -194,6 +195,49 @@ scenario('openssl s_client through tls, and certificates that change under load'
     client.child.stdin.end()
   }
 })
+
+scenario('a reload is whole or none', async (world) => {
+  const made = certificate()
+  const cert = world.write('cert.pem', fs.readFileSync(made.cert))
+  const key = world.write('key.pem', fs.readFileSync(made.key))
+  const ca = world.write('ca.pem', fs.readFileSync(made.cert))
+  const proc = world.ours(['serve', '--echo', '--tls-cert', cert, '--tls-key', key, '--tls-ca', ca, 'net:127.0.0.1:0~tls'])
+  const port = Number((await proc.line('stdout')).split(':')[2].split('~')[0])
+  const shown = () => new Promise((resolve, reject) => {
+    const socket = tls.connect({ port, host: '127.0.0.1', rejectUnauthorized: false }, () => {
+      resolve(socket.getPeerCertificate().serialNumber)
+      socket.destroy()
+    }).on('error', reject)
+  })
+  const before = await shown()
+  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-keyout', key,
+    '-out', cert, '-subj', '/CN=localhost'], { stdio: 'pipe' })
+  fs.writeFileSync(ca, 'nonsense')
+  proc.child.kill('SIGHUP')
+  await proc.until(() => /the certificates to be trusted .*ca\.pem/.test(proc.err), 'an error line')
+  assert.strictEqual(await shown(), before) // the good certificate has to wait for the rest
+  fs.copyFileSync(cert, ca)
+  proc.child.kill('SIGHUP')
+  await proc.until(() => /certificates read again/.test(proc.err), 'a note')
+  assert.notStrictEqual(await shown(), before)
+})
+
+for (const version of ['TLSv1.2', 'TLSv1.3']) {
+  scenario(`a connection at rest answers a forged record with an alert, ${version}`, async (world) => {
+    const { cert, key } = certificate()
+    const proc = world.ours(['serve', '--echo', '--tls-cert', cert, '--tls-key', key, 'net:127.0.0.1:0~tls'])
+    const port = Number((await proc.line('stdout')).split(':')[2].split('~')[0])
+    const wire = net.connect(port, '127.0.0.1')
+    world.atEnd(() => wire.destroy())
+    const client = tls.connect({ socket: wire, rejectUnauthorized: false, minVersion: version, maxVersion: version })
+    await event(client, 'secureConnect')
+    client.write('hello')
+    await event(client, 'data')
+    const failed = new Promise((resolve) => client.once('error', resolve))
+    wire.write(Buffer.concat([Buffer.from([23, 3, 3, 0, 40]), crypto.randomBytes(40)]))
+    assert.match((await failed).message, /alert bad record mac/)
+  })
+}
 
 scenario('who is not the one, or not trusted, is not dialled', async (world) => {
   const { cert, key } = certificate()
