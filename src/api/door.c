@@ -41,7 +41,7 @@ static bool give_way(struct ms_ctx *ctx) {
   l->gave_way = true;
   turn_away(ctx, &ctx->gave_way, "handshakes that give way to new ones");
   ms__door_leave(l);
-  ms_conn_abort(l->conn);
+  ms__conn_put_out(l->conn);
   return true;
 }
 

@@ -128,7 +128,7 @@ static void on_raised(ms_conn *conn, const struct ms__layer *layer) {
   struct ms__link *l = conn->owner;
   if (l->attempt) ms__dial_raised(l->attempt, layer->name);
   if (l->fronted && (layer == &ms__proxy || layer == &ms__http) && !ms__door_name(l))
-    ms_conn_abort(conn); /* who is behind the proxy has too many */
+    ms__conn_put_out(conn); /* who is behind the proxy has too many */
 }
 
 static void on_open(ms_conn *conn) {

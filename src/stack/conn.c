@@ -373,11 +373,15 @@ void ms_conn_close(ms_conn *c) {
   ms__conn_mark(c);
 }
 
-void ms_conn_abort(ms_conn *c) {
-  ms__conn_forget_question(c);
+void ms__conn_put_out(ms_conn *c) {
   if (c->close_told) return;
   c->aborted = true;
   ms__conn_mark(c);
+}
+
+void ms_conn_abort(ms_conn *c) {
+  ms__conn_forget_question(c);
+  ms__conn_put_out(c);
 }
 
 void ms__conn_cut_short(ms_conn *c) {

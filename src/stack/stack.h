@@ -196,6 +196,9 @@ int ms__conn_answer(ms_conn *c, const struct ms__answer *answer);
 /* What it has carried, by the time `now`. */
 void ms__conn_stat(const ms_conn *c, uint64_t now, ms_conn_stats *out);
 
+/* As ms_conn_abort, but for our own reasons: what was asked is still to be answered. */
+void ms__conn_put_out(ms_conn *c);
+
 /* The question will not be answered. */
 void ms__conn_forget_question(ms_conn *c);
 

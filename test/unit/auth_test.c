@@ -125,6 +125,34 @@ static void an_answer_may_come_too_late(void **state) {
   fixture_done(&f);
 }
 
+/* Who has to give way while the application still thinks: its question is there until answered. */
+static void a_question_outlives_who_gave_way(void **state) {
+  struct fixture f;
+  struct client first = {0}, second = {0};
+  char address[512];
+  ms_ctx_opts server, client;
+  ms_conn *asked;
+  (void)state;
+  begin(&f, &server, &client);
+  server.on_authorise = keep_question;
+  server.limits.handshakes = 1;
+  serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
+  later.conn = NULL;
+  dial_with(&f, &client, "net~shs", address, &first);
+  while (!later.conn)
+    (void)uv_run(&f.loop, UV_RUN_NOWAIT);
+  asked = later.conn;
+  dial_with(&f, &client, "net~shs", address, &second);
+  fixture_until(&f, &first.dialled, 0);
+  while (later.conn == asked)
+    (void)uv_run(&f.loop, UV_RUN_NOWAIT);
+  assert_int_equal(ms_conn_answer(asked, true, NULL), MS_ESTATE);
+  assert_int_equal(ms_conn_answer(later.conn, true, NULL), 0);
+  fixture_until(&f, &second.closed, 0);
+  assert_int_equal(second.error.code, 0);
+  fixture_done(&f);
+}
+
 /* A context may close on a question that nobody answers. */
 static void a_question_may_stay_open(void **state) {
   struct fixture f;
@@ -189,6 +217,7 @@ int main(void) {
       cmocka_unit_test(without_a_callback_nobody_enters),
       cmocka_unit_test(an_answer_may_come_later),
       cmocka_unit_test(an_answer_may_come_too_late),
+      cmocka_unit_test(a_question_outlives_who_gave_way),
       cmocka_unit_test(a_question_may_stay_open),
       cmocka_unit_test(a_wrong_network_key_is_no_way_in),
       cmocka_unit_test(a_wrong_server_key_is_no_way_in),
