@@ -79,6 +79,8 @@ int cli_one_address(const struct cli_command *command, const struct cli_texts *r
 /* --help, on stdout. An exit status. */
 int cli_help(const struct cli_command *command);
 
+/* False: no memory. */
+bool cli_texts_add(struct cli_texts *texts, const char *text);
 void cli_texts_free(struct cli_texts *texts);
 
 /* ---- Keys (secret.c) ---- */
@@ -152,16 +154,23 @@ struct json_t *cli_json_bytes(const char *s, size_t n);
 
 /* ---- What serve tells of its connections (report.c) ---- */
 
+/* ms_stringify in memory of malloc, or NULL when there is none. */
+char *cli_addresses(const ms_ctx *ctx, enum ms_scope scope);
+
 struct cli_report {
   bool json; /* events on stdout, besides the lines on stderr */
   bool broken;
   enum ms_scope scope;           /* of the addresses told */
+  char *addresses;               /* the last, of malloc; NULL: none yet */
   void (*on_broken)(void *user); /* stdout takes no more; once */
   void *user;
   uint64_t second, untold; /* failed peers: the present second, those not told in it */
   unsigned told;
 };
 void cli_report_listen(struct cli_report *r, const ms_ctx *ctx, int stack, const ms_error *err);
+
+/* Says the addresses again when they are others than the last. */
+void cli_report_addresses(struct cli_report *r, const ms_ctx *ctx);
 void cli_report_connection(struct cli_report *r, const ms_conn *conn);
 void cli_report_failed(struct cli_report *r, const ms_conn *conn, const ms_error *err);
 
@@ -186,6 +195,16 @@ void cli_systemd_reloading(void);
 
 /* Reads "NAME=NUMBER" or "NAME=none" into *out. The first text that is no limit, or NULL. */
 const char *cli_limits(const struct cli_texts *texts, ms_limits *out);
+
+/* ---- What stands in front (external.c) ---- */
+
+/* Adds to `out` those of --external that are meant for this address to listen on: the sections of
+ * its transport, else the hosts; none for a unix socket. False: no memory; what is in `out` is to
+ * be freed all the same. */
+bool cli_external(const struct cli_texts *given, const char *address, struct cli_texts *out);
+
+/* The first section that none of these addresses has the transport of, or NULL. */
+const char *cli_external_unused(const struct cli_texts *given, const struct cli_texts *addresses);
 
 /* ---- Numbers (metrics.c) ---- */
 

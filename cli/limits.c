@@ -4,28 +4,46 @@
 
 #include "cli.h"
 
-/* "connections=1000", "idle=none". False: it is no such thing. */
+/* `wide`: a size_t, else a uint32_t. */
+static const struct limit {
+  const char *name;
+  size_t offset;
+  bool wide;
+} limits[] = {
+    {"connections", offsetof(ms_limits, connections), false},
+    {"handshakes", offsetof(ms_limits, handshakes), false},
+    {"per-address", offsetof(ms_limits, per_address), false},
+    {"per-second", offsetof(ms_limits, per_second), false},
+    {"idle-msec", offsetof(ms_limits, idle_msec), false},
+    {"buffered", offsetof(ms_limits, buffered), true},
+    {"buffered-each", offsetof(ms_limits, buffered_each), true},
+};
+
+static const struct limit *find(const char *text, size_t n) {
+  for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+    if (strlen(limits[i].name) == n && strncmp(limits[i].name, text, n) == 0) return &limits[i];
+  return NULL;
+}
+
+/* "connections=1000", "idle-msec=none". False: it is no such thing. */
 static bool read_limit(const char *text, ms_limits *out) {
-  uint32_t *const values[] = {&out->connections, &out->handshakes, &out->per_address,
-                              &out->per_second, &out->idle_msec};
-  static const char *const names[] = {"connections", "handshakes", "per-address",
-                                      "per-second",  "idle-msec",  "buffered"};
-  size_t n = strcspn(text, "="), i = 0;
+  size_t n = strcspn(text, "=");
+  const struct limit *limit = find(text, n);
   unsigned long long value;
-  char *end;
-  while (i < sizeof names / sizeof *names &&
-         !(strlen(names[i]) == n && strncmp(names[i], text, n) == 0))
-    i++;
-  if (i == sizeof names / sizeof *names || text[n] != '=') return false;
+  char *at = (char *)out, *end;
+  if (!limit || text[n] != '=') return false;
   value = strtoull(text + n + 1, &end, 10);
   if (strcmp(text + n + 1, "none") == 0)
     value = UINT64_MAX;
   else if (text[n + 1] < '0' || text[n + 1] > '9' || *end || value == 0)
     return false;
-  if (i == 5)
-    out->buffered = value < SIZE_MAX ? (size_t)value : SIZE_MAX;
-  else
-    *values[i] = value < UINT32_MAX ? (uint32_t)value : UINT32_MAX;
+  if (limit->wide) {
+    size_t wide = value < SIZE_MAX ? (size_t)value : SIZE_MAX;
+    memcpy(at + limit->offset, &wide, sizeof wide);
+  } else {
+    uint32_t narrow = value < UINT32_MAX ? (uint32_t)value : UINT32_MAX;
+    memcpy(at + limit->offset, &narrow, sizeof narrow);
+  }
   return true;
 }
 

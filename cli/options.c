@@ -28,7 +28,7 @@ int cli_help(const struct cli_command *command) {
   return cli_flush("help");
 }
 
-static bool add(struct cli_texts *texts, const char *text) {
+bool cli_texts_add(struct cli_texts *texts, const char *text) {
   const char **more = realloc(texts->at, (texts->count + 1) * sizeof *more);
   if (!more) return false;
   texts->at = more;
@@ -72,7 +72,7 @@ static const char *set(const struct cli_option *o, const char *value) {
       *(const char **)o->value = value;
       return NULL;
     case CLI_LIST:
-      return add(o->value, value) ? NULL : "out of memory";
+      return cli_texts_add(o->value, value) ? NULL : "out of memory";
     case CLI_MSEC:
       return read_msec(value, o->value) ? NULL : "is a number of milliseconds, 1 to 86400000";
   }
@@ -89,7 +89,7 @@ int cli_options(const struct cli_command *command, int argc, char **argv,
     const struct cli_option *o;
     size_t n;
     if (only_rest || arg[0] != '-' || arg[1] == '\0') {
-      if (!add(rest, arg)) return cli_usage(command, arg, "out of memory");
+      if (!cli_texts_add(rest, arg)) return cli_usage(command, arg, "out of memory");
       continue;
     }
     if (strcmp(arg, "--") == 0) {

@@ -2,6 +2,8 @@
  * standard output, one JSON object a line. */
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "cli.h"
@@ -101,6 +103,27 @@ void cli_report_listen(struct cli_report *r, const ms_ctx *ctx, int stack, const
   o = json_object();
   json_object_set_new(o, "address", cli_json_text(address));
   write_event(r, "listening", (uint64_t)stack, o);
+}
+
+char *cli_addresses(const ms_ctx *ctx, enum ms_scope scope) {
+  size_t n = ms_stringify(ctx, scope, NULL, 0);
+  char *addresses = malloc(n + 1);
+  if (addresses) (void)ms_stringify(ctx, scope, addresses, n + 1);
+  return addresses;
+}
+
+void cli_report_addresses(struct cli_report *r, const ms_ctx *ctx) {
+  char *addresses = cli_addresses(ctx, r->scope);
+  if (!addresses || !r->addresses || strcmp(addresses, r->addresses) == 0) {
+    free(addresses);
+    return;
+  }
+  free(r->addresses);
+  r->addresses = addresses;
+  if (r->json)
+    write_event(r, "addresses", 0, json_pack("{s:o}", "address", cli_json_text(addresses)));
+  else
+    cli_note("now reached at: %s", *addresses ? addresses : "nothing");
 }
 
 void cli_report_connection(struct cli_report *r, const ms_conn *conn) {

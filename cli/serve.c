@@ -27,7 +27,7 @@ struct server {
   const char *http_root;
   int http_folder;
   ms_tls_opts tls;
-  bool allow_any, insecure_noauth, echo, chat, stdio;
+  bool allow_any, insecure_noauth, reuse_port, echo, chat, stdio;
   unsigned scopes;
 
   struct cli_keys allowed, filed; /* of --allow, and of --allow-file */
@@ -111,6 +111,11 @@ static void on_listen(ms_ctx *ctx, int stack, const ms_error *err, void *user) {
   cli_report_listen(&s->report, ctx, stack, err);
 }
 
+static void on_addresses(ms_ctx *ctx, void *user) {
+  struct server *s = user;
+  if (!s->closing) cli_report_addresses(&s->report, ctx);
+}
+
 static void on_broken(void *user) {
   struct server *s = user;
   s->status = CLI_FAILED;
@@ -119,18 +124,15 @@ static void on_broken(void *user) {
 
 static void on_ready(ms_ctx *ctx, size_t up, void *user) {
   struct server *s = user;
-  size_t n = ms_stringify(ctx, s->report.scope, NULL, 0);
-  char *address = malloc(n + 1);
-  if (up == 0 || !address) {
+  const char *addresses = s->report.addresses = cli_addresses(ctx, s->report.scope);
+  if (up == 0 || !addresses) {
     s->status = CLI_FAILED;
     stop(s, 0);
   } else if (!s->report.json) {
-    (void)ms_stringify(ctx, s->report.scope, address, n + 1);
-    (void)fprintf(s->stdio ? stderr : stdout, "%s\n", address);
+    (void)fprintf(s->stdio ? stderr : stdout, "%s\n", addresses);
     if (!s->stdio && cli_flush("serve") != CLI_OK) on_broken(s);
-    if (n == 0) cli_note("nothing can be reached in the scope %s", s->scope_printed);
+    if (!*addresses) cli_note("nothing can be reached in the scope %s", s->scope_printed);
   }
-  free(address);
   if (up && !s->closing) cli_systemd_tell("READY=1\n");
 }
 
@@ -168,41 +170,41 @@ static void on_failed(ms_conn *conn, const ms_error *err, void *user) {
 static const ms_server_events events = {.on_listen = on_listen,
                                         .on_ready = on_ready,
                                         .on_connection = on_connection,
-                                        .on_failed = on_failed};
+                                        .on_failed = on_failed,
+                                        .on_addresses = on_addresses};
 
 /* ---- Starting ---- */
-
-/* ws and wss are one: what ends TLS in front of a ws stack is reached by wss. */
-static bool is_same_transport(const char *a, size_t n, const char *b, size_t k) {
-  if (n == 3 && strncmp(a, "wss", 3) == 0) n = 2;
-  if (k == 3 && strncmp(b, "wss", 3) == 0) k = 2;
-  return n == k && strncmp(a, b, n) == 0;
-}
-
-/* Which of --external is meant for this address: a whole section of its transport, else a host. A
- * unix socket has none. */
-static const char *external_of(const struct server *s, const char *address) {
-  size_t n = strcspn(address, ":~");
-  const char *host = NULL;
-  if (strncmp(address, "unix", 4) == 0) return NULL;
-  for (size_t i = 0; i < s->external.count; i++) {
-    const char *e = s->external.at[i];
-    size_t k = strcspn(e, ":");
-    if (e[k] == ':' && is_same_transport(e, k, address, n)) return e;
-    if (!e[k] || strchr(e + k + 1, ':')) host = e; /* a name, or an IPv6 address */
-  }
-  return host;
-}
 
 static void on_request(ms_conn *conn, const ms_request *request, void *user) {
   struct server *s = user;
   cli_http_root(s->http_folder, &s->loop, conn, request);
 }
 
+static int add_stack(struct server *s, const char *address, ms_stack_opts *opts) {
+  struct cli_texts external = {0};
+  bool ok = cli_external(&s->external, address, &external);
+  ms_error err;
+  int r;
+  opts->external = external.at;
+  opts->external_count = external.count;
+  r = ok ? ms_add(s->ctx, address, opts, &err) : MS_ENOMEM;
+  cli_texts_free(&external);
+  if (!ok) return cli_error("serve", NULL, "out of memory");
+  if (r >= 0) return CLI_OK;
+  if (r == MS_EINSECURE)
+    return cli_error("serve", address,
+                     "without authentication it listens on this machine only; --insecure-noauth "
+                     "lets anybody in");
+  if (r == MS_EINVAL && strcmp(err.layer, "tls") == 0 && !s->tls.cert)
+    return cli_error("serve", address, "a server of TLS needs a certificate: --tls-cert FILE");
+  return cli_error_from("serve", &err);
+}
+
 static int add_stacks(struct server *s, bool keyed) {
   ms_stack_opts opts = MS_OPTS_INIT(ms_stack_opts);
-  ms_error err;
+  int status;
   opts.insecure_noauth = s->insecure_noauth;
+  opts.reuse_port = s->reuse_port;
   opts.scopes = s->scopes;
   opts.origins = s->origins.at;
   opts.origins_count = s->origins.count;
@@ -212,19 +214,8 @@ static int add_stacks(struct server *s, bool keyed) {
   opts.tls = s->tls;
   opts.on_request = s->http_root ? on_request : NULL;
   opts.request_user = s;
-  for (size_t i = 0; i < s->addresses.count; i++) {
-    int r;
-    opts.external = external_of(s, s->addresses.at[i]);
-    r = ms_add(s->ctx, s->addresses.at[i], &opts, &err);
-    if (r == MS_EINSECURE)
-      return cli_error("serve", s->addresses.at[i],
-                       "without authentication it listens on this machine only; --insecure-noauth "
-                       "lets anybody in");
-    if (r == MS_EINVAL && strcmp(err.layer, "tls") == 0 && !s->tls.cert)
-      return cli_error("serve", s->addresses.at[i],
-                       "a server of TLS needs a certificate: --tls-cert FILE");
-    if (r < 0) return cli_error_from("serve", &err);
-  }
+  for (size_t i = 0; i < s->addresses.count; i++)
+    if ((status = add_stack(s, s->addresses.at[i], &opts)) != CLI_OK) return status;
   return s->forward ? cli_dial_stacks(s->ctx, keyed, &s->tls) : CLI_OK;
 }
 
@@ -359,11 +350,13 @@ static int check(struct server *s) {
     return cli_usage(&cli_serve, "--json", "and --stdio both want standard output");
   if (s->network && !cli_key_read(s->network, s->network_key))
     return cli_usage(&cli_serve, "--network-key", "is not 32 bytes of base64");
+  if ((wrong = cli_external_unused(&s->external, &s->addresses)))
+    return cli_usage(&cli_serve, wrong, "is external to nothing: no ADDRESS has its transport");
   if ((wrong = cli_limits(&s->limits, &(ms_limits){0})))
     return cli_usage(
         &cli_serve, wrong,
         "is no limit: NAME=NUMBER, or NAME=none; the names are connections, handshakes, "
-        "per-address, per-second, idle-msec, buffered");
+        "per-address, per-second, idle-msec, buffered, buffered-each");
   if ((status = check_scopes(s)) != CLI_OK || (status = check_forward(s)) != CLI_OK) return status;
   return read_allowed(s);
 }
@@ -390,6 +383,7 @@ static int run(int argc, char **argv) {
       {"limit", 0, CLI_LIST, &s.limits},
       {"metrics", 0, CLI_TEXT, &s.metrics_at},
       {"insecure-noauth", 0, CLI_FLAG, &s.insecure_noauth},
+      {"reuse-port", 0, CLI_FLAG, &s.reuse_port},
       {"echo", 0, CLI_FLAG, &s.echo},
       {"chat", 0, CLI_FLAG, &s.chat},
       {"stdio", 0, CLI_FLAG, &s.stdio},
@@ -406,6 +400,7 @@ static int run(int argc, char **argv) {
     status = check(&s);
     if (status == CLI_OK) status = serve(&s);
   }
+  free(s.report.addresses);
   cli_keys_free(&s.allowed);
   cli_keys_free(&s.filed);
   cli_texts_free(&s.allow);
@@ -466,7 +461,8 @@ const struct cli_command cli_serve = {
         "  --limit NAME=NUMBER   how much peers may take (none: no limit; may be repeated):\n"
         "                        connections (default 4096), handshakes (1024), per-address and\n"
         "                        per-second, both of one IPv4 address or IPv6 /56 (64, 32),\n"
-        "                        idle-msec (none), buffered, in bytes (268435456)\n"
+        "                        idle-msec (none), buffered and buffered-each, bytes of all\n"
+        "                        connections and of one (268435456, 417792)\n"
         "\n",
     .more =
         "addresses, as peers are told them:\n"
@@ -475,7 +471,8 @@ const struct cli_command cli_serve = {
         "  --external HOST|SECTION\n"
         "                        what public peers use: a name for this machine, or where\n"
         "                        something stands in front, as net:pub.example:443; may be\n"
-        "                        repeated for several transports\n"
+        "                        repeated: each gives an address; a host is for all transports\n"
+        "                        that have no section\n"
         "  --print-addresses SCOPE\n"
         "                        print those of this scope (default: device)\n"
         "\n"
@@ -486,6 +483,8 @@ const struct cli_command cli_serve = {
         "  --json                events on standard output, one JSON object a line: listening,\n"
         "                        connection, closed, error; each with event, time and id; on\n"
         "                        SIGUSR1 an event stats with all counters\n"
+        "  --reuse-port          share the port with other processes that say so too: the system\n"
+        "                        spreads peers over them, a process to a core\n"
         "  --metrics ADDRESS     serve the counters to Prometheus, at net:HOST:PORT or unix:PATH\n"
         "\n"
         "examples:\n"

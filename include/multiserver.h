@@ -322,6 +322,10 @@ typedef struct ms_limits {
   /* Bytes of buffers, of all connections; default 256 MiB. A connection that needs more fails with
    * MS_ENOMEM. */
   size_t buffered;
+  /* Bytes of buffers that one connection keeps while its peer or its application does not read;
+   * default 408 KiB. Less costs speed. What a protocol has to see in one piece it keeps all the
+   * same: up to 64 KiB with secret-handshake, 48 KiB more with TLS. */
+  size_t buffered_each;
 } ms_limits;
 
 /* Options of a context. 0 and NULL ask for the default. */
@@ -343,7 +347,8 @@ typedef struct ms_ctx_opts {
   uint32_t drain_timeout_msec;  /* what a closing connection has for its last words; default 5000 */
   ms_limits limits;             /* of what peers may take */
   /* Descriptors that listen already, as systemd hands them over; copied. A stack that would listen
-   * at the address of one takes it, and closes it in the end; the others stay the caller's. */
+   * at the address of one takes it, and closes it in the end (or when it is suspended); the others
+   * stay the caller's. */
   const int *inherited;
   size_t inherited_count; /* of them */
 } ms_ctx_opts;
@@ -453,14 +458,18 @@ typedef struct ms_stack_opts {
   /* Of ms_scope, or'ed. 0: unix, loopback and an empty host are MS_DEVICE, a wildcard is all three,
    * any other host MS_DEVICE and what the address itself is. */
   unsigned scopes;
-  /* Copied; what peers in MS_PUBLIC use: a host in the place of the stack's own ("pub.example"), or
-   * a whole section where something stands in front ("net:pub.example:443"). It makes the stack
-   * public when `scopes` is 0. A host never takes a stack on loopback there. Default: none. */
-  const char *external;
+  /* Copied; what peers in MS_PUBLIC use, an address for each: a host in the place of the stack's
+   * own
+   * ("pub.example"), or a whole section where something stands in front ("net:pub.example:443").
+   * They make the stack public when `scopes` is 0. A host never takes a stack on loopback there.
+   * Default: none. */
+  const char *const *external;
+  size_t external_count;        /* of them */
   const ms_identity *identity;  /* copied */
   const uint8_t *network_key;   /* MS_KEY_BYTES, copied */
   ms_authorise_cb on_authorise; /* asked in the place of the context's */
   void *user;                   /* for on_authorise */
+  bool reuse_port; /* share the port with other contexts and processes that say so (SO_REUSEPORT) */
   bool insecure_noauth; /* let a stack without an authenticating layer listen off this machine */
   /* WebSocket: which pages may open connections to this server, as in "https://app.example";
    * copied. Other clients than browsers name no origin, and are not concerned. None: every page
@@ -504,8 +513,8 @@ MS_API int ms_remove(ms_ctx *ctx, int stack);
 /* What a server hears. Any of them may be NULL. */
 typedef struct ms_server_events {
   /* Stack number `stack` listens (err NULL), on every address it stands for, or does not (then
-   * `err`). Once for each stack that has somewhere to listen; one that fails does not touch the
-   * others. */
+   * `err`). Once for each stack that has somewhere to listen, and again after ms_resume; one that
+   * fails does not touch the others. */
   void (*on_listen)(ms_ctx *ctx, int stack, const ms_error *err, void *user);
   /* All stacks that were there at ms_listen have reported; `up` of them listen. Once. */
   void (*on_ready)(ms_ctx *ctx, size_t up, void *user);
@@ -514,6 +523,10 @@ typedef struct ms_server_events {
   /* A peer did not get in. `err->address` is its address, with an empty key; `conn` is valid inside
    * the callback only, and only for what tells of it (ms_conn_id, ms_conn_stat, ms_conn_stack). */
   void (*on_failed)(ms_conn *conn, const ms_error *err, void *user);
+  /* After on_ready: ms_stringify gives other addresses than before, in one scope at least. An
+   * interface has come, gone or got another address, or a stack has. Changes that come together are
+   * told once, a moment later. */
+  void (*on_addresses)(ms_ctx *ctx, void *user);
 } ms_server_events;
 
 /* Starts listening on every stack that has somewhere to listen. `events` must stay valid until
@@ -524,9 +537,26 @@ MS_API int ms_listen(ms_ctx *ctx, const ms_server_events *events, void *user, ms
 /* Stops listening; connections live on. Stacks that have not reported yet do not any more. */
 MS_API void ms_unlisten(ms_ctx *ctx);
 
+/* For a host that goes to sleep: stops listening, ends every dial (MS_EABORTED), closes every
+ * connection (as ms_conn_close), waits up to `drain_msec` and cuts what is left; then calls `done`
+ * once: nothing of the context's is on the network any more. May be called again before that, with
+ * a shorter wait; the first call's `done` is the one called. Questions that were asked are still to
+ * be answered. Until ms_resume ms_dial answers MS_ESTATE. 0, or MS_ESTATE: suspended already, or
+ * closing. */
+MS_API int ms_suspend(ms_ctx *ctx, uint32_t drain_msec, void (*done)(ms_ctx *ctx, void *user),
+                      void *user);
+
+/* Goes on after `done` of ms_suspend, inside it or later: what was listened on is listened on again
+ * (each stack reports by on_listen), where any port was asked for on the same one if it can be had.
+ * 0; MS_ESTATE: not suspended, or closing; MS_ENOMEM: suspended still. */
+MS_API int ms_resume(ms_ctx *ctx, ms_error *err);
+
 /* Writes the addresses under which the listening stacks can be reached in one scope, in the order
  * they were added and joined by ';', into `buf`, as snprintf does: returns the length it has or
- * would have. "" when there are none. Ports are those really bound. */
+ * would have. "" when there are none. Ports are those really bound; a wildcard becomes the
+ * addresses that the interfaces have now and a peer in that scope can dial, without zones. Unix
+ * sockets, loopback and stacks without an authenticating layer are in MS_DEVICE only, whatever
+ * `scopes` and a host as `external` say. */
 MS_API size_t ms_stringify(const ms_ctx *ctx, enum ms_scope scope, char *buf, size_t size);
 
 /* The same of one stack: "" when it does not listen, or when there is none of that number. */

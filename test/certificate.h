@@ -3,9 +3,11 @@
 #ifndef TEST_CERTIFICATE_H
 #define TEST_CERTIFICATE_H
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
@@ -32,6 +34,19 @@ static inline void certificate_make(EVP_PKEY **key, X509 **cert) {
   certificate_must(names && X509_add_ext(*cert, names, -1));
   X509_EXTENSION_free(names);
   certificate_must(X509_sign(*cert, *key, NULL) > 0);
+}
+
+/* One and its key in a PEM file. */
+static inline void certificate_write(const char *path) {
+  FILE *file = fopen(path, "w");
+  EVP_PKEY *key;
+  X509 *cert;
+  certificate_make(&key, &cert);
+  certificate_must(file && PEM_write_X509(file, cert));
+  certificate_must(PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL));
+  certificate_must(fclose(file) == 0);
+  X509_free(cert);
+  EVP_PKEY_free(key);
 }
 
 /* A context for each role: what the one shows the other trusts. */

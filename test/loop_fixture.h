@@ -33,6 +33,9 @@ ms_server_events fixture_events(void (*on_connection)(ms_conn *conn, void *user)
 /* Runs the loop until *flag is no longer `from`; fails the test after 20 s. */
 void fixture_until(struct fixture *f, const int *flag, int from);
 
+/* Closes both contexts and frees them; there may be new ones afterwards. */
+void fixture_close(struct fixture *f);
+
 /* Closes what there is, runs the loop to its end, and fails the test if anything is left. */
 void fixture_done(struct fixture *f);
 

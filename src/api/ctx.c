@@ -1,4 +1,4 @@
-/* Contexts: making, closing, counting. */
+/* Contexts: making, freeing, counting. */
 #include "api/ctx.h"
 
 #include <sodium.h>
@@ -84,8 +84,8 @@ int ms_ctx_new(ms_ctx **out, const ms_ctx_opts *opts, ms_error *err) {
   }
   uv = opts->loop ? opts->loop : ctx->own;
   /* none of libuv's init functions for these handles can fail */
-  (void)ms__loop_init(&ctx->loop, uv, &ctx->allocator);
   ms__limits_init(&ctx->limits, &ctx->allocator, &opts->limits);
+  (void)ms__loop_init(&ctx->loop, uv, &ctx->allocator, ms__limits_block(&ctx->limits));
   ctx->loop.env.pool.limit = ctx->limits.max.buffered;
   ctx->loop.env.idle_msec = opts->limits.idle_msec == UINT32_MAX ? 0 : opts->limits.idle_msec;
   ctx->loop.on_resolve = opts->on_resolve;
@@ -141,53 +141,4 @@ void ms_ctx_stat(const ms_ctx *ctx, ms_ctx_stats *out) {
                         .out = env->counts.out,
                         .wire_in = env->counts.wire_in,
                         .wire_out = env->counts.wire_out};
-}
-
-/* ---- Closing ---- */
-
-static void cut_all(struct ms_ctx *ctx) {
-  for (struct ms__link *l = ctx->links; l; l = l->next)
-    if (l->conn) ms_conn_abort(l->conn);
-  /* those that linger without an owner are cut as well */
-  for (struct ms__link *l = ctx->links; l; l = l->next)
-    if (l->conn) ms__conn_cut_short(l->conn);
-}
-
-static void on_done(uv_timer_t *timer) {
-  struct ms_ctx *ctx = timer->data;
-  if (ctx->done_told || ctx->loop.pending || ctx->links || ctx->dialers) return;
-  ctx->done_told = true;
-  if (ctx->done) ctx->done(ctx, ctx->done_user);
-}
-
-static void on_drained(uv_timer_t *timer) {
-  cut_all(timer->data);
-}
-
-void ms__ctx_settled(struct ms_ctx *ctx) {
-  if (!ctx->closing || ctx->done_told || ctx->loop.pending || ctx->links || ctx->dialers) return;
-  (void)uv_timer_start(&ctx->timer, on_done, 0, 0);
-}
-
-void ms_ctx_close(ms_ctx *ctx, uint32_t drain_msec, void (*done)(ms_ctx *ctx, void *user),
-                  void *user) {
-  if (!ctx->closing) {
-    ctx->closing = true;
-    ctx->done = done;
-    ctx->done_user = user;
-    ms_unlisten(ctx);
-    for (struct ms__link *l = ctx->links; l; l = l->next) {
-      if (!l->conn || l->attempt) continue;
-      if (l->open)
-        ms_conn_close(l->conn);
-      else
-        ms_conn_abort(l->conn);
-      ms__conn_forget_question(l->conn);
-    }
-    ms__dial_abort_all(ctx);
-    ms__resolve_forget(&ctx->loop);
-  }
-  (void)ms__ctx_now(ctx);
-  (void)uv_timer_start(&ctx->timer, on_drained, drain_msec, 0);
-  ms__ctx_settled(ctx);
 }

@@ -62,8 +62,9 @@ struct ms__stack {
   ms_authorise_cb on_authorise;
   void *user;
   unsigned scopes;
-  ms_addr *external; /* or NULL: one section, port 0 or -1 where the real one is meant */
-  bool insecure_noauth;
+  ms_addr **external; /* one section each, port 0 or -1 where the real one is meant */
+  size_t external_count;
+  bool insecure_noauth, reuse_port;
 
   /* listening */
   struct ms_resolving *lookup;
@@ -148,6 +149,12 @@ struct ms_ctx {
   bool unlistened, ready_told, closing, done_told;
   void (*done)(ms_ctx *ctx, void *user);
   void *done_user;
+  bool suspended, suspending; /* the latter until all is quiet */
+  void (*suspended_cb)(ms_ctx *ctx, void *user);
+  void *suspended_user;
+  struct ms__watch *watch; /* of the interfaces; NULL: nobody asks, or nothing listens */
+  bool has_told;           /* `told` is set */
+  uint8_t told[32];        /* a hash of the addresses that the application knows */
 
   /* a loop of its own (run.c) */
   uv_loop_t *own;      /* NULL: the loop is borrowed */
@@ -246,6 +253,24 @@ int ms__stack_start(struct ms__stack *stack);
 
 /* Listens no more, and does not report any more. */
 void ms__stack_stop(struct ms__stack *stack);
+
+/* All of them. When starting fails, with MS_ENOMEM, none is started. */
+int ms__stacks_start(struct ms_ctx *ctx);
+void ms__stacks_stop(struct ms_ctx *ctx);
+
+/* ---- what changes in the addresses (addresses.c) ---- */
+
+/* They are told from now on, where somebody wants to hear of them. 0 or MS_ENOMEM. */
+int ms__addresses_watch(struct ms_ctx *ctx);
+
+/* The application knows those of now. */
+void ms__addresses_known(struct ms_ctx *ctx);
+
+/* They may have changed. */
+void ms__addresses_moved(struct ms_ctx *ctx);
+
+/* No more of it. */
+void ms__addresses_unwatch(struct ms_ctx *ctx);
 
 /* ---- dialling (dial/) ---- */
 

@@ -4,6 +4,7 @@
 
 #include "addr/cidr.h"
 #include "base/mem.h"
+#include "stack/pool.h"
 #include "transport/transport.h"
 
 enum {
@@ -12,6 +13,8 @@ enum {
   PER_ADDRESS = 64,
   PER_SECOND = 32,
   BUFFERED = 256 << 20,
+  BLOCKS_EACH = 6, /* a stalled connection holds no more */
+  BLOCK_LEAST = 1024,
   BUCKETS = 64,  /* at first */
   SECOND = 1000, /* msec */
   PREFIX6 = 7,   /* bytes of an IPv6 address: what one customer usually has */
@@ -41,7 +44,14 @@ void ms__limits_init(struct ms__limits *l, const ms_allocator *allocator, const 
   l->max.per_address = or_default(max->per_address, PER_ADDRESS);
   l->max.per_second = or_default(max->per_second, PER_SECOND);
   if (!l->max.buffered) l->max.buffered = BUFFERED;
+  if (!l->max.buffered_each) l->max.buffered_each = (size_t)BLOCKS_EACH * MS__BLOCK;
   randombytes_buf(l->hash_key, sizeof l->hash_key);
+}
+
+uint32_t ms__limits_block(const struct ms__limits *l) {
+  size_t block = l->max.buffered_each / BLOCKS_EACH;
+  if (block < BLOCK_LEAST) return BLOCK_LEAST;
+  return block < MS__BLOCK ? (uint32_t)block : MS__BLOCK;
 }
 
 void ms__limits_done(struct ms__limits *l) {

@@ -24,6 +24,9 @@ enum ms__verdict { MS__ADMITTED, MS__TOO_MANY, MS__TOO_FAST, MS__NO_MEMORY };
 void ms__limits_init(struct ms__limits *l, const ms_allocator *allocator, const ms_limits *max);
 void ms__limits_done(struct ms__limits *l);
 
+/* The size of the largest buffer that keeps a connection within `buffered_each`. */
+uint32_t ms__limits_block(const struct ms__limits *l);
+
 /* One more from this address at the time `now`, msec. *guest is to be given back with
  * ms__limits_leave when it is ADMITTED; NULL where nobody counts: loopback and unix sockets. */
 enum ms__verdict ms__limits_enter(struct ms__limits *l, const struct sockaddr_storage *address,

@@ -52,7 +52,7 @@ static int open_one(struct ms__stack *s, const struct ms__place *place, ms_error
   if (!b) return ms__error(err, MS_ENOMEM, MS_PHASE_LISTEN, s->transport->name, NULL);
   b->stack = s;
   if (!ms__inherited_take(s->ctx->inherited, s->ctx->inherited_count, place, &b->socket) &&
-      (r = s->transport->listen(place, &b->socket, err)) < 0) {
+      (r = s->transport->listen(place, s->reuse_port, &b->socket, err)) < 0) {
     ms__free(&s->ctx->allocator, b);
     return r;
   }
@@ -77,10 +77,11 @@ static bool is_covered(const struct ms__stack *s, const struct ms__place *place)
   return false;
 }
 
-static int open_all(struct ms__stack *s, struct ms__places *places, ms_error *err) {
+/* `port`: where the places name none; 0: any. */
+static int open_all(struct ms__stack *s, struct ms__places *places, int port, ms_error *err) {
   size_t up = 0;
   int r = 0;
-  s->port = 0;
+  s->port = port;
   for (size_t i = 0; i < places->count; i++) {
     struct ms__place place = places->at[i];
     if (is_covered(s, &place)) continue;
@@ -114,8 +115,9 @@ static int check_loopback(const struct ms__stack *s, const struct ms__places *pl
 
 /* on_ready, once, when those have reported that were there at ms_listen. */
 static void check_ready(struct ms_ctx *ctx) {
-  if (ctx->listening_due || ctx->ready_told || ctx->unlistened) return;
+  if (ctx->listening_due || ctx->ready_told || ctx->unlistened || ctx->suspended) return;
   ctx->ready_told = true;
+  ms__addresses_known(ctx);
   if (ctx->events->on_ready) ctx->events->on_ready(ctx, ctx->listening_up, ctx->events_user);
 }
 
@@ -135,6 +137,7 @@ static void report(struct ms__stack *s, ms_error *err) {
     ctx->listening_due--;
     if (!err) ctx->listening_up++;
   }
+  ms__addresses_moved(ctx);
   if (ctx->events->on_listen) ctx->events->on_listen(ctx, s->number, err, ctx->events_user);
   check_ready(ctx);
 }
@@ -143,9 +146,10 @@ static void open_places(struct ms__stack *s, struct ms__places *places) {
   ms_error err = {0};
   int r = check_loopback(s, places, &err);
   bool any_port = s->transport->by_host && s->sections[0].port == 0;
-  if (r == 0) r = open_all(s, places, &err);
+  /* after a suspension the same port, if it can be had */
+  if (r == 0) r = open_all(s, places, s->port, &err);
   for (int i = 1; r == MS_EADDRINUSE && any_port && i < PORT_TRIES; i++)
-    r = open_all(s, places, &err);
+    r = open_all(s, places, 0, &err);
   report(s, r < 0 ? &err : NULL);
 }
 
@@ -188,12 +192,12 @@ bool ms__listening(const struct ms_ctx *ctx) {
 int ms__stack_start(struct ms__stack *s) {
   struct ms_ctx *ctx = s->ctx;
   const ms_section *place = &s->sections[0];
-  if (!ms__stack_has_place(s)) return 0;
+  if (!ms__stack_has_place(s) || ctx->suspended) return 0;
   if (s->transport->by_host) {
     s->lookup = ms__resolve(&ctx->loop, place->host ? place->host : "", place->port,
                             s->scopes != MS_DEVICE, on_places, s);
     if (!s->lookup) return MS_ENOMEM;
-  } else {
+  } else if (ms__listening(ctx)) { /* else when all have been asked */
     (void)uv_timer_start(&ctx->starter, on_start, 0, 0);
   }
   s->due = true;
@@ -209,6 +213,26 @@ void ms__stack_stop(struct ms__stack *s) {
     (void)uv_timer_start(&ctx->starter, on_start, 0, 0); /* the others are all up */
   s->due = false;
   close_sockets(s);
+  ms__addresses_moved(ctx);
+}
+
+int ms__stacks_start(struct ms_ctx *ctx) {
+  size_t i = 0;
+  int r = ms__addresses_watch(ctx);
+  while (r == 0 && i < ctx->stack_count) {
+    if (ms__stack_at(ctx, i)) r = ms__stack_start(ctx->stacks[i]);
+    i++;
+  }
+  if (r < 0) ms__stacks_stop(ctx);
+  if (r == 0) (void)uv_timer_start(&ctx->starter, on_start, 0, 0);
+  return r;
+}
+
+void ms__stacks_stop(struct ms_ctx *ctx) {
+  ms__addresses_unwatch(ctx);
+  if (!ctx->ready_told) ctx->listening_up = 0; /* they report again */
+  for (size_t i = 0; i < ctx->stack_count; i++)
+    if (ms__stack_at(ctx, i)) ms__stack_stop(ctx->stacks[i]);
 }
 
 int ms_listen(ms_ctx *ctx, const ms_server_events *events, void *user, ms_error *err) {
@@ -219,19 +243,14 @@ int ms_listen(ms_ctx *ctx, const ms_server_events *events, void *user, ms_error 
     if (ms__stack_at(ctx, i) && ms__stack_has_place(ctx->stacks[i])) places++;
   if (places == 0)
     return ms__error(err, MS_EINVAL, MS_PHASE_LISTEN, NULL, "no stack names a place to listen on");
-  for (size_t i = 0; i < ctx->stack_count; i++) {
-    if (!ms__stack_at(ctx, i) || ms__stack_start(ctx->stacks[i]) == 0) continue;
-    while (i-- > 0)
-      if (ms__stack_at(ctx, i)) ms__stack_stop(ctx->stacks[i]);
-    return ms__error(err, MS_ENOMEM, MS_PHASE_LISTEN, NULL, NULL);
-  }
   ctx->events = events;
   ctx->events_user = user;
-  return 0;
+  if (ms__stacks_start(ctx) == 0) return 0;
+  ctx->events = NULL;
+  return ms__error(err, MS_ENOMEM, MS_PHASE_LISTEN, NULL, NULL);
 }
 
 void ms_unlisten(ms_ctx *ctx) {
   ctx->unlistened = true;
-  for (size_t i = 0; i < ctx->stack_count; i++)
-    if (ms__stack_at(ctx, i)) ms__stack_stop(ctx->stacks[i]);
+  ms__stacks_stop(ctx);
 }

@@ -33,7 +33,9 @@ static void free_stack(struct ms__stack *s) {
   const ms_allocator *a = &s->ctx->allocator;
   ms__keys_drop(&s->keys);
   ms_addr_free(s->addr);
-  ms_addr_free(s->external);
+  for (size_t i = 0; i < s->external_count; i++)
+    ms_addr_free(s->external[i]);
+  ms__free(a, s->external);
   for (size_t i = 0; i < s->http.origins_count; i++)
     ms__free(a, s->origins[i]);
   ms__free(a, s->origins);
@@ -137,9 +139,10 @@ static bool is_section(const char *external) {
 }
 
 /* A host, or a section of the stack's own transport. */
-static int read_external(struct ms__stack *s, const char *external, ms_error *err) {
+static int read_external(struct ms__stack *s, const char *external, ms_addr **out, ms_error *err) {
   const char *name = s->sections[0].name;
   const char *bracket = strchr(external, ':') && *external != '[' ? "[" : "";
+  const ms_alternative *read;
   char text[1024];
   size_t n;
   int r;
@@ -154,13 +157,26 @@ static int read_external(struct ms__stack *s, const char *external, ms_error *er
     n = (size_t)snprintf(text, sizeof text, "%s:%s:0", name, external);
   if (n >= sizeof text)
     return ms__error(err, MS_EINVAL, MS_PHASE_PARSE, name, "the external address is too long");
-  r = ms_addr_parse(&s->external, text, n, MS_ADDR_LISTEN, err);
+  r = ms_addr_parse(out, text, n, MS_ADDR_LISTEN, err);
   if (r < 0) return r;
-  if (ms_addr_count(s->external) == 1 && ms_addr_match(ms_addr_at(s->external, 0), name) &&
-      ms_addr_at(s->external, 0)->sections[0].host && *ms_addr_at(s->external, 0)->sections[0].host)
+  read = ms_addr_at(*out, 0);
+  if (ms_addr_count(*out) == 1 && ms_addr_match(read, name) && read->sections[0].host &&
+      *read->sections[0].host)
     return 0;
   return ms__error(err, MS_EINVAL, MS_PHASE_PARSE, name,
                    "the external address is neither a host nor one section");
+}
+
+static int keep_external(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err) {
+  size_t n = opts->external_count;
+  int r = 0;
+  if (n == 0) return 0;
+  s->external = ms__calloc(&s->ctx->allocator, n * sizeof *s->external);
+  if (!s->external) return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
+  s->external_count = n;
+  for (size_t i = 0; i < n && r == 0; i++)
+    r = read_external(s, opts->external[i], &s->external[i], err);
+  return r;
 }
 
 static void find_scopes(struct ms__stack *s, unsigned asked, bool external) {
@@ -309,6 +325,7 @@ int ms_add(ms_ctx *ctx, const char *address, const ms_stack_opts *opts, ms_error
   s->users = 1; /* the list's, until ms_remove */
   s->number = -1;
   s->insecure_noauth = opts->insecure_noauth;
+  s->reuse_port = opts->reuse_port;
   s->on_authorise = opts->on_authorise ? opts->on_authorise : ctx->on_authorise;
   s->user = opts->on_authorise ? opts->user : ctx->user;
   r = ms_addr_parse(&s->addr, address, strlen(address), MS_ADDR_LISTEN, err);
@@ -321,10 +338,10 @@ int ms_add(ms_ctx *ctx, const char *address, const ms_stack_opts *opts, ms_error
   s->sections = ms_addr_at(s->addr, 0)->sections;
   s->count = ms_addr_at(s->addr, 0)->count;
   if ((r = check_sections(s, err)) < 0) goto out;
-  find_scopes(s, opts->scopes, opts->external != NULL);
+  find_scopes(s, opts->scopes, opts->external_count > 0);
   if ((r = check_keys(s, opts->identity, opts->network_key, err)) < 0) goto out;
   if ((r = check_secure(s, err)) < 0) goto out;
-  if (opts->external && (r = read_external(s, opts->external, err)) < 0) goto out;
+  if ((r = keep_external(s, opts, err)) < 0) goto out;
   if ((r = keep_trusted(s, opts, err)) < 0 || (r = keep_ws(s, opts, err)) < 0) goto out;
   if ((r = keep_tls(s, opts, err)) < 0) goto out;
   if (keep_stack(ctx, s) < 0) r = ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);

@@ -43,31 +43,36 @@ static void add_interfaces(struct ms__text *t, const struct ms__stack *s, enum m
       if (b->socket.place.address.ss_family == family ||
           b->socket.place.address.ss_family == AF_INET6)
         serves = true;
+    /* without its zone nobody can dial a link-local address */
+    if (family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr)) continue;
     if (serves && (ms__host_scope(host) & (unsigned)scope)) add(t, s, host);
   }
   uv_free_interface_addresses(all, n);
 }
 
-/* What a front says is taken at its word; a host alone does not take loopback off this machine. */
-static bool is_external(const struct ms__stack *s, const char *host) {
-  if (!s->external) return false;
-  return ms_addr_at(s->external, 0)->sections[0].port > 0 || !host || !*host ||
-         ms__host_scope(host) != MS_DEVICE;
+/* What a front says is taken at its word; a host alone does not take loopback off this machine.
+ * False: there is nothing external. */
+static bool add_external(struct ms__text *t, const struct ms__stack *s, const char *host) {
+  bool on_loopback = host && *host && ms__host_scope(host) == MS_DEVICE, any = false;
+  for (size_t i = 0; i < s->external_count; i++) {
+    const ms_section *place = &ms_addr_at(s->external[i], 0)->sections[0];
+    if (on_loopback && place->port <= 0) continue;
+    add_section(t, s, place);
+    any = true;
+  }
+  return any;
 }
 
 static void add_stack(struct ms__text *t, const struct ms__stack *s, enum ms_scope scope) {
   const char *host = s->sections[0].host;
   char bare[256];
   if (!s->listens || !(s->scopes & (unsigned)scope)) return;
-  if (scope != MS_DEVICE && !s->authenticated && !s->insecure_noauth) return;
+  if (scope != MS_DEVICE && !s->authenticated) return;
   if (!s->transport->by_host) {
     add(t, s, host);
     return;
   }
-  if (scope == MS_PUBLIC && is_external(s, host)) {
-    add_section(t, s, &ms_addr_at(s->external, 0)->sections[0]);
-    return;
-  }
+  if (scope == MS_PUBLIC && add_external(t, s, host)) return;
   if (!host || !*host || ms__host_is_wildcard(host)) {
     if (scope == MS_DEVICE)
       add(t, s, "localhost");
@@ -77,6 +82,7 @@ static void add_stack(struct ms__text *t, const struct ms__stack *s, enum ms_sco
   }
   if (scope != MS_DEVICE && ms__host_scope(host) == MS_DEVICE) return;
   ms__text_copy(bare, sizeof bare, host);
+  ms__host_without_mapping(bare);
   if (scope != MS_DEVICE) ms__host_without_zone(bare);
   add(t, s, bare);
 }

@@ -175,6 +175,8 @@ int ms_dial(ms_ctx *ctx, ms_dialer **out, const char *address, const ms_dial_opt
     return ms__error(err, MS_EINVAL, MS_PHASE_NONE, NULL,
                      "opts needs MS_OPTS_INIT of this version's header and on_dialled");
   if (ctx->closing) return ms__error(err, MS_ESTATE, MS_PHASE_NONE, NULL, "the context is closing");
+  if (ctx->suspended)
+    return ms__error(err, MS_ESTATE, MS_PHASE_NONE, NULL, "the context is suspended");
   d = ms__calloc(&ctx->allocator, sizeof *d);
   if (!d) return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
   d->ctx = ctx;

@@ -22,9 +22,10 @@ static void schedule(struct ms__env *env) {
   uv_idle_start(&loop->idle, on_idle);
 }
 
-int ms__loop_init(struct ms__loop *loop, uv_loop_t *uv, const ms_allocator *allocator) {
+int ms__loop_init(struct ms__loop *loop, uv_loop_t *uv, const ms_allocator *allocator,
+                  uint32_t block) {
   int r;
-  ms__env_init(&loop->env, allocator, MS__BLOCK);
+  ms__env_init(&loop->env, allocator, block);
   loop->env.schedule = schedule;
   loop->env.user = loop;
   loop->uv = uv;
@@ -52,7 +53,8 @@ void ms__loop_hold(struct ms__loop *loop) {
 }
 
 void ms__loop_release(struct ms__loop *loop) {
-  if (--loop->pending == 0 && loop->on_settled) loop->on_settled(loop);
+  loop->pending--;
+  if (loop->on_settled) loop->on_settled(loop);
 }
 
 void ms__loop_log(const struct ms__loop *loop, enum ms_log_level level, const char *fmt, ...) {

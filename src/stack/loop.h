@@ -12,10 +12,11 @@ struct ms__loop {
   uv_prepare_t prepare; /* runs the dirty connections */
   uv_idle_t idle;       /* while there are some the loop does not wait in its poll */
   size_t pending;       /* wires, listeners and look-ups that libuv has not let go of yet */
+  size_t wires;         /* of these, wires */
   unsigned armed;  /* raised when libuv is asked to watch something it polls only from now on */
   int handles;     /* of these two, open */
   uint64_t pauses; /* times a listener had to wait for descriptors */
-  void (*on_settled)(struct ms__loop *loop); /* `pending` has become 0; may be NULL */
+  void (*on_settled)(struct ms__loop *loop); /* `pending` is one less; may be NULL */
   void (*on_closed)(struct ms__loop *loop);  /* after ms__loop_close */
   ms_resolve_cb on_resolve;                  /* NULL: the system's */
   struct ms_resolving *questions;            /* asked and not answered */
@@ -33,8 +34,9 @@ static inline bool ms__loop_logs(const struct ms__loop *loop, enum ms_log_level 
 void ms__loop_log(const struct ms__loop *loop, enum ms_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* 0 or a negative errno. */
-int ms__loop_init(struct ms__loop *loop, uv_loop_t *uv, const ms_allocator *allocator);
+/* `block`: the size of the largest buffer, MS__BLOCK or less. 0 or a negative errno. */
+int ms__loop_init(struct ms__loop *loop, uv_loop_t *uv, const ms_allocator *allocator,
+                  uint32_t block);
 
 /* Closes the handles; on_closed comes from the loop. Nothing may be pending. */
 void ms__loop_close(struct ms__loop *loop);

@@ -182,6 +182,7 @@ static void on_closed(uv_handle_t *handle) {
   struct ms__loop *loop = w->loop;
   if (--w->handles > 0) return;
   ms__free(loop->env.allocator, w);
+  loop->wires--;
   ms__loop_release(loop);
 }
 
@@ -221,6 +222,7 @@ struct ms__uv_wire *ms__uv_wire_new(struct ms__loop *loop, int family) {
   (void)uv_timer_init(loop->uv, &w->timer);
   w->io.handle.data = w->timer.data = w;
   w->handles = 2;
+  loop->wires++;
   ms__loop_hold(loop);
   return w;
 }

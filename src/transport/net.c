@@ -93,14 +93,18 @@ static int failed(int sys, const struct ms__place *place, ms_error *err) {
                        "cannot listen on port %d of %s", ms__place_port(place), host);
 }
 
-static int net_listen(const struct ms__place *place, struct ms__socket *out, ms_error *err) {
+static int net_listen(const struct ms__place *place, bool reuse_port, struct ms__socket *out,
+                      ms_error *err) {
   int family = place->address.ss_family, on = 1, sys, fd;
   fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return failed(errno, place, err);
   (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0) goto out;
   if (family == AF_INET6) {
-    /* "::" serves both families; the others are what they say */
-    int only = !IN6_IS_ADDR_UNSPECIFIED(&in6(place)->sin6_addr) || in6(place)->sin6_scope_id;
+    /* "::" serves both families, a mapped address is IPv4's; the others are what they say */
+    const struct in6_addr *a = &in6(place)->sin6_addr;
+    int only =
+        !(IN6_IS_ADDR_UNSPECIFIED(a) || IN6_IS_ADDR_V4MAPPED(a)) || in6(place)->sin6_scope_id;
     (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
   }
   if (bind(fd, (const struct sockaddr *)&place->address, place->length) < 0 ||

@@ -40,8 +40,10 @@ struct ms__transport {
   /* 0 or an ms_code with *err. NULL when by_host. */
   int (*place)(const ms_section *section, struct ms__place *out, ms_error *err);
 
-  /* Opens a non-blocking socket that listens on one place. 0 or an ms_code with *err. */
-  int (*listen)(const struct ms__place *place, struct ms__socket *out, ms_error *err);
+  /* Opens a non-blocking socket that listens on one place; `reuse_port`: beside others that say so,
+   * where the system has that. 0 or an ms_code with *err. */
+  int (*listen)(const struct ms__place *place, bool reuse_port, struct ms__socket *out,
+                ms_error *err);
 
   /* Closes it, and removes what it left behind. */
   void (*unlisten)(struct ms__socket *socket);
@@ -86,6 +88,23 @@ void ms__resolve_cancel(struct ms_resolving *lookup);
 /* What the application's resolver was asked, and has not answered, is nobody's any more; all of it
  * has been cancelled. */
 void ms__resolve_forget(struct ms__loop *loop);
+
+/* ---- Interfaces ---- */
+
+struct ms__watch;
+
+/* From the loop: the interfaces' addresses may be others than before. Changes that come together
+ * are told once. */
+typedef void (*ms__watch_cb)(void *user);
+
+/* NULL: no memory. */
+struct ms__watch *ms__watch_new(struct ms__loop *loop, ms__watch_cb cb, void *user);
+
+/* Tells soon, as if there were news. */
+void ms__watch_poke(struct ms__watch *watch);
+
+/* No callback from now on. */
+void ms__watch_close(struct ms__watch *watch);
 
 /* ---- Accepting ---- */
 

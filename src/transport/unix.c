@@ -82,12 +82,14 @@ static int failed(int sys, const char *path, ms_error *err) {
   return ms__error_sys(err, MS_ELISTEN, sys, MS_PHASE_LISTEN, "unix", "cannot listen on %s", path);
 }
 
-static int unix_listen(const struct ms__place *place, struct ms__socket *out, ms_error *err) {
+static int unix_listen(const struct ms__place *place, bool reuse_port, struct ms__socket *out,
+                       ms_error *err) {
   const struct sockaddr *address = (const struct sockaddr *)&place->address;
   bool unlocked;
   int lock, sys;
   struct stat st;
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  (void)reuse_port; /* a path has one listener */
   if (fd < 0) return failed(errno, path_of(place), err);
   /* bind gives the file the socket's own mode: so it is 0600 from its first moment, and the
    * process' umask, which all threads share, stays as it is */

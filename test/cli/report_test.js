@@ -132,7 +132,17 @@ scenario('--print-addresses, --scope and --external say where it can be reached'
   assert.strictEqual(loopback.line, '')
   assert.match(loopback.err, /nothing can be reached in the scope public/)
   assert.strictEqual((await printed('--scope', 'public', '--print-addresses', 'public', 'net:127.0.0.1:0~shs')).line, '')
+  // one address for each, in their order; a section stands for the hosts where there is one
+  assert.match((await printed('--external', 'a.example', '--external', '2001:db8::7', '--print-addresses', 'public',
+    wildcard, 'ws://0.0.0.0:0/p~shs')).line,
+  /^net:a\.example:\d+~shs:[^;]+;net:2001:db8::7:\d+~shs:[^;]+;ws:\/\/a\.example:\d+\/p~shs:[^;]+;ws:\/\/\[2001:db8::7\]:\d+\/p~shs:[^;]+$/)
+  assert.strictEqual((await printed('--external', 'net:a.example:1', '--external', 'b.example', '--external', 'net:c.example:2',
+    '--print-addresses', 'public', wildcard)).line, `net:a.example:1${key};net:c.example:2${key}`)
   // unix and unauthenticated stacks stay
+  for (const stack of ['net::::0~noauth', 'net:127.0.0.1:0~noauth', 'ws://0.0.0.0:0']) {
+    assert.strictEqual((await printed('--insecure-noauth', '--external', 'pub.example', '--scope', 'public', '--print-addresses',
+      'public', stack)).line, '', stack)
+  }
   assert.strictEqual((await printed('--external', 'pub.example', '--scope', 'public', '--print-addresses', 'public',
     `unix:${world.socketDir('s')}/socket~shs`)).line, '')
   assert.strictEqual((await printed('--scope', 'device', '--print-addresses', 'local', wildcard)).line, '')
@@ -144,6 +154,20 @@ scenario('--print-addresses, --scope and --external say where it can be reached'
   }
 })
 
+scenario('--reuse-port: processes share a port, and each gets peers', async (world) => {
+  const me = identity()
+  const serve = (at, ...args) => world.ours(['serve', '--json', '--echo', '--allow-any', ...args, at], { as: me })
+  const one = serve('net:127.0.0.1:0~shs', '--reuse-port')
+  const at = (await one.event('listening')).address
+  const alone = serve(at)
+  assert.strictEqual(await alone.exit(), 1)
+  assertComplaint(alone, /port \d+ of 127\.0\.0\.1 is in use/)
+  const two = serve(at, '--reuse-port')
+  await two.event('listening')
+  for (let i = 0; i < 200 && !(one.events('connection').length && two.events('connection').length); i++) await connect(world, at, { as: me })
+  assert.ok(one.events('connection').length && two.events('connection').length, 'one of them got all 200')
+})
+
 scenario('wrong scopes and external addresses are told', async (world) => {
   const cases = [
     [['--scope', 'everywhere', 'net::0~shs'], 2, /everywhere: is no scope/],
@@ -151,6 +175,7 @@ scenario('wrong scopes and external addresses are told', async (world) => {
     [['--json', '--stdio', 'net::0~shs'], 2, /--json: and --stdio/],
     [['--external', 'a b', 'net::0~shs'], 1, /no spaces/],
     [['--external', 'net:host:99999', 'net::0~shs'], 1, /port/],
+    [['--external', 'wss://host', 'net::0~shs'], 2, /wss:\/\/host: is external to nothing/],
   ]
   for (const [args, status, why] of cases) {
     const action = args.includes('--stdio') ? [] : ['--echo']

@@ -149,12 +149,39 @@ static void dial(struct fixture *f, const ms_ctx_opts *opts, const char *stack,
   if (ms_dial(f->client, NULL, address, &how, NULL) == 0) fixture_until(f, &e->over, 0);
 }
 
+static int suspended;
+
+static void on_suspended(ms_ctx *ctx, void *user) {
+  (void)ctx;
+  (void)user;
+  suspended = 1;
+}
+
+static void on_addresses(ms_ctx *ctx, void *user) {
+  (void)ctx;
+  (void)user;
+}
+
+/* It listens again, or has said why not. */
+static void suspend_and_resume(struct fixture *f) {
+  int errors = f->listen_errors, tries = 0;
+  suspended = 0;
+  assert_int_equal(ms_suspend(f->server, 0, on_suspended, NULL), 0);
+  fixture_until(f, &suspended, 0);
+  while (ms_resume(f->server, NULL) < 0)
+    assert_true(++tries < 5); /* without memory it stays suspended, and can be asked again */
+  while (ms_stringify(f->server, MS_DEVICE, NULL, 0) == 0 && f->listen_errors == errors)
+    (void)uv_run(&f->loop, UV_RUN_NOWAIT);
+}
+
 /* True when all went well. */
 static bool run(const char *stack, const char *where, struct failing_memory *m) {
   struct fixture f;
   struct exchange e = {0};
   ms_server_events events = fixture_events(on_connection);
   ms_ctx_opts server, client;
+  ms_stack_opts how = MS_OPTS_INIT(ms_stack_opts);
+  const char *const external[] = {"a.example", "b.example"};
   char listen[160] = "";
   fixture_init(&f);
   current = &e;
@@ -165,9 +192,13 @@ static bool run(const char *stack, const char *where, struct failing_memory *m) 
   server.accept_timeout_msec = 1000;
   (void)snprintf(listen, sizeof listen, "%s%s%s", where, strcmp(where, "unix:") == 0 ? f.dir : "",
                  strcmp(where, "unix:") == 0 ? "/s~noauth" : "");
-  if (ms_ctx_new(&f.server, &server, NULL) == 0 && ms_add(f.server, listen, NULL, NULL) >= 0 &&
+  events.on_addresses = on_addresses;
+  how.external = external;
+  how.external_count = strcmp(where, "unix:") == 0 ? 0 : 2;
+  if (ms_ctx_new(&f.server, &server, NULL) == 0 && ms_add(f.server, listen, &how, NULL) >= 0 &&
       ms_listen(f.server, &events, &f, NULL) == 0) {
     fixture_until(&f, &f.ready, -1);
+    if (f.ready == 1) suspend_and_resume(&f);
     dial(&f, &client, stack, &e);
   }
   fixture_done(&f);

@@ -1,0 +1,114 @@
+/* What one connection may hold in buffers when nobody reads: ms_limits.buffered_each. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "certificate.h"
+#include "echo.h"
+
+enum { TEXT = 512, DEFAULT = 6 * 69632, STILL_TURNS = 200 };
+
+/* It writes as long as it may, and reads nothing. */
+static uint64_t written;
+static int opened, closed;
+
+static void write_on(ms_conn *conn, void *user) {
+  static const uint8_t zeros[4096];
+  ptrdiff_t n;
+  (void)user;
+  while ((n = ms_conn_write(conn, zeros, sizeof zeros)) > 0)
+    written += (uint64_t)n;
+}
+
+static void on_close(ms_conn *conn, const ms_error *err, void *user) {
+  (void)conn;
+  (void)err;
+  (void)user;
+  closed++;
+}
+
+static const ms_conn_events deaf = {.on_writable = write_on, .on_close = on_close};
+
+static void deaf_dialled(ms_conn *conn, const ms_error *err, void *user) {
+  (void)user;
+  if (err) fail_msg("%s", err->message);
+  opened++;
+  ms_conn_handle(conn, &deaf, NULL);
+  write_on(conn, NULL);
+}
+
+/* What a server's connection holds, where both directions are stuffed: it echoes, and the
+ * client does not read. */
+static size_t stuffed(const char *transport, const char *above, size_t each) {
+  struct fixture f;
+  ms_ctx_opts server, client;
+  ms_stack_opts stack = MS_OPTS_INIT(ms_stack_opts);
+  ms_dial_opts dial = MS_OPTS_INIT(ms_dial_opts);
+  ms_ctx_stats held;
+  char text[TEXT], cert[TEXT];
+  ms_error err;
+  uint64_t before = 0;
+  begin(&f, &server, &client);
+  server.limits.buffered_each = client.limits.buffered_each = each;
+  server_events = fixture_events(echo_connection);
+  (void)snprintf(cert, sizeof cert, "%s/cert.pem", f.dir);
+  certificate_write(cert);
+  stack.tls.cert = stack.tls.ca = cert;
+  assert_int_equal(ms_ctx_new(&f.server, &server, &err), 0);
+  (void)snprintf(text, sizeof text, "%slocalhost:0%s", transport, above);
+  if (ms_add(f.server, text, &stack, &err) < 0) fail_msg("%s: %s", text, err.message);
+  assert_int_equal(ms_listen(f.server, &server_events, &f, &err), 0);
+  fixture_until(&f, &f.ready, -1);
+  assert_int_equal(ms_ctx_new(&f.client, &client, &err), 0);
+  (void)snprintf(text, sizeof text, "%.*s%s", (int)strcspn(transport, ":"), transport, above);
+  if (strncmp(text, "wss", 3) == 0) memmove(text + 2, text + 3, strlen(text + 3) + 1);
+  assert_true(ms_add(f.client, text, &stack, &err) >= 0);
+  (void)ms_stringify(f.server, MS_DEVICE, text, sizeof text);
+  written = 0;
+  opened = closed = 0;
+  dial.on_dialled = deaf_dialled;
+  assert_int_equal(ms_dial(f.client, NULL, text, &dial, &err), 0);
+  fixture_until(&f, &opened, 0);
+  for (int still = 0; still < STILL_TURNS; still++) {
+    if (written != before) still = 0;
+    before = written;
+    (void)uv_run(&f.loop, UV_RUN_NOWAIT);
+  }
+  ms_ctx_stat(f.server, &held);
+  assert_int_equal(held.open, 1);
+  assert_true(held.buffered > 0); /* it is stuffed */
+  assert_int_equal(remove(cert), 0);
+  fixture_done(&f);
+  return held.buffered;
+}
+
+static void a_connection_holds_so_much(void **state) {
+  static const struct {
+    const char *transport, *above;
+    size_t least; /* what its layers need */
+  } stacks[] = {
+      {"net:", "~noauth", 8 << 10},    {"net:", "~shs", 80 << 10},    {"ws://", "~shs", 80 << 10},
+      {"net:", "~tls~shs", 128 << 10}, {"wss://", "~shs", 128 << 10},
+  };
+  static const size_t each[] = {0, 200 << 10, 64 << 10, 8 << 10};
+  (void)state;
+  for (size_t i = 0; i < sizeof stacks / sizeof *stacks; i++)
+    for (size_t j = 0; j < sizeof each / sizeof *each; j++) {
+      size_t most = each[j] ? each[j] : DEFAULT;
+      size_t held = stuffed(stacks[i].transport, stacks[i].above, each[j]);
+      if (most < stacks[i].least) most = stacks[i].least;
+      printf("%s%s: %zu of %zu\n", stacks[i].transport, stacks[i].above, held, most);
+      if (held > most)
+        fail_msg("%s%s holds %zu bytes, more than %zu", stacks[i].transport, stacks[i].above, held,
+                 most);
+    }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(a_connection_holds_so_much)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
