@@ -178,10 +178,14 @@ class World {
     return proc
   }
 
+  // A file of this identity, or of a new one.
+  secretOf(as = identity()) {
+    return this.write(`secret-${this.procs.length}`, secretFile(as))
+  }
+
   // Our command, with an identity.
-  ours([subcommand, ...args], { as = identity(), ...opts } = {}) {
-    const secret = this.write(`secret-${this.procs.length}`, secretFile(as))
-    const all = [subcommand, '--key', secret, ...args]
+  ours([subcommand, ...args], { as, ...opts } = {}) {
+    const all = [subcommand, '--key', this.secretOf(as), ...args]
     return this.start(`multiserver ${subcommand}`, command, all, opts)
   }
 
