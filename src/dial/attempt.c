@@ -280,7 +280,7 @@ void ms__attempt_begin(struct ms__target *t) {
   struct ms__attempt *a = make(t);
   ms_error err;
   if (!a) {
-    ms__error(&err, MS_ENOMEM, MS_PHASE_CONNECT, NULL, NULL);
+    ms__dial_error(t->dialer, MS_ENOMEM, MS_PHASE_CONNECT, &err);
     ms__dial_finish(t->dialer, NULL, &err);
     return;
   }

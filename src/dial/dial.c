@@ -65,13 +65,17 @@ static void on_timeout(uv_timer_t *timer) {
   ms__race_timeout(timer->data);
 }
 
+void ms__dial_error(const struct ms_dialer *d, int code, enum ms_phase phase, ms_error *err) {
+  char address[sizeof err->address];
+  ms__error(err, code, phase, NULL, NULL);
+  (void)ms__addr_format_safe(d->addr, SIZE_MAX, address, sizeof address);
+  ms__error_address(err, address);
+}
+
 static void on_abort(uv_timer_t *timer) {
   struct ms_dialer *d = timer->data;
-  char address[sizeof((ms_error *)0)->address];
   ms_error err;
-  ms__error(&err, MS_EABORTED, MS_PHASE_NONE, NULL, NULL);
-  (void)ms__addr_format_safe(d->addr, SIZE_MAX, address, sizeof address);
-  ms__error_address(&err, address);
+  ms__dial_error(d, MS_EABORTED, MS_PHASE_NONE, &err);
   ms__dial_finish(d, NULL, &err);
 }
 

@@ -68,6 +68,9 @@ struct ms_dialer {
 /* The one callback. `conn` or `err`. */
 void ms__dial_finish(struct ms_dialer *d, ms_conn *conn, const ms_error *err);
 
+/* An error of the dial as a whole: its address without seeds. */
+void ms__dial_error(const struct ms_dialer *d, int code, enum ms_phase phase, ms_error *err);
+
 /* ---- The race (race.c) ---- */
 
 /* Something has changed: the next step comes from the loop. */

@@ -35,7 +35,12 @@ static const ms_error *furthest(const struct ms_dialer *d) {
 }
 
 static void give_up(struct ms_dialer *d) {
-  ms_error err = *furthest(d); /* there was one attempt at least */
+  const ms_error *cause = furthest(d);
+  ms_error err;
+  if (cause)
+    err = *cause;
+  else /* the deadline was over before the loop came to the first */
+    ms__dial_error(d, MS_ETIMEDOUT, MS_PHASE_CONNECT, &err);
   if (d->attempts > 1) {
     size_t n = strlen(err.message);
     (void)snprintf(err.message + n, sizeof err.message - n, " (the furthest of %u attempts)",
