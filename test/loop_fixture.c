@@ -76,6 +76,10 @@ void fixture_until(struct fixture *f, const int *flag, int from) {
     assert_true(uv_run(&f->loop, UV_RUN_NOWAIT));
 }
 
+void fixture_gets_on(struct fixture *f) {
+  assert_int_equal(uv_timer_start(&f->watchdog, on_watchdog, WATCHDOG_MSEC, 0), 0);
+}
+
 static void on_done(ms_ctx *ctx, void *user) {
   (void)ctx;
   ((struct fixture *)user)->done++;

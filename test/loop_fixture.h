@@ -33,6 +33,9 @@ ms_server_events fixture_events(void (*on_connection)(ms_conn *conn, void *user)
 /* Runs the loop until *flag is no longer `from`; fails the test after 20 s. */
 void fixture_until(struct fixture *f, const int *flag, int from);
 
+/* It gets on: the watchdog waits for another 20 s. */
+void fixture_gets_on(struct fixture *f);
+
 /* Closes both contexts and frees them; there may be new ones afterwards. */
 void fixture_close(struct fixture *f);
 
