@@ -60,8 +60,7 @@ class NpmWorld extends World {
   }
 
   // An npm server of the stack with an identity; `at` is where it listens, as it says itself.
-  async npmServer(args = [], { network = MAIN_NETWORK } = {}) {
-    const me = identity()
+  async npmServer(args = [], { as: me = identity(), network = MAIN_NETWORK } = {}) {
     const proc = this.npm(['server', ...this.#npmStack(me, network), ...args])
     return { proc, me, at: (await proc.event('listening')).address }
   }
