@@ -187,6 +187,9 @@ void cli_report_stats(struct cli_report *r, const ms_ctx *ctx);
 enum { CLI_SYSTEMD_SOCKETS = 64 };
 size_t cli_systemd_sockets(int fds[CLI_SYSTEMD_SOCKETS]);
 
+/* A line for each of them that no stack has taken. */
+void cli_systemd_unused(const ms_ctx *ctx);
+
 /* Tells it "READY=1", "STOPPING=1"; that a reload begins. Nobody may be there. */
 void cli_systemd_tell(const char *state);
 void cli_systemd_reloading(void);

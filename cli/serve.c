@@ -133,6 +133,7 @@ static void on_ready(ms_ctx *ctx, size_t up, void *user) {
     if (!s->stdio && cli_flush("serve") != CLI_OK) on_broken(s);
     if (!*addresses) cli_note("nothing can be reached in the scope %s", s->scope_printed);
   }
+  cli_systemd_unused(ctx);
   if (up && !s->closing) cli_systemd_tell("READY=1\n");
 }
 

@@ -1,4 +1,5 @@
 /* What systemd hands to a service and wants to hear of it: sd_listen_fds(3), sd_notify(3). */
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,32 @@ size_t cli_systemd_sockets(int fds[CLI_SYSTEMD_SOCKETS]) {
   for (long i = 0; i < n; i++)
     fds[i] = (int)(FIRST + i);
   return (size_t)n;
+}
+
+/* "net:HOST:PORT", "unix:PATH", as an ADDRESS would begin. */
+static void name_socket(int fd, char *out, size_t size) {
+  struct sockaddr_storage a = {0};
+  const struct sockaddr_un *un = (const void *)&a;
+  socklen_t n = sizeof a;
+  char host[128], port[8];
+  if (getsockname(fd, (struct sockaddr *)&a, &n) < 0)
+    (void)snprintf(out, size, "descriptor %d", fd);
+  else if (a.ss_family == AF_UNIX)
+    (void)snprintf(out, size, "unix:%.*s", (int)sizeof un->sun_path, un->sun_path);
+  else if (getnameinfo((struct sockaddr *)&a, n, host, sizeof host, port, sizeof port,
+                       NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+    (void)snprintf(out, size, "net:%s:%s", host, port);
+  else
+    (void)snprintf(out, size, "descriptor %d", fd);
+}
+
+void cli_systemd_unused(const ms_ctx *ctx) {
+  for (int fd = FIRST; fd < FIRST + CLI_SYSTEMD_SOCKETS; fd++) {
+    char name[256];
+    if (!ms_ctx_inherited_left(ctx, fd)) continue;
+    name_socket(fd, name, sizeof name);
+    cli_note("systemd listens on %s, which no ADDRESS is: nobody is served there", name);
+  }
 }
 
 void cli_systemd_tell(const char *state) {

@@ -357,6 +357,9 @@ typedef struct ms_ctx_opts {
  * *out belongs to the caller and ends by ms_ctx_close, then ms_ctx_free. */
 MS_API int ms_ctx_new(ms_ctx **out, const ms_ctx_opts *opts, ms_error *err);
 
+/* Is this one of `inherited`, and no stack has taken it? After on_ready: then nobody will. */
+MS_API bool ms_ctx_inherited_left(const ms_ctx *ctx, int fd);
+
 /* Stops listening, aborts dials, closes every connection (as ms_conn_close), waits up to
  * `drain_msec` and cuts what is left; then calls `done` once. Every connection has had its on_close
  * before, every dial its callback. May be called again before `done`, with a shorter wait (0 cuts

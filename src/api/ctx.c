@@ -102,6 +102,12 @@ int ms_ctx_new(ms_ctx **out, const ms_ctx_opts *opts, ms_error *err) {
   return 0;
 }
 
+bool ms_ctx_inherited_left(const ms_ctx *ctx, int fd) {
+  for (size_t i = 0; fd >= 0 && i < ctx->inherited_count; i++)
+    if (ctx->inherited[i] == fd) return true;
+  return false;
+}
+
 void ms_ctx_free(ms_ctx *ctx) {
   if (!ctx) return;
   if (ctx->running) { /* its own loop cannot be taken apart from inside */

@@ -33,9 +33,12 @@ scenario('it takes over what systemd has opened', async (world) => {
   const { port } = tcp.address()
   const { proc } = activated(world, [tcp, unix, other], ['--exec', 'echo hello; env', `net:127.0.0.1:${port}`, `unix:${dir}/socket`])
   fs.linkSync(`${dir}/socket`, `${dir}/kept`) // Node removes the file when it closes
+  const left = `net:127.0.0.1:${other.address().port}`
   for (const server of [tcp, unix, other]) server.close()
   fs.renameSync(`${dir}/kept`, `${dir}/socket`)
   assert.strictEqual(await proc.line(), `net:127.0.0.1:${port};unix:${dir}/socket`)
+  assert.strictEqual(`${await proc.line('stderr')}\n`, `multiserver: systemd listens on ${left}, which no ADDRESS is: nobody is served there\n`)
+  assert.strictEqual(proc.err.split('\n').length, 2)
   for (const where of [{ port, host: '127.0.0.1' }, { path: `${dir}/socket` }]) {
     const text = await new Promise((resolve) => {
       let got = ''
