@@ -225,6 +225,7 @@ uint64_t cli_stat(const ms_ctx_stats *stats, size_t i);
 struct cli_metrics {
   const ms_ctx *of; /* whose */
   ms_ctx *ctx;      /* its own */
+  uv_loop_t *loop;
 };
 int cli_metrics_open(struct cli_metrics *m, uv_loop_t *loop, const ms_ctx *of, const char *address);
 void cli_metrics_close(struct cli_metrics *m);

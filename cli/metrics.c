@@ -7,7 +7,7 @@
 
 #include "cli.h"
 
-enum { REQUEST_MAX = 8192, CONNECTIONS = 64, TEXT = 8192 };
+enum { REQUEST_MAX = 8192, CONNECTIONS = 64, TEXT = 8192, DEADLINE_MSEC = 5000 };
 
 #define STAT(name, counter, help) \
   { #name, help, counter, offsetof(ms_ctx_stats, name), sizeof((ms_ctx_stats *)0)->name }
@@ -118,12 +118,20 @@ static void answer(ms_conn *conn, const struct cli_metrics *m, int status) {
   ms_conn_close(conn);
 }
 
+/* One who asks. */
+struct scrape {
+  const struct cli_metrics *metrics;
+  ms_conn *conn;
+  uv_timer_t deadline; /* of all of it: bytes that drip buy no time */
+};
+
 static void on_readable(ms_conn *conn, void *user) {
+  const struct scrape *s = user;
   const uint8_t *p;
   size_t n = ms_conn_peek(conn, &p);
   int status = judge(p, n);
   if (status)
-    answer(conn, user, status);
+    answer(conn, s->metrics, status);
   else
     ms_conn_need(conn, n + 1);
 }
@@ -133,10 +141,20 @@ static void on_end(ms_conn *conn, void *user) {
   ms_conn_close(conn);
 }
 
+static void on_deadline(uv_timer_t *timer) {
+  const struct scrape *s = timer->data;
+  ms_conn_abort(s->conn);
+}
+
+static void on_timer_closed(uv_handle_t *handle) {
+  free(handle->data);
+}
+
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
+  struct scrape *s = user;
   (void)conn;
   (void)err;
-  (void)user;
+  uv_close((uv_handle_t *)&s->deadline, on_timer_closed);
 }
 
 static const ms_conn_events conn_events = {
@@ -145,7 +163,15 @@ static const ms_conn_events conn_events = {
 /* ---- The server ---- */
 
 static void on_connection(ms_conn *conn, void *user) {
-  ms_conn_handle(conn, &conn_events, user);
+  const struct cli_metrics *m = user;
+  struct scrape *s = calloc(1, sizeof *s);
+  if (!s) return; /* it is closed */
+  s->metrics = m;
+  s->conn = conn;
+  s->deadline.data = s;
+  (void)uv_timer_init(m->loop, &s->deadline);
+  (void)uv_timer_start(&s->deadline, on_deadline, DEADLINE_MSEC, 0);
+  ms_conn_handle(conn, &conn_events, s);
 }
 
 static void on_listen(ms_ctx *ctx, int stack, const ms_error *err, void *user) {
@@ -167,9 +193,9 @@ int cli_metrics_open(struct cli_metrics *m, uv_loop_t *loop, const ms_ctx *of,
   ms_error err;
   opts.loop = loop;
   opts.limits.connections = CONNECTIONS;
-  opts.limits.idle_msec = 5000;
   stack.insecure_noauth = true; /* where it is served is the operator's word */
   m->of = of;
+  m->loop = loop;
   if (strchr(address, '~') ||
       (strncmp(address, "net:", 4) != 0 && strncmp(address, "unix:", 5) != 0))
     return cli_error("serve", address, "metrics are served at net:HOST:PORT or unix:PATH");

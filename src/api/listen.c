@@ -12,6 +12,13 @@ enum { PORT_TRIES = 16 };
 
 /* ---- Accepting ---- */
 
+/* By a reset where there is one: on a bare stack an end would be a peer's clean end. */
+static void turn_away(int fd) {
+  static const struct linger none = {.l_onoff = 1, .l_linger = 0};
+  (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+  close(fd);
+}
+
 static void on_accepted(void *user, int fd, const struct ms__place *peer) {
   struct ms__bound *b = user;
   struct ms__stack *s = b->stack;
@@ -23,7 +30,7 @@ static void on_accepted(void *user, int fd, const struct ms__place *peer) {
   if (link && ms__door_enter(link))
     wire = ms__uv_wire_new(&ctx->loop, b->socket.place.address.ss_family);
   if (!wire || ms__uv_wire_adopt(wire, fd) < 0) {
-    close(fd);
+    turn_away(fd);
     ms__uv_wire_close(wire, false);
     if (link) ms__link_free(link);
     return;

@@ -74,7 +74,8 @@ scenario('when all are in, one more is turned away', async (world) => {
   const inside = [dial(), dial()]
   await server.event('connection', 1)
   const third = dial()
-  assert.strictEqual(await third.exit(), 0) // a FIN is all that a bare stack can tell
+  assert.strictEqual(await third.exit(), 1) // a bare stack has no other word for it than a reset
+  assert.match(third.err, /reset/)
   assert.strictEqual((await stats(server)).over_connections, 1)
   inside[0].child.stdin.end()
   assert.strictEqual(await inside[0].exit(), 0)
@@ -155,6 +156,23 @@ scenario('metrics, over TCP and over a unix socket', async (world) => {
     proc.kill('SIGTERM')
     assert.strictEqual(await proc.exit(), 0)
   }
+})
+
+scenario('metrics: who drips a request, or asks for nothing, is cut after 5 s', async (world) => {
+  const server = world.ours(['serve', '--echo', '--metrics', 'net:127.0.0.1:0', 'net:127.0.0.1:0'])
+  const where = await server.until(() => /metrics at net:127\.0\.0\.1:(\d+)\n/.exec(server.err), 'where the metrics are')
+  const cut = (drips) => new Promise((resolve) => {
+    const socket = net.connect(where[1], '127.0.0.1')
+    const since = Date.now()
+    const timer = drips && setInterval(() => socket.write('G'), 500)
+    socket.on('error', () => {}).resume()
+    socket.on('close', () => {
+      clearInterval(timer)
+      resolve(Date.now() - since)
+    })
+    if (drips) socket.write('GET / HTTP/1.1\r\nX: ')
+  })
+  for (const msec of await Promise.all([cut(true), cut(false)])) assert.ok(Math.abs(msec - 5000) < 1000, `${msec} ms`)
 })
 
 scenario('what is no limit, and where no metrics are', async (world) => {

@@ -31,7 +31,7 @@ async function scene(world, limits, more) {
     const me = n++
     const before = await counts()
     knocker.say(`${me} ${from} ${from.includes(':') ? 'fd09::2' : '10.9.0.2'}`)
-    await knocker.until(() => knocker.events('connected').some(({ n }) => n === me), 'a connection')
+    await knocker.until(() => [...knocker.events('connected'), ...knocker.events('closed')].some(({ n }) => n === me), 'a connection')
     for (;;) {
       const now = await counts()
       if (now.pending > before.pending) return true
