@@ -12,12 +12,13 @@
 #include <linux/rtnetlink.h>
 #endif
 
-enum { SETTLE_MSEC = 200, EVERY_MSEC = 30000 };
+enum { SETTLE_MSEC = 200, EVERY_MSEC = 30000, READS = 64 };
 
 struct ms__watch {
   struct ms__loop *loop;
   uv_poll_t poll;
-  uv_timer_t timer; /* until it is quiet; without a socket, until it is looked at again */
+  uv_timer_t timer; /* until it is quiet, or until it is looked at again */
+  bool by_clock;    /* there is no socket, or it is of no use */
   int fd, handles;
   ms__watch_cb cb;
   void *user;
@@ -36,7 +37,7 @@ static int open_socket(void) {
 
 static void on_time(uv_timer_t *timer) {
   struct ms__watch *w = timer->data;
-  if (w->fd < 0) (void)uv_timer_start(&w->timer, on_time, EVERY_MSEC, 0);
+  if (w->by_clock) (void)uv_timer_start(&w->timer, on_time, EVERY_MSEC, 0);
   w->cb(w->user);
 }
 
@@ -44,15 +45,22 @@ void ms__watch_poke(struct ms__watch *w) {
   (void)uv_timer_start(&w->timer, on_time, SETTLE_MSEC, 0);
 }
 
-/* What they say is of no interest: the interfaces themselves are asked. */
+/* What they say is of no interest: the interfaces themselves are asked. More of it than the kernel
+ * keeps is an error that reading takes away (ENOBUFS), and libuv stops to poll at errors. */
 static void on_news(uv_poll_t *poll, int status, int events) {
   struct ms__watch *w = poll->data;
   char news[8192];
-  ssize_t n = 0;
+  ssize_t n = 1;
   (void)events;
-  for (int i = 0; i < 64 && status == 0 && (n >= 0 || errno == EINTR || errno == ENOBUFS); i++)
+  for (int i = 0; i < READS && (n > 0 || errno == EINTR || errno == ENOBUFS); i++)
     n = recv(w->fd, news, sizeof news, 0);
-  if (status < 0 || n == 0) uv_poll_stop(poll);
+  if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOBUFS)) {
+    uv_poll_stop(poll);
+    w->by_clock = true;
+  } else if (status < 0) {
+    w->loop->armed++;
+    (void)uv_poll_start(poll, UV_READABLE, on_news);
+  }
   ms__watch_poke(w);
 }
 
@@ -83,6 +91,7 @@ struct ms__watch *ms__watch_new(struct ms__loop *loop, ms__watch_cb cb, void *us
     loop->armed++;
     (void)uv_poll_start(&w->poll, UV_READABLE, on_news);
   } else {
+    w->by_clock = true;
     (void)uv_timer_start(&w->timer, on_time, EVERY_MSEC, 0);
   }
   ms__loop_hold(loop);

@@ -69,6 +69,20 @@ scenario('local addresses: those a neighbour can dial, without zones', async (wo
   assert.strictEqual(await client.exit(), 0, `${client}`)
 })
 
+scenario('more news than the kernel keeps: none of it is missed in the end', async (world) => {
+  const [here] = await wired(world)
+  const server = serve(here, 'public', 'net::::8008~shs')
+  await server.event('listening')
+  const { pid } = server.child
+  process.kill(pid, 'SIGSTOP')
+  here.run('for i in $(seq 1 600); do echo "addr add 203.0.113.7/24 dev wire0"; echo "addr del 203.0.113.7/24 dev wire0"; done | ip -batch -')
+  here.run('ip addr add 203.0.113.8/24 dev wire0')
+  process.kill(pid, 'SIGCONT')
+  assert.deepStrictEqual(addresses((await server.event('addresses')).address), ['net:203.0.113.8:8008'])
+  here.run('ip addr add 203.0.113.9/24 dev wire0')
+  assert.deepStrictEqual(addresses((await server.event('addresses', 1)).address), ['net:203.0.113.8:8008', 'net:203.0.113.9:8008'])
+})
+
 scenario('without --json a change is one line on standard error', async (world) => {
   const [here] = await wired(world)
   const server = here.ours(['serve', '--echo', '--print-addresses', 'public', 'net::::8008~shs'], { as: me })
