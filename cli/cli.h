@@ -154,20 +154,24 @@ struct json_t *cli_json_bytes(const char *s, size_t n);
 
 /* ---- What serve tells of its connections (report.c) ---- */
 
-/* ms_stringify in memory of malloc, or NULL when there is none. */
-char *cli_addresses(const ms_ctx *ctx, enum ms_scope scope);
-
+/* Zero but for `json`, `scope`, `on_broken` and `user`. */
 struct cli_report {
   bool json; /* events on stdout, besides the lines on stderr */
   bool broken;
-  enum ms_scope scope;           /* of the addresses told */
-  char *addresses;               /* the last, of malloc; NULL: none yet */
+  enum ms_scope scope; /* of the addresses told */
+  char *addresses;     /* the last; NULL: none yet */
+  char **listening;    /* what was told of each stack, by number; NULL: nothing */
+  size_t listening_count;
   void (*on_broken)(void *user); /* stdout takes no more; once */
   void *user;
   uint64_t second, untold; /* failed peers: the present second, those not told in it */
   unsigned told;
 };
 void cli_report_listen(struct cli_report *r, const ms_ctx *ctx, int stack, const ms_error *err);
+
+/* All have reported. The addresses of all, or NULL: no memory. What cli_report_listen has told of
+ * the first is told again when the interfaces have changed since. */
+const char *cli_report_ready(struct cli_report *r, const ms_ctx *ctx);
 
 /* Says the addresses again when they are others than the last. */
 void cli_report_addresses(struct cli_report *r, const ms_ctx *ctx);
@@ -180,6 +184,9 @@ void cli_report_closed(struct cli_report *r, const char *what, const ms_conn *co
 
 /* The context's numbers, as an event. */
 void cli_report_stats(struct cli_report *r, const ms_ctx *ctx);
+
+/* What it keeps. */
+void cli_report_free(struct cli_report *r);
 
 /* ---- systemd (systemd.c) ---- */
 

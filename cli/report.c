@@ -90,8 +90,35 @@ static void write_closed(struct cli_report *r, const ms_conn *conn, const ms_err
                         (json_int_t)n.out));
 }
 
+/* Of stack number `stack`, or with -1 of all; of malloc, or NULL: no memory. */
+static char *addresses_of(const struct cli_report *r, const ms_ctx *ctx, int stack) {
+  size_t n = stack < 0 ? ms_stringify(ctx, r->scope, NULL, 0)
+                       : ms_stringify_stack(ctx, stack, r->scope, NULL, 0);
+  char *addresses = malloc(n + 1);
+  if (addresses && stack < 0) (void)ms_stringify(ctx, r->scope, addresses, n + 1);
+  if (addresses && stack >= 0) (void)ms_stringify_stack(ctx, stack, r->scope, addresses, n + 1);
+  return addresses;
+}
+
+/* Keeps what was told of a stack. */
+static void keep(struct cli_report *r, int stack, char *address) {
+  size_t n = (size_t)stack + 1;
+  if (n > r->listening_count) {
+    char **grown = realloc(r->listening, n * sizeof *grown);
+    if (!grown) {
+      free(address);
+      return;
+    }
+    memset(grown + r->listening_count, 0, (n - r->listening_count) * sizeof *grown);
+    r->listening = grown;
+    r->listening_count = n;
+  }
+  free(r->listening[stack]);
+  r->listening[stack] = address;
+}
+
 void cli_report_listen(struct cli_report *r, const ms_ctx *ctx, int stack, const ms_error *err) {
-  char address[4096];
+  char *address;
   json_t *o;
   if (err) (void)cli_error_from("listen", err);
   if (!r->json) return;
@@ -99,21 +126,36 @@ void cli_report_listen(struct cli_report *r, const ms_ctx *ctx, int stack, const
     write_error(r, (uint64_t)stack, err);
     return;
   }
-  (void)ms_stringify_stack(ctx, stack, r->scope, address, sizeof address);
+  address = addresses_of(r, ctx, stack);
   o = json_object();
-  json_object_set_new(o, "address", cli_json_text(address));
+  json_object_set_new(o, "address", cli_json_text(address ? address : ""));
   write_event(r, "listening", (uint64_t)stack, o);
+  if (address) keep(r, stack, address);
 }
 
-char *cli_addresses(const ms_ctx *ctx, enum ms_scope scope) {
-  size_t n = ms_stringify(ctx, scope, NULL, 0);
-  char *addresses = malloc(n + 1);
-  if (addresses) (void)ms_stringify(ctx, scope, addresses, n + 1);
-  return addresses;
+/* What was told of the stacks, as ms_stringify joins it. */
+static char *joined(const struct cli_report *r) {
+  size_t n = 1;
+  char *all, *end;
+  for (size_t i = 0; i < r->listening_count; i++)
+    if (r->listening[i]) n += strlen(r->listening[i]) + 1;
+  all = end = calloc(n, 1);
+  for (size_t i = 0; all && i < r->listening_count; i++) {
+    if (!r->listening[i] || !*r->listening[i]) continue;
+    if (end > all) *end++ = ';';
+    end = stpcpy(end, r->listening[i]);
+  }
+  return all;
+}
+
+const char *cli_report_ready(struct cli_report *r, const ms_ctx *ctx) {
+  r->addresses = r->json ? joined(r) : addresses_of(r, ctx, -1);
+  if (r->json) cli_report_addresses(r, ctx);
+  return r->addresses;
 }
 
 void cli_report_addresses(struct cli_report *r, const ms_ctx *ctx) {
-  char *addresses = cli_addresses(ctx, r->scope);
+  char *addresses = addresses_of(r, ctx, -1);
   if (!addresses || !r->addresses || strcmp(addresses, r->addresses) == 0) {
     free(addresses);
     return;
@@ -124,6 +166,13 @@ void cli_report_addresses(struct cli_report *r, const ms_ctx *ctx) {
     write_event(r, "addresses", 0, json_pack("{s:o}", "address", cli_json_text(addresses)));
   else
     cli_note("now reached at: %s", *addresses ? addresses : "nothing");
+}
+
+void cli_report_free(struct cli_report *r) {
+  free(r->addresses);
+  for (size_t i = 0; i < r->listening_count; i++)
+    free(r->listening[i]);
+  free(r->listening);
 }
 
 void cli_report_connection(struct cli_report *r, const ms_conn *conn) {

@@ -124,7 +124,7 @@ static void on_broken(void *user) {
 
 static void on_ready(ms_ctx *ctx, size_t up, void *user) {
   struct server *s = user;
-  const char *addresses = s->report.addresses = cli_addresses(ctx, s->report.scope);
+  const char *addresses = cli_report_ready(&s->report, ctx);
   if (up == 0 || !addresses) {
     s->status = CLI_FAILED;
     stop(s, 0);
@@ -401,7 +401,7 @@ static int run(int argc, char **argv) {
     status = check(&s);
     if (status == CLI_OK) status = serve(&s);
   }
-  free(s.report.addresses);
+  cli_report_free(&s.report);
   cli_keys_free(&s.allowed);
   cli_keys_free(&s.filed);
   cli_texts_free(&s.allow);

@@ -526,9 +526,9 @@ typedef struct ms_server_events {
   /* A peer did not get in. `err->address` is its address, with an empty key; `conn` is valid inside
    * the callback only, and only for what tells of it (ms_conn_id, ms_conn_stat, ms_conn_stack). */
   void (*on_failed)(ms_conn *conn, const ms_error *err, void *user);
-  /* After on_ready: ms_stringify gives other addresses than before, in one scope at least. An
-   * interface has come, gone or got another address, or a stack has. Changes that come together are
-   * told once, a moment later. */
+  /* ms_stringify gives other addresses than in on_ready or in the last of these, in one scope at
+   * least. An interface has come, gone or got another address, or a stack has. Changes that come
+   * together are told once, a moment later. */
   void (*on_addresses)(ms_ctx *ctx, void *user);
 } ms_server_events;
 

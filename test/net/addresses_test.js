@@ -2,7 +2,7 @@
 // What serve advertises while interfaces come, go and change.
 
 const assert = require('assert')
-const { identity } = require('../world')
+const { identity, command } = require('../world')
 const { scenario } = require('./hosts')
 
 const me = identity()
@@ -67,6 +67,20 @@ scenario('local addresses: those a neighbour can dial, without zones', async (wo
   const client = there.ours(['connect', `net:fe80::7%wire0:8009~shs:${me.key}`], { as: me })
   client.child.stdin.end('hello')
   assert.strictEqual(await client.exit(), 0, `${client}`)
+})
+
+scenario('a change while the stacks still report: told when all have', async (world) => {
+  const [here, there] = await wired(world)
+  there.filter('udp dport 53 drop')
+  const conf = world.write('resolv.conf', 'nameserver 10.9.0.2\noptions timeout:2 attempts:1\n')
+  const start = 'mount --bind "$1" /etc/resolv.conf; shift; exec "$@"'
+  const server = here.start('multiserver serve', 'unshare', ['--mount', 'sh', '-ec', start, 'sh', conf, command,
+    'serve', '--key', world.secretOf(me), '--json', '--echo', '--print-addresses', 'public', 'net::::8008~shs', 'net:slow.example:8009~shs'])
+  assert.strictEqual((await server.event('listening')).address, '')
+  here.run('ip addr add 203.0.113.7/24 dev wire0')
+  assert.strictEqual(server.events('error').length, 0, 'the name is still looked up')
+  assert.deepStrictEqual(addresses((await server.event('addresses')).address), ['net:203.0.113.7:8008'])
+  assert.strictEqual(server.events('error').length, 1)
 })
 
 scenario('more news than the kernel keeps: none of it is missed in the end', async (world) => {
