@@ -159,9 +159,10 @@ static struct ms__guest *make(struct ms__limits *l, const uint8_t address[ADDRES
 /* So many thousandths of a new one come back in a millisecond as there may be new ones in a second.
  */
 static bool is_too_fast(const struct ms__limits *l, struct ms__guest *g, uint64_t now) {
-  uint64_t most = (uint64_t)l->max.per_second * SECOND;
+  uint64_t most = (uint64_t)l->max.per_second * SECOND, passed = now > g->at ? now - g->at : 0;
   if (l->max.per_second == UINT32_MAX) return false;
-  if (now > g->at) g->tokens += (now - g->at) * l->max.per_second;
+  if (passed > SECOND) passed = SECOND;
+  g->tokens += passed * l->max.per_second;
   if (g->tokens > most) g->tokens = most;
   g->at = now;
   if (g->tokens < SECOND) return true;

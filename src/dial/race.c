@@ -1,14 +1,16 @@
 /* The race (behaviours.md, section 5; RFC 8305): which attempt begins when.
  *
  * The first begins at once, the next after the stagger, or as soon as one has failed; those that
- * are slow go on. A target's turn is two of its host's addresses, one of each family where it has
- * both; then the next target has its turn, and after the last the first again. */
+ * are slow go on. Only when as many run as may and others wait, one that has had as long as a
+ * listener gives a handshake makes room. A target's turn is two of its host's addresses, one of
+ * each family where it has both; then the next target has its turn, and after the last the first
+ * again. */
 #include <stdio.h>
 
 #include "base/error.h"
 #include "dial/dial.h"
 
-enum { TURN = 2 };
+enum { TURN = 2, PATIENCE_MSEC = 5000 };
 
 /* ---- What is left ---- */
 
@@ -49,11 +51,35 @@ static void give_up(struct ms_dialer *d) {
   ms__dial_finish(d, NULL, &err);
 }
 
+/* ---- Too slow ---- */
+
+static void time_out(struct ms__attempt *a) {
+  ms_error err;
+  if (a->link) { /* it knows the layer, and fails from the loop */
+    a->expired = true;
+    ms__conn_expire(a->link->conn);
+    return;
+  }
+  ms__error(&err, MS_ETIMEDOUT, a->lookup ? MS_PHASE_RESOLVE : MS_PHASE_CONNECT,
+            a->target->stack->sections[0].name, NULL);
+  ms__attempt_fail(a, &err);
+}
+
+/* Who makes room when its time is over: the first that runs. NULL: nobody waits, or it is at it. */
+static struct ms__attempt *slowest(const struct ms_dialer *d) {
+  struct ms__attempt *a = d->first;
+  if (d->in_flight < MS__IN_FLIGHT || !next_target(d)) return NULL;
+  while (a && !ms__attempt_runs(a))
+    a = a->next;
+  return a && !a->expired ? a : NULL;
+}
+
 /* ---- Steps: each from the loop, never from inside another ---- */
 
 /* When the next step is due, or UINT64_MAX. */
 static uint64_t next_step(const struct ms_dialer *d) {
-  uint64_t due = UINT64_MAX;
+  const struct ms__attempt *slow = slowest(d);
+  uint64_t due = slow ? slow->begun + PATIENCE_MSEC : UINT64_MAX;
   if (d->in_flight < MS__IN_FLIGHT && next_target(d)) due = d->next_at;
   for (const struct ms__attempt *a = d->first; a; a = a->next)
     if (a->again && a->again < due) due = a->again;
@@ -64,6 +90,8 @@ void ms__race_step(uv_timer_t *timer) {
   struct ms_dialer *d = timer->data;
   uint64_t now = uv_now(d->ctx->loop.uv), due;
   struct ms__target *t;
+  struct ms__attempt *slow = slowest(d);
+  if (slow && now >= slow->begun + PATIENCE_MSEC) time_out(slow);
   for (struct ms__attempt *a = d->first; a && !d->over && !d->aborted; a = a->next)
     if (a->again && a->again <= now) ms__attempt_again(a);
   if (!d->over && !d->aborted && now >= d->next_at && d->in_flight < MS__IN_FLIGHT &&
@@ -98,14 +126,8 @@ void ms__race_lost(struct ms_dialer *d, const struct ms__attempt *a) {
   ms__race_go_on(d);
 }
 
-/* Attempts that raise a stack have the same deadline, and know the layer. */
 void ms__race_timeout(struct ms_dialer *d) {
-  for (struct ms__attempt *a = d->first; a && !d->over && !d->aborted; a = a->next) {
-    ms_error err;
-    if (!ms__attempt_runs(a) || a->link) continue;
-    ms__error(&err, MS_ETIMEDOUT, a->lookup ? MS_PHASE_RESOLVE : MS_PHASE_CONNECT,
-              a->target->stack->sections[0].name, NULL);
-    ms__attempt_fail(a, &err);
-  }
+  for (struct ms__attempt *a = d->first; a && !d->over && !d->aborted; a = a->next)
+    if (ms__attempt_runs(a)) time_out(a);
   if (!d->over && !d->aborted) ms__race_go_on(d);
 }

@@ -384,6 +384,12 @@ void ms_conn_abort(ms_conn *c) {
   ms__conn_put_out(c);
 }
 
+void ms__conn_expire(ms_conn *c) {
+  if (c->deadline_of != MS__ATTEMPT) return;
+  c->deadline = 0;
+  ms__conn_mark(c);
+}
+
 void ms__conn_cut_short(ms_conn *c) {
   if (!c->close_told) return;
   ms__conn_cut(c, true);

@@ -186,6 +186,9 @@ bool ms__conn_is_inside(const ms_conn *c);
 /* The block that `send` took has left, or failed with an errno (negative). Then call a turn. */
 void ms__conn_sent(ms_conn *c, int status);
 
+/* While it is not open yet: its deadline is now, and it fails in the next turn. */
+void ms__conn_expire(ms_conn *c);
+
 /* Cuts one that lingers after its `close`, in the next turn. */
 void ms__conn_cut_short(ms_conn *c);
 

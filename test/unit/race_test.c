@@ -364,6 +364,61 @@ static void the_deadline_is_absolute(void **state) {
   close(fd);
 }
 
+/* Eight that say nothing, some of which do not even connect, keep nobody out for ever. */
+static void who_is_slow_makes_room(void **state) {
+  ms_dial_opts opts = MS_OPTS_INIT(ms_dial_opts);
+  char address[4096] = "";
+  struct world w;
+  int fd, full, port[2];
+  (void)state;
+  begin(&w);
+  port[0] = silent(&fd);
+  port[1] = dead(&full);
+  assert_int_equal(listen(full, 0), 0); /* the second already waits for its SYN to be answered */
+  opts.stagger_msec = 10;
+  for (int i = 0; i < 8; i++)
+    (void)snprintf(address + strlen(address), sizeof address - strlen(address),
+                   "net:127.0.0.1:%d~shs:%s;", port[i >= 4], w.key);
+  (void)snprintf(address + strlen(address), sizeof address - strlen(address), "%s~shs:%s", w.good,
+                 w.key);
+  run(&w, address, &opts);
+  assert_open(&w, 9);
+  assert_int_equal(race.begun, 9);
+  assert_int_equal(race.attempts[1].code, MS_ETIMEDOUT);
+  assert_int_equal(race.attempts[1].step, MS_STEP_FAILED);
+  assert_true(race.attempts[9].begun_msec >= 5000 && race.attempts[9].begun_msec < 7000);
+  for (int i = 2; i <= 8; i++)
+    assert_int_equal(race.attempts[i].step, MS_STEP_DROPPED);
+  end(&w);
+  close(fd);
+  close(full);
+}
+
+/* The same when none of them connects. */
+static void who_does_not_connect_makes_room(void **state) {
+  ms_dial_opts opts = MS_OPTS_INIT(ms_dial_opts);
+  char address[4096] = "";
+  struct world w;
+  int full, port;
+  (void)state;
+  begin(&w);
+  port = dead(&full);
+  assert_int_equal(listen(full, 0), 0);
+  opts.stagger_msec = 10;
+  opts.timeout_msec = 8000;
+  for (int i = 0; i < 9; i++)
+    (void)snprintf(address + strlen(address), sizeof address - strlen(address),
+                   "net:127.0.0.1:%d~shs:%s;", port, w.key);
+  (void)snprintf(address + strlen(address), sizeof address - strlen(address), "%s~shs:%s", w.good,
+                 w.key);
+  run(&w, address, &opts);
+  assert_open(&w, 10);
+  for (int i = 1; i <= 2; i++)
+    assert_int_equal(race.attempts[i].code, MS_ETIMEDOUT);
+  end(&w);
+  close(full);
+}
+
 static void no_more_than_64_attempts(void **state) {
   char address[16384] = "";
   struct world w;
@@ -440,6 +495,8 @@ int main(void) {
       cmocka_unit_test(a_refusal_leaves_what_runs),
       cmocka_unit_test(addresses_of_one_host_take_turns),
       cmocka_unit_test(the_deadline_is_absolute),
+      cmocka_unit_test(who_is_slow_makes_room),
+      cmocka_unit_test(who_does_not_connect_makes_room),
       cmocka_unit_test(no_more_than_64_attempts),
       cmocka_unit_test(policy),
       cmocka_unit_test(a_deadline_may_come_first),
