@@ -1,4 +1,5 @@
 /* check: takes an address apart and tries each of its alternatives by itself. */
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,7 +116,7 @@ static bool try_one(struct check *c, const ms_alternative *a) {
     print_title(c, err.address);
     print_failure(&err, "");
   }
-  memset(address, 0, n);
+  sodium_memzero(address, n);
   free(address);
   return r == 0;
 }
