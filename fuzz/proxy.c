@@ -2,22 +2,20 @@
  * result is the same; a peer that is told of is on the internet, and one is told of only by a whole
  * header. */
 #include <string.h>
-#include <sys/socket.h>
 
 #include "fuzz.h"
 #include "layer/forwarded.h"
 #include "layer_driver.h"
 
 struct told {
-  struct sockaddr_storage peer;
+  union ms__inet peer;
   int result;
   size_t left;
 };
 
 static void check_peer(const struct told *t, bool whole) {
-  REQUIRE(whole || t->peer.ss_family == AF_UNSPEC);
-  REQUIRE(t->peer.ss_family == AF_UNSPEC || t->peer.ss_family == AF_INET ||
-          t->peer.ss_family == AF_INET6);
+  REQUIRE(whole || t->peer.family == AF_UNSPEC);
+  REQUIRE(t->peer.family == AF_UNSPEC || t->peer.family == AF_INET || t->peer.family == AF_INET6);
 }
 
 static void play(struct told *t, bool required, const uint8_t *p, size_t n, size_t chunk) {
@@ -50,10 +48,10 @@ static void forward(const uint8_t *p, size_t n) {
   memset(&t, 0, sizeof t);
   if (ms__http_parse(&head, true, p, n) < 0) return;
   REQUIRE(ms__cidr_parse(&all[0], "0.0.0.0/0") && ms__cidr_parse(&all[1], "::/0"));
-  REQUIRE(ms__address_read(&t.peer, AF_INET, "192.0.2.1", 9));
+  REQUIRE(ms__inet_read(&t.peer, AF_INET, "192.0.2.1", 9));
   ms__forwarded(&head, all, 2, &t.peer);
   check_peer(&t, true);
-  REQUIRE(t.peer.ss_family != AF_UNSPEC);
+  REQUIRE(t.peer.family != AF_UNSPEC);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

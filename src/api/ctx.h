@@ -103,8 +103,8 @@ struct ms__link {
   const ms_conn_events *events; /* NULL: nobody has taken it on */
   void *user, *auth;
   struct ms__attempt *attempt; /* outbound, until it is open or has failed */
-  struct ms__place peer; /* inbound: where it comes from, as far as what stands in front tells */
-  char *address;         /* made when first asked for; outbound: from the beginning */
+  union ms__inet peer; /* inbound: where it comes from, as far as what stands in front tells */
+  char *address;       /* made when first asked for; outbound: from the beginning */
   struct ms__shs_opts shs;
   struct ms__tls_opts tls;          /* outbound: of the transport's section */
   struct ms__tls_opts tls_above;    /* outbound: of a section that stands on it */

@@ -56,8 +56,8 @@ static bool is_full(size_t n, uint32_t most) {
 static bool has_leave(struct ms__link *l) {
   const struct ms__stack *s = l->stack;
   struct ms_ctx *ctx = s->ctx;
-  if (ms__cidr_has(s->trusted, s->trusted_count, &l->peer.address)) return true;
-  switch (ms__limits_enter(&ctx->limits, &l->peer.address, uv_now(ctx->loop.uv), &l->guest)) {
+  if (ms__cidr_has(s->trusted, s->trusted_count, &l->peer)) return true;
+  switch (ms__limits_enter(&ctx->limits, &l->peer, uv_now(ctx->loop.uv), &l->guest)) {
     case MS__ADMITTED:
       return true;
     case MS__TOO_MANY:

@@ -1,11 +1,10 @@
 #include "api/limits.h"
 
 #include <sodium.h>
+#include <string.h>
 
-#include "addr/cidr.h"
 #include "base/mem.h"
 #include "stack/pool.h"
-#include "transport/transport.h"
 
 enum {
   CONNECTIONS = 4096,
@@ -170,14 +169,13 @@ static bool is_too_fast(const struct ms__limits *l, struct ms__guest *g, uint64_
   return false;
 }
 
-enum ms__verdict ms__limits_enter(struct ms__limits *l, const struct sockaddr_storage *address,
-                                  uint64_t now, struct ms__guest **guest) {
-  struct ms__place place = {.address = *address};
+enum ms__verdict ms__limits_enter(struct ms__limits *l, const union ms__inet *address, uint64_t now,
+                                  struct ms__guest **guest) {
   uint8_t bytes[ADDRESS];
   struct ms__guest *g;
   *guest = NULL;
-  if (ms__place_is_loopback(&place) || !ms__address_bytes(address, bytes)) return MS__ADMITTED;
-  if (!ms__address_is_mapped(bytes)) memset(bytes + PREFIX6, 0, ADDRESS - PREFIX6);
+  if (ms__inet_is_loopback(address) || !ms__inet_bytes(address, bytes)) return MS__ADMITTED;
+  if (!ms__inet_is_mapped(bytes)) memset(bytes + PREFIX6, 0, ADDRESS - PREFIX6);
   sweep(l, now);
   g = find(l, bytes);
   if (!g) g = make(l, bytes, now);

@@ -2,8 +2,7 @@
 #ifndef MS_API_LIMITS_H
 #define MS_API_LIMITS_H
 
-#include <sys/socket.h>
-
+#include "addr/inet.h"
 #include "multiserver.h"
 
 /* An address that has connections, or had some a moment ago: an IPv4 address, an IPv6 /56. */
@@ -29,8 +28,8 @@ uint32_t ms__limits_block(const struct ms__limits *l);
 
 /* One more from this address at the time `now`, msec. *guest is to be given back with
  * ms__limits_leave when it is ADMITTED; NULL where nobody counts: loopback and unix sockets. */
-enum ms__verdict ms__limits_enter(struct ms__limits *l, const struct sockaddr_storage *address,
-                                  uint64_t now, struct ms__guest **guest);
+enum ms__verdict ms__limits_enter(struct ms__limits *l, const union ms__inet *address, uint64_t now,
+                                  struct ms__guest **guest);
 void ms__limits_leave(struct ms__limits *l, struct ms__guest *guest);
 
 #endif

@@ -56,10 +56,10 @@ void ms__link_free(struct ms__link *l) {
 static void format_peer(const struct ms__link *l, struct ms__text *t) {
   ms_section peer = l->stack->sections[0];
   char host[128];
-  ms__place_host(&l->peer, host, sizeof host);
+  ms__inet_host(&l->peer, host, sizeof host);
   peer.host = host;
   if (peer.kind == MS_SECTION_WS) ms__host_without_zone(host); /* a URL has none */
-  peer.port = ms__place_port(&l->peer);
+  peer.port = ms__inet_port(&l->peer);
   /* a proxy may have told the host alone */
   if (peer.kind == MS_SECTION_WS && peer.port == 0) peer.port = ms__ws_port(&peer);
   if (peer.path) peer.path = "";
@@ -272,9 +272,9 @@ static bool make_fronted(struct ms__link *l) {
     const struct ms__layer *first = s->impl[i]->layers[0];
     if (first && !(first->flags & MS__QUIET)) required = false;
   }
-  l->fronted->proxy = (struct ms__proxy_opts){&l->peer.address, required};
+  l->fronted->proxy = (struct ms__proxy_opts){&l->peer, required};
   l->fronted->http = s->http;
-  l->fronted->http.peer = &l->peer.address;
+  l->fronted->http.peer = &l->peer;
   return true;
 }
 
@@ -306,7 +306,7 @@ int ms__link_raise(struct ms__link *l, struct ms__uv_wire *wire, const ms_sectio
   size_t n = 0;
   bool ready = true;
   if (!l->server && sections[0].kind == MS_SECTION_WS) ready = make_request(l, &sections[0]);
-  if (l->server && ms__cidr_has(s->trusted, s->trusted_count, &l->peer.address)) {
+  if (l->server && ms__cidr_has(s->trusted, s->trusted_count, &l->peer)) {
     ready = make_fronted(l);
     if (ready) floors[n++] = (struct ms__floor){&ms__proxy, &l->fronted->proxy};
   }

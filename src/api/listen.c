@@ -26,7 +26,7 @@ static void on_accepted(void *user, int fd, const struct ms__place *peer) {
   struct ms__uv_wire *wire = NULL;
   struct ms__link *link = ms__link_new(s, true);
   ctx->accepted++;
-  if (link) link->peer = *peer;
+  if (link) link->peer = peer->inet;
   if (link && ms__door_enter(link))
     wire = ms__uv_wire_new(&ctx->loop, b->socket.place.address.ss_family);
   if (!wire || ms__uv_wire_adopt(wire, fd) < 0) {
@@ -68,18 +68,17 @@ static int open_one(struct ms__stack *s, const struct ms__place *place, ms_error
   *end = b;
   b->listener = ms__listener_new(&s->ctx->loop, b->socket.fd, on_accepted, b);
   if (!b->listener) return ms__error(err, MS_ENOMEM, MS_PHASE_LISTEN, s->transport->name, NULL);
-  if (!s->port) s->port = ms__place_port(&b->socket.place);
+  if (!s->port) s->port = ms__inet_port(&b->socket.place.inet);
   return 0;
 }
 
 /* The wildcard of IPv6 serves both families. */
 static bool is_covered(const struct ms__stack *s, const struct ms__place *place) {
-  const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)&place->address;
-  if (place->address.ss_family != AF_INET || v4->sin_addr.s_addr != htonl(INADDR_ANY)) return false;
+  if (place->inet.family != AF_INET || place->inet.v4.sin_addr.s_addr != htonl(INADDR_ANY))
+    return false;
   for (const struct ms__bound *b = s->bound; b; b = b->next) {
-    const struct ms__place *p = &b->socket.place;
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)&p->address;
-    if (p->address.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr)) return true;
+    const union ms__inet *bound = &b->socket.place.inet;
+    if (bound->family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&bound->v6.sin6_addr)) return true;
   }
   return false;
 }
@@ -92,7 +91,7 @@ static int open_all(struct ms__stack *s, struct ms__places *places, int port, ms
   for (size_t i = 0; i < places->count; i++) {
     struct ms__place place = places->at[i];
     if (is_covered(s, &place)) continue;
-    if (s->port) ms__place_set_port(&place, s->port);
+    if (s->port) ms__inet_set_port(&place.inet, s->port);
     r = open_one(s, &place, err);
     /* a machine without one of the families serves the other */
     if (r < 0 && places->count > 1 && err->sys != EADDRINUSE && err->sys != EACCES &&
@@ -112,7 +111,7 @@ static int check_loopback(const struct ms__stack *s, const struct ms__places *pl
                           ms_error *err) {
   if (s->authenticated || s->insecure_noauth) return 0;
   for (size_t i = 0; i < places->count; i++)
-    if (!ms__place_is_loopback(&places->at[i]))
+    if (!ms__place_is_local(&places->at[i]))
       return ms__error(err, MS_EINSECURE, MS_PHASE_LISTEN, s->name,
                        "without authentication it listens on loopback and unix sockets only");
   return 0;

@@ -26,9 +26,9 @@ static void write_place(const struct ms__attempt *a, char *buf) {
     ms__text_copy(buf, PLACE, a->target->alternative->sections[0].path);
     return;
   }
-  ms__place_host(&a->place, host, sizeof host);
+  ms__inet_host(&a->place.inet, host, sizeof host);
   (void)snprintf(buf, PLACE, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host,
-                 ms__place_port(&a->place));
+                 ms__inet_port(&a->place.inet));
 }
 
 void ms__attempt_show(const struct ms__attempt *a, ms_attempt *out) {
@@ -175,9 +175,9 @@ static void connect_failed(struct ms__attempt *a, int status) {
   }
   if (stack->transport->by_host) {
     char host[PLACE];
-    ms__place_host(&a->place, host, sizeof host);
+    ms__inet_host(&a->place.inet, host, sizeof host);
     ms__error_sys(&err, MS_ECONNECT, -status, MS_PHASE_CONNECT, name,
-                  "could not connect to port %d of %s", ms__place_port(&a->place), host);
+                  "could not connect to port %d of %s", ms__inet_port(&a->place.inet), host);
   } else {
     ms__error_sys(&err, MS_ECONNECT, -status, MS_PHASE_CONNECT, name, "could not connect");
   }

@@ -31,7 +31,7 @@ static struct ms__slice trimmed(struct ms__slice s) {
 }
 
 /* "192.0.2.1", "192.0.2.1:80", "2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:80". */
-static bool read_node(struct sockaddr_storage *out, struct ms__slice node) {
+static bool read_node(union ms__inet *out, struct ms__slice node) {
   const char *host = node.p, *end, *colon;
   size_t n = node.n;
   int family = AF_INET, port = 0;
@@ -54,8 +54,8 @@ static bool read_node(struct sockaddr_storage *out, struct ms__slice node) {
     if (colon) n = (size_t)(colon - host);
   }
   if (colon && !ms__port_parse(colon + 1, (size_t)(end - colon - 1), &port)) return false;
-  if (!ms__address_read(out, family, host, n)) return false;
-  ms__address_set_port(out, (uint16_t)port);
+  if (!ms__inet_read(out, family, host, n)) return false;
+  ms__inet_set_port(out, port);
   return true;
 }
 
@@ -142,9 +142,9 @@ static void find_hops(struct hops *hops, const struct ms__http_head *head) {
 }
 
 void ms__forwarded(const struct ms__http_head *head, const struct ms__cidr *trusted, size_t count,
-                   struct sockaddr_storage *peer) {
+                   union ms__inet *peer) {
   struct hops hops = {.count = 0};
-  struct sockaddr_storage hop;
+  union ms__inet hop;
   size_t n;
   find_hops(&hops, head);
   n = hops.count < HOPS_MAX ? hops.count : HOPS_MAX;

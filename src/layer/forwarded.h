@@ -10,6 +10,6 @@
  * that is not trusted. An entry that can't be read ends it; at most 32 are. A port that is not told
  * is 0. */
 void ms__forwarded(const struct ms__http_head *head, const struct ms__cidr *trusted, size_t count,
-                   struct sockaddr_storage *peer);
+                   union ms__inet *peer);
 
 #endif

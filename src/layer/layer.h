@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "addr/inet.h"
 #include "multiserver.h"
 
 #define MS__NEVER UINT64_MAX /* a time that does not come */
@@ -237,13 +238,13 @@ struct ms__http_opts {
   const char *name; /* which this host has besides "localhost" and its addresses, or "" */
   const struct ms__cidr *trusted; /* the proxies that are believed */
   size_t trusted_count;
-  struct sockaddr_storage *peer; /* in and out: who asks; NULL: nobody in front is believed */
+  union ms__inet *peer; /* in and out: who asks; NULL: nobody in front is believed */
 };
 
 /* Options of proxy, a server's; kept until its handshake is over. */
 struct ms__proxy_opts {
-  struct sockaddr_storage *peer; /* out: who is behind the proxy */
-  bool required;                 /* there has to be a header: clients do not speak first here */
+  union ms__inet *peer; /* out: who is behind the proxy */
+  bool required;        /* there has to be a header: clients do not speak first here */
 };
 
 /* Options of ws, kept as long as the connection. */

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "addr/addr.h"
-#include "addr/cidr.h"
+#include "addr/inet.h"
 #include "layer/layer.h"
 
 enum {
@@ -63,9 +63,9 @@ static bool is_word(const struct ms__src *word, const char *text) {
 }
 
 /* "PROXY TCP4 192.0.2.1 198.51.100.1 5678 8989", without its CRLF. */
-static bool read_line(struct sockaddr_storage *peer, const uint8_t *p, size_t n) {
+static bool read_line(union ms__inet *peer, const uint8_t *p, size_t n) {
   struct ms__src words[V1_WORDS] = {{NULL, 0}};
-  struct sockaddr_storage from, to;
+  union ms__inet from, to;
   const uint8_t *end = p + n;
   uint16_t from_port, to_port;
   size_t count = 0;
@@ -79,12 +79,12 @@ static bool read_line(struct sockaddr_storage *peer, const uint8_t *p, size_t n)
   if (count != V1_WORDS || p) return false;
   family = is_word(&words[1], "TCP4") ? AF_INET : AF_INET6;
   if ((family == AF_INET6 && !is_word(&words[1], "TCP6")) ||
-      !ms__address_read(&from, family, (const char *)words[2].p, words[2].n) ||
-      !ms__address_read(&to, family, (const char *)words[3].p, words[3].n) ||
+      !ms__inet_read(&from, family, (const char *)words[2].p, words[2].n) ||
+      !ms__inet_read(&to, family, (const char *)words[3].p, words[3].n) ||
       !read_port(&words[4], &from_port) || !read_port(&words[5], &to_port))
     return false;
   *peer = from;
-  ms__address_set_port(peer, from_port);
+  ms__inet_set_port(peer, from_port);
   return true;
 }
 
@@ -120,8 +120,8 @@ static int read_v2(struct state *s, struct ms__src *in) {
   if (rest.n < need) return MS__MORE;
   if (need) {
     n = protocol == TCP4 ? 4 : 16;
-    ms__address_make(s->opts->peer, n == 4 ? AF_INET : AF_INET6, rest.p,
-                     (uint16_t)(rest.p[2 * n] << 8 | rest.p[2 * n + 1]));
+    ms__inet_make(s->opts->peer, n == 4 ? AF_INET : AF_INET6, rest.p,
+                  (rest.p[2 * n] << 8 | rest.p[2 * n + 1]));
   }
   ms__skip(&rest, need);
   *in = rest;

@@ -1,24 +1,20 @@
 /* Descriptors that listen already: whoever started us opened them (systemd's socket activation). */
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <sys/un.h>
+#include <string.h>
 
 #include "transport/transport.h"
 
 static bool is_same(const struct ms__place *a, const struct ms__place *b) {
-  const void *x = &a->address, *y = &b->address;
-  if (a->address.ss_family != b->address.ss_family || ms__place_port(a) != ms__place_port(b))
-    return false;
+  if (a->address.ss_family != b->address.ss_family) return false;
   switch (a->address.ss_family) {
     case AF_INET:
-      return ((const struct sockaddr_in *)x)->sin_addr.s_addr ==
-             ((const struct sockaddr_in *)y)->sin_addr.s_addr;
+      return a->inet.v4.sin_port == b->inet.v4.sin_port &&
+             a->inet.v4.sin_addr.s_addr == b->inet.v4.sin_addr.s_addr;
     case AF_INET6:
-      return IN6_ARE_ADDR_EQUAL(&((const struct sockaddr_in6 *)x)->sin6_addr,
-                                &((const struct sockaddr_in6 *)y)->sin6_addr);
+      return a->inet.v6.sin6_port == b->inet.v6.sin6_port &&
+             IN6_ARE_ADDR_EQUAL(&a->inet.v6.sin6_addr, &b->inet.v6.sin6_addr);
     case AF_UNIX:
-      return strcmp(((const struct sockaddr_un *)x)->sun_path,
-                    ((const struct sockaddr_un *)y)->sun_path) == 0;
+      return strcmp(a->un.sun_path, b->un.sun_path) == 0;
     default:
       return false;
   }

@@ -1,68 +1,18 @@
 /* net: TCP over IPv4 and IPv6. */
 #define _GNU_SOURCE /* SOCK_NONBLOCK, TCP_KEEPIDLE */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <unistd.h>
 
-#include "addr/cidr.h"
 #include "base/error.h"
 #include "transport/transport.h"
 
 enum { BACKLOG = 511, KEEP_IDLE_SEC = 60, KEEP_EVERY_SEC = 15, KEEP_PROBES = 4 };
 
-static const struct sockaddr_in *in4(const struct ms__place *p) {
-  return (const struct sockaddr_in *)(const void *)&p->address;
-}
-
-static const struct sockaddr_in6 *in6(const struct ms__place *p) {
-  return (const struct sockaddr_in6 *)(const void *)&p->address;
-}
-
-int ms__place_port(const struct ms__place *p) {
-  if (p->address.ss_family == AF_INET) return ntohs(in4(p)->sin_port);
-  return p->address.ss_family == AF_INET6 ? ntohs(in6(p)->sin6_port) : 0;
-}
-
-void ms__place_set_port(struct ms__place *p, int port) {
-  ms__address_set_port(&p->address, (uint16_t)port);
-}
-
-bool ms__place_is_loopback(const struct ms__place *p) {
-  switch (p->address.ss_family) {
-    case AF_UNIX:
-      return true;
-    case AF_INET:
-      return ntohl(in4(p)->sin_addr.s_addr) >> 24 == 127;
-    case AF_INET6:
-      if (IN6_IS_ADDR_V4MAPPED(&in6(p)->sin6_addr)) return in6(p)->sin6_addr.s6_addr[12] == 127;
-      return IN6_IS_ADDR_LOOPBACK(&in6(p)->sin6_addr);
-    default:
-      return false;
-  }
-}
-
-void ms__place_host(const struct ms__place *p, char *buf, size_t size) {
-  char host[INET6_ADDRSTRLEN + 1 + IF_NAMESIZE] = "", zone[IF_NAMESIZE];
-  struct ms__text t;
-  if (p->address.ss_family == AF_INET) {
-    (void)inet_ntop(AF_INET, &in4(p)->sin_addr, host, sizeof host);
-  } else if (IN6_IS_ADDR_V4MAPPED(&in6(p)->sin6_addr)) {
-    (void)inet_ntop(AF_INET, &in6(p)->sin6_addr.s6_addr[12], host, sizeof host);
-  } else {
-    (void)inet_ntop(AF_INET6, &in6(p)->sin6_addr, host, sizeof host);
-  }
-  ms__text_init(&t, buf, size);
-  ms__text_string(&t, host);
-  if (p->address.ss_family == AF_INET6 && in6(p)->sin6_scope_id) {
-    ms__text_char(&t, '%');
-    if (if_indextoname(in6(p)->sin6_scope_id, zone))
-      ms__text_string(&t, zone);
-    else
-      ms__text_uint(&t, in6(p)->sin6_scope_id);
-  }
+bool ms__place_is_local(const struct ms__place *p) {
+  return p->address.ss_family == AF_UNIX || ms__inet_is_loopback(&p->inet);
 }
 
 /* Packets leave at once (a packet is all the application has to say for now), and a peer that is
@@ -82,15 +32,16 @@ static void net_tune(int fd) {
 
 static int failed(int sys, const struct ms__place *place, ms_error *err) {
   char host[INET6_ADDRSTRLEN + 1 + IF_NAMESIZE];
-  ms__place_host(place, host, sizeof host);
+  ms__inet_host(&place->inet, host, sizeof host);
   if (sys == EADDRINUSE) {
     ms__error(err, MS_EADDRINUSE, MS_PHASE_LISTEN, "net",
-              "port %d of %s is in use: choose another, or 0 for any", ms__place_port(place), host);
+              "port %d of %s is in use: choose another, or 0 for any", ms__inet_port(&place->inet),
+              host);
     if (err) err->sys = sys;
     return MS_EADDRINUSE;
   }
   return ms__error_sys(err, MS_ELISTEN, sys, MS_PHASE_LISTEN, "net",
-                       "cannot listen on port %d of %s", ms__place_port(place), host);
+                       "cannot listen on port %d of %s", ms__inet_port(&place->inet), host);
 }
 
 static int net_listen(const struct ms__place *place, bool reuse_port, struct ms__socket *out,
@@ -102,9 +53,9 @@ static int net_listen(const struct ms__place *place, bool reuse_port, struct ms_
   if (reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0) goto out;
   if (family == AF_INET6) {
     /* "::" serves both families, a mapped address is IPv4's; the others are what they say */
-    const struct in6_addr *a = &in6(place)->sin6_addr;
+    const struct in6_addr *a = &place->inet.v6.sin6_addr;
     int only =
-        !(IN6_IS_ADDR_UNSPECIFIED(a) || IN6_IS_ADDR_V4MAPPED(a)) || in6(place)->sin6_scope_id;
+        !(IN6_IS_ADDR_UNSPECIFIED(a) || IN6_IS_ADDR_V4MAPPED(a)) || place->inet.v6.sin6_scope_id;
     (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
   }
   if (bind(fd, (const struct sockaddr *)&place->address, place->length) < 0 ||

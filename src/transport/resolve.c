@@ -93,7 +93,7 @@ static bool keep(struct ms_resolving *l, const struct addrinfo *found) {
       continue;
     memcpy(&p->address, i->ai_addr, i->ai_addrlen);
     p->length = i->ai_addrlen;
-    ms__place_set_port(p, l->port);
+    ms__inet_set_port(&p->inet, l->port);
     l->places.count++;
   }
   return true;
@@ -187,7 +187,7 @@ static bool read_place(const char *text, int port, struct ms__place *out) {
   memset(out, 0, sizeof *out);
   memcpy(&out->address, found->ai_addr, found->ai_addrlen);
   out->length = found->ai_addrlen;
-  ms__place_set_port(out, port);
+  ms__inet_set_port(&out->inet, port);
   freeaddrinfo(found);
   return true;
 }

@@ -5,15 +5,24 @@
 
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/un.h>
 
+#include "addr/inet.h"
 #include "base/text.h"
 #include "stack/loop.h"
 
 /* One address of the operating system's. */
 struct ms__place {
-  struct sockaddr_storage address;
+  union {
+    struct sockaddr_storage address;
+    union ms__inet inet;   /* of net */
+    struct sockaddr_un un; /* of unix */
+  };
   socklen_t length;
 };
+
+/* True for loopback addresses and unix sockets. */
+bool ms__place_is_local(const struct ms__place *place);
 
 /* Many. Belongs to who got it; freed with ms__places_free. */
 struct ms__places {
@@ -58,19 +67,6 @@ extern const struct ms__transport ms__net, ms__unix;
  * False: there is none. */
 bool ms__inherited_take(int *fds, size_t count, const struct ms__place *place,
                         struct ms__socket *out);
-
-/* ---- net ---- */
-
-/* The port of an internet address, 0 for another. */
-int ms__place_port(const struct ms__place *place);
-void ms__place_set_port(struct ms__place *place, int port);
-
-/* True for loopback addresses and unix sockets. */
-bool ms__place_is_loopback(const struct ms__place *place);
-
-/* Writes the host of an internet address: IPv6 as in RFC 5952 with its zone, mapped IPv4 as IPv4.
- */
-void ms__place_host(const struct ms__place *place, char *buf, size_t size);
 
 /* ---- Looking up ---- */
 

@@ -15,11 +15,11 @@
 enum { BACKLOG = 511, LOCK_TRIES = 50, LOCK_PAUSE_MSEC = 10 };
 
 static const char *path_of(const struct ms__place *p) {
-  return ((const struct sockaddr_un *)(const void *)&p->address)->sun_path;
+  return p->un.sun_path;
 }
 
 static int unix_place(const ms_section *section, struct ms__place *out, ms_error *err) {
-  struct sockaddr_un *un = (struct sockaddr_un *)(void *)&out->address;
+  struct sockaddr_un *un = &out->un;
   size_t n = section->path ? strlen(section->path) : 0;
   memset(out, 0, sizeof *out);
   if (n == 0)

@@ -75,7 +75,7 @@ struct world {
   struct ms__shs_opts shs[2];
   struct ms__http_opts http;
   struct ms__proxy_opts proxy;
-  struct sockaddr_storage peer; /* as proxy has it */
+  union ms__inet peer; /* as proxy has it */
   struct ms__ws_opts ws;
   struct ms__tls_opts tls[2];
   ms_identity identities[2];

@@ -10,10 +10,10 @@
 
 #include "addr/cidr.h"
 
-static struct sockaddr_storage address(const char *text) {
-  struct sockaddr_storage a;
+static union ms__inet address(const char *text) {
+  union ms__inet a;
   int family = strchr(text, ':') ? AF_INET6 : AF_INET;
-  if (!ms__address_read(&a, family, text, strlen(text))) fail_msg("%s is no address", text);
+  if (!ms__inet_read(&a, family, text, strlen(text))) fail_msg("%s is no address", text);
   return a;
 }
 
@@ -40,7 +40,7 @@ static void networks(void **state) {
     for (int in = 0; in <= 1; in++) {
       strcpy(text, in ? rows[i].in : rows[i].out);
       for (one = strtok(text, " "); one; one = strtok(NULL, " ")) {
-        struct sockaddr_storage a = address(one);
+        union ms__inet a = address(one);
         if (ms__cidr_has(&set, 1, &a) != in)
           fail_msg("%s is %s %s", one, in ? "not in" : "in", rows[i].network);
       }
@@ -73,7 +73,7 @@ static void what_is_no_network(void **state) {
 }
 
 static void other_families_are_in_none(void **state) {
-  struct sockaddr_storage local = {.ss_family = AF_UNIX};
+  union ms__inet local = {.family = AF_UNIX};
   struct ms__cidr all[2];
   (void)state;
   assert_true(ms__cidr_parse(&all[0], "0.0.0.0/0") && ms__cidr_parse(&all[1], "::/0"));

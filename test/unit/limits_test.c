@@ -9,7 +9,6 @@
 #include <cmocka.h>
 #include <sodium.h>
 
-#include "addr/cidr.h"
 #include "api/limits.h"
 #include "base/mem.h"
 
@@ -25,9 +24,9 @@ static void begin(uint32_t per_address, uint32_t per_second) {
 }
 
 static enum ms__verdict enter(const char *text, uint64_t now, struct ms__guest **guest) {
-  struct sockaddr_storage address;
+  union ms__inet address;
   int family = strchr(text, ':') ? AF_INET6 : AF_INET;
-  assert_true(ms__address_read(&address, family, text, strlen(text)));
+  assert_true(ms__inet_read(&address, family, text, strlen(text)));
   return ms__limits_enter(&limits, &address, now, guest);
 }
 
@@ -75,7 +74,7 @@ static void so_many_in_a_second(void **state) {
 }
 
 static void loopback_and_unix_are_not_counted(void **state) {
-  struct sockaddr_storage local = {.ss_family = AF_UNIX};
+  union ms__inet local = {.family = AF_UNIX};
   struct ms__guest *g;
   (void)state;
   begin(1, 1);

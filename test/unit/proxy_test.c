@@ -17,26 +17,26 @@
 #define SIZE(literal) (sizeof(literal) - 1)
 #define OWN           "127.0.0.1:7"
 
-static struct ms__place peer;
+static union ms__inet peer;
 
 /* "192.0.2.1:5678" */
 static const char *told(void) {
   static char text[128];
   char host[100];
-  ms__place_host(&peer, host, sizeof host);
-  (void)snprintf(text, sizeof text, "%s:%d", host, ms__place_port(&peer));
+  ms__inet_host(&peer, host, sizeof host);
+  (void)snprintf(text, sizeof text, "%s:%d", host, ms__inet_port(&peer));
   return text;
 }
 
 static void own_peer(void) {
-  assert_true(ms__address_read(&peer.address, AF_INET, "127.0.0.1", 9));
-  ms__place_set_port(&peer, 7);
+  assert_true(ms__inet_read(&peer, AF_INET, "127.0.0.1", 9));
+  ms__inet_set_port(&peer, 7);
 }
 
 /* Gives the bytes in pieces; the result. What is not taken is in d->in. */
 static int give(struct driver *d, bool required, const void *p, size_t n, size_t chunk) {
   static struct ms__proxy_opts opts;
-  opts = (struct ms__proxy_opts){&peer.address, required};
+  opts = (struct ms__proxy_opts){&peer, required};
   own_peer();
   driver_begin(d, &ms__proxy, true, &opts);
   for (size_t at = 0; at < n; at += chunk) {
@@ -239,11 +239,11 @@ static void forwarded(void **state) {
     int n = snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: h\r\n%s\r\n", rows[i].fields);
     assert_int_equal(ms__http_parse(&head, true, (const uint8_t *)text, (size_t)n), 0);
     own_peer();
-    ms__forwarded(&head, trusted, 2, &peer.address);
+    ms__forwarded(&head, trusted, 2, &peer);
     if (strcmp(told(), rows[i].peer) != 0)
       fail_msg("%s instead of %s: %s", told(), rows[i].peer, rows[i].fields);
-    assert_true(ms__address_read(&peer.address, AF_INET, "8.8.8.8", 7)); /* trusted by nobody */
-    ms__forwarded(&head, trusted, 2, &peer.address);
+    assert_true(ms__inet_read(&peer, AF_INET, "8.8.8.8", 7)); /* trusted by nobody */
+    ms__forwarded(&head, trusted, 2, &peer);
     assert_string_equal(told(), "8.8.8.8:0");
   }
 }
@@ -259,7 +259,7 @@ static void no_more_than_32_hops(void **state) {
   assert_true(ms__cidr_parse(&trusted, "127.0.0.0/8"));
   assert_int_equal(ms__http_parse(&head, true, (const uint8_t *)text, strlen(text)), 0);
   own_peer();
-  ms__forwarded(&head, &trusted, 1, &peer.address);
+  ms__forwarded(&head, &trusted, 1, &peer);
   assert_string_equal(told(), "127.0.0.92:0");
 }
 
