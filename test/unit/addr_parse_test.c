@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <cmocka.h>
 
 #include "addr/addr.h"
+#include "rng.h"
 
 #define KEY "blgG17hU/z/7Iq6/r04/S+EvjI3ylk1HV+vAa8JLmo0="
 
@@ -174,13 +174,6 @@ static void sizes_have_limits(void **state) {
 
 /* ---- Chance ---- */
 
-static uint64_t next(uint64_t *random) {
-  *random ^= *random << 13;
-  *random ^= *random >> 7;
-  *random ^= *random << 17;
-  return *random;
-}
-
 static void check_fixed_point(const char *text, size_t length, enum ms_addr_use use) {
   static char form[4096], again[4096];
   ms_addr *addr, *second;
@@ -208,39 +201,38 @@ static void no_text_does_harm(void **state) {
       "unix:/run/a b~noauth", "onion:abc.onion:80~shs:" KEY,      "foo:!~!;b~bar:!!",
       "net:fe80::1%eth0:80",  "ws://[::1]/x~noauth;net:1.2.3.4:5"};
   static const char odd[] = ":;~!@/?#[]%\\.=\x01\xff\xc3\xa9 +-0aA";
-  const char *given = getenv("MS_SEED");
-  uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL), random = seed * 2 + 1;
+  struct rng rng;
   (void)state;
-  printf("MS_SEED=%llu\n", (unsigned long long)seed);
+  rng_begin(&rng);
   for (unsigned round = 0; round < 60000; round++) {
     char text[512];
-    const char *from = good[next(&random) % (sizeof good / sizeof *good)];
-    size_t n = strlen(from), changes = next(&random) % 6;
+    const char *from = good[rng_below(&rng, sizeof good / sizeof *good)];
+    size_t n = strlen(from), changes = rng_below(&rng, 6);
     memcpy(text, from, n);
     while (changes--) {
-      size_t at = n ? next(&random) % n : 0;
-      switch (next(&random) % 4) {
+      size_t at = n ? rng_below(&rng, n) : 0;
+      switch (rng_below(&rng, 4)) {
         case 0: /* another byte */
-          if (n) text[at] = odd[next(&random) % (sizeof odd - 1)];
+          if (n) text[at] = odd[rng_below(&rng, sizeof odd - 1)];
           break;
         case 1: /* one more */
           memmove(text + at + 1, text + at, n - at);
-          text[at] = odd[next(&random) % (sizeof odd - 1)];
+          text[at] = odd[rng_below(&rng, sizeof odd - 1)];
           n++;
           break;
         case 2: /* cut */
           n = at;
           break;
         default: /* a piece of another behind it */
-          from = good[next(&random) % (sizeof good / sizeof *good)];
-          at = next(&random) % strlen(from);
+          from = good[rng_below(&rng, sizeof good / sizeof *good)];
+          at = rng_below(&rng, strlen(from));
           if (n + strlen(from + at) > 400) break;
           memcpy(text + n, from + at, strlen(from + at));
           n += strlen(from + at);
           break;
       }
     }
-    check_fixed_point(text, n, (enum ms_addr_use)(next(&random) % 3));
+    check_fixed_point(text, n, (enum ms_addr_use)(rng_below(&rng, 3)));
   }
 }
 

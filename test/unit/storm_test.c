@@ -13,11 +13,11 @@
 #include <netinet/in.h>
 #include <sodium.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "failing_memory.h"
 #include "loop_fixture.h"
+#include "rng.h"
 
 enum { DIALS = 10000, WARM_UP = 200, AT_ONCE = 256, TEXT = 512, PLACES = 7, TURNS = 48 };
 
@@ -35,14 +35,10 @@ static struct {
   unsigned served, serves_closed;
 } seen;
 
-static uint64_t seed;
+static struct rng rng;
 
-/* splitmix64 */
 static unsigned below(unsigned n) {
-  uint64_t z = seed += 0x9e3779b97f4a7c15;
-  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-  z = (z ^ z >> 27) * 0x94d049bb133111eb;
-  return (unsigned)((z ^ z >> 31) % n);
+  return (unsigned)rng_below(&rng, n);
 }
 
 static size_t descriptors(void) {
@@ -213,7 +209,6 @@ static void storm(struct fixture *f, char places[][TEXT], int deaf, unsigned man
 }
 
 static void aborts_at_any_moment(void **state) {
-  const char *wanted = getenv("SEED");
   struct fixture f;
   struct failing_memory memory[2];
   ms_server_events events = {.on_connection = on_connection};
@@ -223,8 +218,7 @@ static void aborts_at_any_moment(void **state) {
   size_t before, warmed_up;
   ms_error err;
   (void)state;
-  seed = wanted ? strtoull(wanted, NULL, 10) : (uint64_t)time(NULL);
-  print_message("SEED=%llu\n", (unsigned long long)seed);
+  rng_begin(&rng);
   fixture_init(&f);
   failing_memory_init(&memory[0]);
   failing_memory_init(&memory[1]);

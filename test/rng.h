@@ -1,10 +1,13 @@
 /* Random choices that a seed repeats. */
-#ifndef TEST_STACK_RNG_H
-#define TEST_STACK_RNG_H
+#ifndef TEST_RNG_H
+#define TEST_RNG_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
 
 struct rng {
   uint64_t state;
@@ -19,6 +22,14 @@ static inline uint64_t rng_mix(uint64_t z) {
 
 static inline uint64_t rng_next(struct rng *r) {
   return rng_mix(r->state++);
+}
+
+/* Begins with the seed in MS_SEED, or with one that it prints. */
+static inline void rng_begin(struct rng *r) {
+  const char *given = getenv("MS_SEED");
+  uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
+  printf("MS_SEED=%llu\n", (unsigned long long)seed);
+  r->state = rng_mix(seed);
 }
 
 /* 0 to n - 1. */
