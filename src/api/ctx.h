@@ -89,10 +89,16 @@ struct ms__http_request {
   char text[]; /* host, path and user information */
 };
 
-/* What the layers of a server are told where a trusted proxy connects. */
-struct ms__fronted {
-  struct ms__proxy_opts proxy;
-  struct ms__http_opts http;
+/* What the layers of a connection are told, for as long as its stack is raised. */
+struct ms__raising {
+  struct ms__shs_opts shs;
+  struct ms__tls_opts tls;          /* outbound: of the transport's section */
+  struct ms__tls_opts tls_above;    /* outbound: of a section that stands on it */
+  struct ms__http_request *request; /* outbound: where http is part of it */
+  ms_identity *seeded;              /* outbound: the identity made from a seed */
+  bool fronted;                     /* inbound: from a trusted proxy */
+  struct ms__proxy_opts proxy;      /* with `fronted`, and */
+  struct ms__http_opts http;        /* this in the place of the stack's */
 };
 
 /* A connection and what is known of it, from before its first turn until it is gone. */
@@ -105,13 +111,8 @@ struct ms__link {
   struct ms__attempt *attempt; /* outbound, until it is open or has failed */
   union ms__inet peer; /* inbound: where it comes from, as far as what stands in front tells */
   char *address;       /* made when first asked for; outbound: from the beginning */
-  struct ms__shs_opts shs;
-  struct ms__tls_opts tls;          /* outbound: of the transport's section */
-  struct ms__tls_opts tls_above;    /* outbound: of a section that stands on it */
-  struct ms__http_request *request; /* outbound, during the handshake: where http is part of it */
-  struct ms__fronted *fronted;      /* inbound, during the handshake: from a trusted proxy */
-  ms_identity *seeded;              /* outbound: the identity made from a seed */
-  struct ms__guest *guest;          /* inbound: whose address it is counted under */
+  struct ms__raising *raising;                     /* NULL once it is open */
+  struct ms__guest *guest;                         /* inbound: whose address it is counted under */
   struct ms__link *knocked_before, *knocked_after; /* inbound, not in yet: by age */
   uint64_t id;
   bool server, open, has_key;
@@ -214,8 +215,8 @@ void ms__ctx_settled(struct ms_ctx *ctx);
 
 /* ---- links (link.c) ---- */
 
-/* A link for a connection to be, in the context's list; its shs options are those of the stack.
- * NULL: no memory. */
+/* A link for a connection to be, in the context's list; its keys are those of the stack. NULL: no
+ * memory. */
 struct ms__link *ms__link_new(struct ms__stack *stack, bool server);
 
 /* Raises the stack of these sections (the stack's own, or those of the address that is dialled) on

@@ -5,34 +5,39 @@
 #include "base/error.h"
 #include "base/mem.h"
 
+enum { ADDRESS = 1024 }; /* of a peer, as text */
+
 /* ---- Making and freeing ---- */
 
 struct ms__link *ms__link_new(struct ms__stack *stack, bool server) {
   struct ms_ctx *ctx = stack->ctx;
   struct ms__link *l = ms__calloc(&ctx->allocator, sizeof *l);
-  if (!l) return NULL;
+  if (!l || !(l->raising = ms__calloc(&ctx->allocator, sizeof *l->raising))) {
+    ms__free(&ctx->allocator, l);
+    return NULL;
+  }
   l->stack = stack;
   ms__stack_hold(stack);
   l->server = server;
   l->id = ++ctx->last_id;
-  l->shs.network_key = stack->keys.network_key;
-  l->shs.identity = stack->keys.identity;
+  l->raising->shs.network_key = stack->keys.network_key;
+  l->raising->shs.identity = stack->keys.identity;
   l->next = ctx->links;
   if (ctx->links) ctx->links->prev = l;
   ctx->links = l;
   return l;
 }
 
-/* What is needed for the handshake only. A request may have a password in it. */
-static void free_handshake(struct ms__link *l) {
+/* A request may have a password in it. */
+static void free_raising(struct ms__link *l) {
   const ms_allocator *a = &l->stack->ctx->allocator;
-  if (l->request) ms__wipe(l->request->text, strlen(l->request->text));
-  ms__free(a, l->request);
-  ms__free(a, l->fronted);
-  ms_identity_free(l->seeded);
-  l->request = NULL;
-  l->fronted = NULL;
-  l->seeded = NULL;
+  struct ms__raising *r = l->raising;
+  if (!r) return;
+  if (r->request) ms__wipe(r->request->text, strlen(r->request->text));
+  ms__free(a, r->request);
+  ms_identity_free(r->seeded);
+  ms__free(a, r);
+  l->raising = NULL;
 }
 
 void ms__link_free(struct ms__link *l) {
@@ -42,7 +47,7 @@ void ms__link_free(struct ms__link *l) {
     l->prev->next = l->next;
   else
     ctx->links = l->next;
-  free_handshake(l);
+  free_raising(l);
   ms__door_leave(l);
   ms__free(&ctx->allocator, l->address);
   ms__stack_release(l->stack);
@@ -82,17 +87,15 @@ static void format(const struct ms__link *l, struct ms__text *t, bool with_key) 
   }
 }
 
-static char *make_address(const struct ms__link *l, bool with_key) {
-  struct ms__text t;
-  char buf[1024];
-  ms__text_init(&t, buf, sizeof buf);
-  format(l, &t, with_key);
-  return ms__strdup(&l->stack->ctx->allocator, buf);
-}
-
 const char *ms_conn_address(const ms_conn *conn) {
   struct ms__link *l = conn->owner;
-  if (!l->address) l->address = make_address(l, true);
+  if (!l->address) {
+    struct ms__text t;
+    char buf[ADDRESS];
+    ms__text_init(&t, buf, sizeof buf);
+    format(l, &t, true);
+    l->address = ms__strdup(&l->stack->ctx->allocator, buf);
+  }
   return l->address ? l->address : "";
 }
 
@@ -101,7 +104,8 @@ const char *ms_conn_address(const ms_conn *conn) {
 static void on_question(ms_conn *conn, const struct ms__question *q) {
   struct ms__link *l = conn->owner;
   const struct ms__stack *s = l->stack;
-  char *address;
+  struct ms__text t;
+  char address[ADDRESS];
   ms_peer peer;
   if (q->kind == MS__ASK_HEAD) {
     ms__link_asked(l, q);
@@ -113,13 +117,10 @@ static void on_question(ms_conn *conn, const struct ms__question *q) {
   }
   memcpy(l->key, q->data, MS_KEY_BYTES);
   l->has_key = true;
-  address = make_address(l, true);
-  if (!address) {
-    (void)ms_conn_answer(conn, false, NULL);
-    return;
-  }
-  ms__free(&s->ctx->allocator, l->address);
-  l->address = address;
+  ms__free(&s->ctx->allocator, l->address); /* it was without the key */
+  l->address = NULL;
+  ms__text_init(&t, address, sizeof address);
+  format(l, &t, true);
   peer = (ms_peer){.key = l->key, .address = address, .stack = s->name};
   s->on_authorise(conn, &peer, s->user);
 }
@@ -127,7 +128,7 @@ static void on_question(ms_conn *conn, const struct ms__question *q) {
 static void on_raised(ms_conn *conn, const struct ms__layer *layer) {
   struct ms__link *l = conn->owner;
   if (l->attempt) ms__dial_raised(l->attempt, layer->name);
-  if (l->fronted && (layer == &ms__proxy || layer == &ms__http) && !ms__door_name(l))
+  if (l->raising->fronted && (layer == &ms__proxy || layer == &ms__http) && !ms__door_name(l))
     ms__conn_put_out(conn); /* who is behind the proxy has too many */
 }
 
@@ -143,7 +144,7 @@ static void on_open(ms_conn *conn) {
   }
   if (ms__loop_logs(&ctx->loop, MS_LOG_INFO))
     ms__loop_log(&ctx->loop, MS_LOG_INFO, "open: %s", ms_conn_address(conn));
-  free_handshake(l);
+  free_raising(l);
   if (l->attempt)
     ms__dial_open(l->attempt, l);
   else if (ctx->events->on_connection)
@@ -248,54 +249,56 @@ static void write_host(struct ms__text *t, const ms_section *s) {
 static bool make_request(struct ms__link *l, const ms_section *s) {
   char host[512];
   const char *userinfo = s->userinfo ? s->userinfo : "";
+  size_t user = strlen(userinfo) + 1, path = strlen(s->path) + 1;
+  struct ms__http_request *r;
   struct ms__text t;
   ms__text_init(&t, host, sizeof host);
   write_host(&t, s);
-  l->request = ms__calloc(&l->stack->ctx->allocator, sizeof *l->request + strlen(userinfo) +
-                                                         strlen(s->path) + strlen(host) + 3);
-  if (!l->request) return false;
-  l->request->opts.userinfo = s->userinfo ? strcpy(l->request->text, userinfo) : NULL;
-  l->request->opts.path = strcpy(l->request->text + strlen(userinfo) + 1, s->path);
-  l->request->opts.host =
-      strcpy(l->request->text + strlen(userinfo) + 1 + strlen(s->path) + 1, host);
+  r = ms__calloc(&l->stack->ctx->allocator, sizeof *r + user + path + strlen(host) + 1);
+  if (!r) return false;
+  r->opts.userinfo = s->userinfo ? strcpy(r->text, userinfo) : NULL;
+  r->opts.path = strcpy(r->text + user, s->path);
+  r->opts.host = strcpy(r->text + user + path, host);
+  l->raising->request = r;
   return true;
 }
 
 /* Somebody in front who is believed tells where the peer is. It has to, if the peer is not bound to
  * speak first: nobody else's bytes can be taken for a header then, nor be waited for in vain. */
-static bool make_fronted(struct ms__link *l) {
+static void set_fronted(struct ms__link *l) {
   const struct ms__stack *s = l->stack;
+  struct ms__raising *r = l->raising;
   bool required = true;
-  l->fronted = ms__calloc(&s->ctx->allocator, sizeof *l->fronted);
-  if (!l->fronted) return false;
   for (size_t i = 0; i < s->count; i++) {
     const struct ms__layer *first = s->impl[i]->layers[0];
     if (first && !(first->flags & MS__QUIET)) required = false;
   }
-  l->fronted->proxy = (struct ms__proxy_opts){&l->peer, required};
-  l->fronted->http = s->http;
-  l->fronted->http.peer = &l->peer;
-  return true;
+  r->fronted = true;
+  r->proxy = (struct ms__proxy_opts){&l->peer, required};
+  r->http = s->http;
+  r->http.peer = &l->peer;
 }
 
 /* Whom the certificate has to name: the transport's host for TLS that is part of it. */
 static void name_server(struct ms__link *l, const ms_section *sections, size_t count) {
   const char *host = sections[0].host && !*sections[0].host ? "localhost" : sections[0].host;
-  l->tls.context = l->tls_above.context = (struct ssl_ctx_st *const *)&l->stack->tls.client;
-  l->tls.name = l->tls_above.name = host;
+  struct ms__raising *r = l->raising;
+  r->tls.context = r->tls_above.context = (struct ssl_ctx_st *const *)&l->stack->tls.client;
+  r->tls.name = r->tls_above.name = host;
   for (size_t i = 1; i < count; i++)
     if (sections[i].kind == MS_SECTION_TLS && sections[i].host)
-      l->tls_above.name = sections[i].host;
+      r->tls_above.name = sections[i].host;
 }
 
 /* The options of a layer of the i-th section. */
 static const void *opts_of(const struct ms__link *l, size_t i, const struct ms__layer *layer) {
-  if (layer == &ms__shs) return &l->shs;
+  const struct ms__raising *r = l->raising;
+  if (layer == &ms__shs) return &r->shs;
   if (layer == &ms__ws) return &l->stack->ws;
   if (layer == &ms__tls && l->server) return &l->stack->tls_server;
-  if (layer == &ms__tls) return i ? &l->tls_above : &l->tls;
-  if (layer == &ms__http && l->fronted) return &l->fronted->http;
-  if (layer == &ms__http) return l->server ? &l->stack->http : &l->request->opts;
+  if (layer == &ms__tls) return i ? &r->tls_above : &r->tls;
+  if (layer == &ms__http && r->fronted) return &r->http;
+  if (layer == &ms__http) return l->server ? &l->stack->http : &r->request->opts;
   return NULL;
 }
 
@@ -307,8 +310,8 @@ int ms__link_raise(struct ms__link *l, struct ms__uv_wire *wire, const ms_sectio
   bool ready = true;
   if (!l->server && sections[0].kind == MS_SECTION_WS) ready = make_request(l, &sections[0]);
   if (l->server && ms__cidr_has(s->trusted, s->trusted_count, &l->peer)) {
-    ready = make_fronted(l);
-    if (ready) floors[n++] = (struct ms__floor){&ms__proxy, &l->fronted->proxy};
+    set_fronted(l);
+    floors[n++] = (struct ms__floor){&ms__proxy, &l->raising->proxy};
   }
   if (!l->server) name_server(l, sections, s->count);
   for (size_t i = 0; ready && i < s->count; i++) {

@@ -128,11 +128,11 @@ static int set_keys(struct ms__link *link, const struct ms__target *t) {
     if (!t->stack->impl[i]->authenticates) continue;
     memcpy(link->key, s->key, MS_KEY_BYTES);
     link->has_key = true;
-    link->shs.server_key = link->key;
+    link->raising->shs.server_key = link->key;
     if (s->has_seed) {
-      int r = ms_identity_from_seed(&link->seeded, s->seed, NULL);
+      int r = ms_identity_from_seed(&link->raising->seeded, s->seed, NULL);
       if (r < 0) return r;
-      link->shs.identity = link->seeded;
+      link->raising->shs.identity = link->raising->seeded;
     }
   }
   return 0;

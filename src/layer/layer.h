@@ -255,7 +255,7 @@ struct ms__ws_opts {
   bool text;                       /* under nothing, text is bytes too */
 };
 
-/* Options of shs; the pump's owner keeps them as long as the connection. */
+/* Options of shs, kept until its handshake is over. */
 struct ms__shs_opts {
   const uint8_t *network_key;  /* MS_KEY_BYTES */
   const ms_identity *identity; /* ours; a client with a seed uses the one made from it */
