@@ -29,10 +29,11 @@ int ms__loop_init(struct ms__loop *loop, uv_loop_t *uv, const ms_allocator *allo
   loop->env.schedule = schedule;
   loop->env.user = loop;
   loop->uv = uv;
-  loop->prepare.data = loop->idle.data = loop;
+  loop->prepare.data = loop->idle.data = loop->alarm.data = loop;
   if ((r = uv_prepare_init(uv, &loop->prepare)) < 0) return r;
   if ((r = uv_idle_init(uv, &loop->idle)) < 0) return r;
-  loop->handles = 2;
+  if ((r = uv_timer_init(uv, &loop->alarm)) < 0) return r;
+  loop->handles = 3;
   return 0;
 }
 
@@ -46,6 +47,7 @@ static void on_close(uv_handle_t *handle) {
 void ms__loop_close(struct ms__loop *loop) {
   uv_close((uv_handle_t *)&loop->prepare, on_close);
   uv_close((uv_handle_t *)&loop->idle, on_close);
+  uv_close((uv_handle_t *)&loop->alarm, on_close);
 }
 
 void ms__loop_hold(struct ms__loop *loop) {

@@ -4,17 +4,20 @@
 
 #include <uv.h>
 
+#include "stack/alarms.h"
 #include "stack/stack.h"
 
 struct ms__loop {
   struct ms__env env;
   uv_loop_t *uv;
-  uv_prepare_t prepare; /* runs the dirty connections */
-  uv_idle_t idle;       /* while there are some the loop does not wait in its poll */
-  size_t pending;       /* wires, listeners and look-ups that libuv has not let go of yet */
-  size_t wires;         /* of these, wires */
+  uv_prepare_t prepare;     /* runs the dirty connections */
+  uv_idle_t idle;           /* while there are some the loop does not wait in its poll */
+  uv_timer_t alarm;         /* the first of these */
+  struct ms__alarms alarms; /* of wires (uv_wire.c) */
+  size_t pending;           /* wires, listeners and look-ups that libuv has not let go of yet */
+  size_t wires;             /* of these, wires */
   unsigned armed;  /* raised when libuv is asked to watch something it polls only from now on */
-  int handles;     /* of these two, open */
+  int handles;     /* of these three, open */
   uint64_t pauses; /* times a listener had to wait for descriptors */
   void (*on_settled)(struct ms__loop *loop); /* `pending` is one less; may be NULL */
   void (*on_closed)(struct ms__loop *loop);  /* after ms__loop_close */

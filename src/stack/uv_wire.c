@@ -19,9 +19,8 @@ struct ms__uv_wire {
     uv_tcp_t tcp;
     uv_pipe_t pipe;
   } io;
-  uv_timer_t timer;
-  uint8_t handles; /* open */
-  int lost;        /* the errno that a write has taken from the socket, so that no read tells it */
+  struct ms__alarm alarm;
+  int lost; /* the errno that a write has taken from the socket, so that no read tells it */
   bool closed;
 };
 
@@ -161,18 +160,45 @@ static void wire_fin(struct ms__wire *wire) {
 
 /* ---- Time ---- */
 
-static void on_timer(uv_timer_t *timer) {
-  struct ms__uv_wire *w = timer->data;
-  if (w->conn) turn(w, w->conn);
+static struct ms__uv_wire *wire_of(struct ms__alarm *alarm) {
+  return (struct ms__uv_wire *)(void *)((char *)alarm - offsetof(struct ms__uv_wire, alarm));
+}
+
+static void on_alarm(uv_timer_t *timer);
+
+static void arm(struct ms__loop *loop) {
+  const struct ms__alarm *first = loop->alarms.first;
+  uint64_t now = uv_now(loop->uv);
+  if (first)
+    (void)uv_timer_start(&loop->alarm, on_alarm, first->at > now ? first->at - now : 0, 0);
+  else
+    uv_timer_stop(&loop->alarm);
+}
+
+static void on_alarm(uv_timer_t *timer) {
+  struct ms__loop *loop = timer->data;
+  struct ms__alarms *all = &loop->alarms;
+  uint64_t now = uv_now(loop->uv);
+  while (all->first && all->first->at <= now) {
+    struct ms__uv_wire *w = wire_of(all->first);
+    ms__alarm_clear(all, &w->alarm);
+    if (w->conn) turn(w, w->conn);
+  }
+  arm(loop);
+}
+
+static void set_alarm(struct ms__uv_wire *w, uint64_t at) {
+  struct ms__loop *loop = w->loop;
+  const struct ms__alarm *first = loop->alarms.first;
+  uint64_t due = first ? first->at : MS__NEVER;
+  ms__alarm_clear(&loop->alarms, &w->alarm);
+  if (at != MS__NEVER) ms__alarm_set(&loop->alarms, &w->alarm, at);
+  first = loop->alarms.first;
+  if ((first ? first->at : MS__NEVER) != due) arm(loop);
 }
 
 static void wire_wake(struct ms__wire *wire, uint64_t at) {
-  struct ms__uv_wire *w = (struct ms__uv_wire *)wire;
-  uint64_t now = uv_now(w->loop->uv);
-  if (at == MS__NEVER)
-    uv_timer_stop(&w->timer);
-  else
-    uv_timer_start(&w->timer, on_timer, at > now ? at - now : 0, 0);
+  set_alarm((struct ms__uv_wire *)wire, at);
 }
 
 /* ---- Opening and closing ---- */
@@ -180,7 +206,6 @@ static void wire_wake(struct ms__wire *wire, uint64_t at) {
 static void on_closed(uv_handle_t *handle) {
   struct ms__uv_wire *w = handle->data;
   struct ms__loop *loop = w->loop;
-  if (--w->handles > 0) return;
   ms__free(loop->env.allocator, w);
   loop->wires--;
   ms__loop_release(loop);
@@ -196,8 +221,8 @@ static void wire_close(struct ms__wire *wire, bool reset) {
     int fd = ms__uv_wire_fd(w);
     if (fd >= 0) (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
   }
+  set_alarm(w, MS__NEVER);
   uv_close(&w->io.handle, on_closed);
-  uv_close((uv_handle_t *)&w->timer, on_closed);
 }
 
 static const struct ms__wire_ops ops = {
@@ -219,9 +244,7 @@ struct ms__uv_wire *ms__uv_wire_new(struct ms__loop *loop, int family) {
     (void)uv_pipe_init(loop->uv, &w->io.pipe, 0);
   else
     (void)uv_tcp_init(loop->uv, &w->io.tcp);
-  (void)uv_timer_init(loop->uv, &w->timer);
-  w->io.handle.data = w->timer.data = w;
-  w->handles = 2;
+  w->io.handle.data = w;
   loop->wires++;
   ms__loop_hold(loop);
   return w;
