@@ -91,6 +91,7 @@ struct ms__http_request {
 
 /* What the layers of a connection are told, for as long as its stack is raised. */
 struct ms__raising {
+  struct ms__link *older, *newer; /* inbound: among those whose handshake is not over, by age */
   struct ms__shs_opts shs;
   struct ms__tls_opts tls;          /* outbound: of the transport's section */
   struct ms__tls_opts tls_above;    /* outbound: of a section that stands on it */
@@ -111,12 +112,11 @@ struct ms__link {
   struct ms__attempt *attempt; /* outbound, until it is open or has failed */
   union ms__inet peer; /* inbound: where it comes from, as far as what stands in front tells */
   char *address;       /* made when first asked for; outbound: from the beginning */
-  struct ms__raising *raising;                     /* NULL once it is open */
-  struct ms__guest *guest;                         /* inbound: whose address it is counted under */
-  struct ms__link *knocked_before, *knocked_after; /* inbound, not in yet: by age */
+  struct ms__raising *raising; /* NULL once it is open */
+  struct ms__guest *guest;     /* inbound: whose address it is counted under */
   uint64_t id;
   bool server, open, has_key;
-  bool knocks;   /* it is in that list */
+  bool knocks;   /* its handshake is not over */
   bool gave_way; /* it was put out to make room */
   bool inside;   /* it is counted at the door */
   bool answered; /* with a page: it is the application's */

@@ -21,17 +21,18 @@ static void turn_away(struct ms_ctx *ctx, uint64_t *count, const char *why) {
 
 static void no_longer_knocks(struct ms__link *l) {
   struct ms_ctx *ctx = l->stack->ctx;
+  const struct ms__raising *r = l->raising;
   if (!l->knocks) return;
   l->knocks = false;
   ctx->knocking--;
-  if (l->knocked_before)
-    l->knocked_before->knocked_after = l->knocked_after;
+  if (r->older)
+    r->older->raising->newer = r->newer;
   else
-    ctx->knocked_first = l->knocked_after;
-  if (l->knocked_after)
-    l->knocked_after->knocked_before = l->knocked_before;
+    ctx->knocked_first = r->newer;
+  if (r->newer)
+    r->newer->raising->older = r->older;
   else
-    ctx->knocked_last = l->knocked_before;
+    ctx->knocked_last = r->older;
 }
 
 /* The oldest has had the longest time: an honest peer needs a fraction of a second. */
@@ -76,9 +77,9 @@ static void knock(struct ms__link *l) {
   struct ms_ctx *ctx = l->stack->ctx;
   l->knocks = true;
   ctx->knocking++;
-  l->knocked_before = ctx->knocked_last;
+  l->raising->older = ctx->knocked_last;
   if (ctx->knocked_last)
-    ctx->knocked_last->knocked_after = l;
+    ctx->knocked_last->raising->newer = l;
   else
     ctx->knocked_first = l;
   ctx->knocked_last = l;

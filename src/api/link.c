@@ -47,8 +47,8 @@ void ms__link_free(struct ms__link *l) {
     l->prev->next = l->next;
   else
     ctx->links = l->next;
-  free_raising(l);
   ms__door_leave(l);
+  free_raising(l);
   ms__free(&ctx->allocator, l->address);
   ms__stack_release(l->stack);
   ms__free(&ctx->allocator, l);

@@ -79,7 +79,7 @@ ms_conn *ms__conn_new(struct ms__env *env, struct ms__wire *wire, bool server,
   c->server = server;
   c->events = events;
   c->owner = owner;
-  c->n = n;
+  c->n = (uint8_t)n;
   c->last = -1;
   c->failed_at = -1;
   c->deadline = deadline;
@@ -90,7 +90,7 @@ ms_conn *ms__conn_new(struct ms__env *env, struct ms__wire *wire, bool server,
     c->slots[i].layer = floors[i].layer;
     c->slots[i].opts = floors[i].opts;
     c->slots[i].wake = MS__NEVER;
-    if (floors[i].layer->flags & MS__HAS_END) c->last = (int)i;
+    if (floors[i].layer->flags & MS__HAS_END) c->last = (int8_t)i;
     if (floors[i].layer->flags & MS__SECRET) secret = true;
     c->in[i + 1].secret = c->out[i + 1].secret = secret;
   }

@@ -102,7 +102,7 @@ void ms__conn_fail(ms_conn *c, int k, int code, int sys) {
   if (!c->opened && c->proved && (code == MS_ETRUNCATED || code == MS_ERESET)) code = MS_EREFUSED;
   set_cause(c, code, sys, k >= 0 ? c->slots[k].layer->name : NULL);
   c->failed = true;
-  c->failed_at = k;
+  c->failed_at = (int8_t)k;
   c->question.kind = 0;
   for (size_t i = 0; i <= c->n; i++)
     ms__edge_drop(&c->env->pool, &c->in[i]);
@@ -110,7 +110,7 @@ void ms__conn_fail(ms_conn *c, int k, int code, int sys) {
     ms__edge_drop(&c->env->pool, &c->out[i]);
     ms__slot_free(c, &c->slots[i - 1]);
   }
-  c->n = (size_t)(k + 1);
+  c->n = (uint8_t)(k + 1);
   ms__edge_drop(&c->env->pool, &c->out[c->n]);
   if (k < 0) { /* a lost transport has no last words */
     ms__conn_cut(c, true);

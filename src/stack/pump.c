@@ -47,13 +47,13 @@ static void detach(ms_conn *c, size_t i) {
     ms__edge_drop(&c->env->pool, &c->in[j]);
     ms__edge_drop(&c->env->pool, &c->out[j]);
   }
-  c->n = c->up = i;
+  c->n = c->up = (uint8_t)i;
   if (ended) ms__edge_finish(&c->out[i]);
   c->detached = true;
   c->deadline_of = MS__NO_DEADLINE;
   c->last = -1;
   for (size_t j = 0; j < c->n; j++)
-    if (c->slots[j].layer->flags & MS__HAS_END) c->last = (int)j;
+    if (c->slots[j].layer->flags & MS__HAS_END) c->last = (int8_t)j;
 }
 
 static void tell_raised(ms_conn *c, const struct ms__layer *layer) {

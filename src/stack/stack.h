@@ -86,15 +86,16 @@ struct ms__slot {
   uint64_t wake;
   /* the edges' change counts after the last handshake or decode, and after the last encode */
   uint32_t seen_in, seen_up, seen_app, seen_out;
-  uint32_t in_left, out_left;      /* the room that a FULL step left unused */
-  enum ms__step last_in, last_out; /* without OWES */
-  bool started;                    /* init has succeeded */
-  bool stepped;                    /* handshake or decode has run since it was its turn */
-  bool kick;                       /* run encode (or handshake) although nothing changed */
-  bool asked;                      /* a question stands */
-  bool done;                       /* the peer's end has come through this layer */
-  bool ended;                      /* our end has gone through this layer */
-  int8_t doomed;                   /* an ms_code: it fails as soon as what came before was told */
+  uint32_t in_left, out_left; /* the room that a FULL step left unused */
+  enum ms__step last_in : 8;  /* without OWES */
+  enum ms__step last_out : 8;
+  bool started : 1; /* init has succeeded */
+  bool stepped : 1; /* handshake or decode has run since it was its turn */
+  bool kick : 1;    /* run encode (or handshake) although nothing changed */
+  bool asked : 1;   /* a question stands */
+  bool done : 1;    /* the peer's end has come through this layer */
+  bool ended : 1;   /* our end has gone through this layer */
+  int8_t doomed;    /* an ms_code: it fails as soon as what came before was told */
 };
 
 /* Why it is over; the first cause wins. */
@@ -116,15 +117,15 @@ struct ms_conn {
 
   struct ms__slot *slots;       /* n of them, from the network */
   struct ms__edge *in, *out;    /* n + 1 each */
-  size_t n, up;                 /* layers; those whose handshake is over */
-  int last;                     /* the highest layer with HAS_END, or -1: "a" */
-  int failed_at;                /* the layer that failed, -1: the transport; with `failed` */
   struct ms__question question; /* to be told, when kind is not 0 */
 
+  int8_t last;       /* the highest layer with HAS_END, or -1: "a" */
+  int8_t failed_at;  /* the layer that failed, -1: the transport; with `failed` */
+  uint8_t n, up;     /* layers; those whose handshake is over */
   uint64_t now;      /* of the running turn, or the last */
   uint64_t deadline; /* of what `deadline_of` says */
   uint64_t armed;    /* what the wire was told */
-  enum ms__deadline deadline_of;
+  enum ms__deadline deadline_of : 8;
   uint32_t need;      /* on_readable waits for so much */
   uint32_t read_seen; /* in[n].changes when readable last fired */
   uint64_t opened_at; /* with `opened` */
@@ -133,25 +134,25 @@ struct ms_conn {
 
   struct ms__cause cause;
 
-  bool server;
-  bool in_turn, dirty, moved;
-  bool flying; /* the wire has a block */
-  bool opened; /* `open` was fired */
-  bool owed;   /* a question was told and is not answered: the application still holds us */
-  bool messages, top_granted;
-  bool proved; /* a handshake has shown who we are */
-  bool closing, aborted, detached, failed;
-  bool implied;            /* our end came from the peer's: later writes are EPIPE */
-  bool short_write;        /* `writable` is owed */
-  bool write_over, unsent; /* the wire takes no more; something was lost by it */
-  bool end_sent;           /* the last word's end has been taken by the wire, and all before it */
-  bool fin_sent, eof;      /* FIN out, FIN in */
-  bool in_end;             /* the peer's clean end has come */
-  bool end_told, close_told;
-  bool finished; /* `close` may be fired */
-  bool said;     /* a failing layer had last words */
-  bool drained;  /* the drain deadline was armed */
-  bool reading;
+  bool server : 1;
+  bool in_turn : 1, dirty : 1, moved : 1;
+  bool flying : 1; /* the wire has a block */
+  bool opened : 1; /* `open` was fired */
+  bool owed : 1;   /* a question was told and is not answered: the application still holds us */
+  bool messages : 1, top_granted : 1;
+  bool proved : 1; /* a handshake has shown who we are */
+  bool closing : 1, aborted : 1, detached : 1, failed : 1;
+  bool implied : 1;                /* our end came from the peer's: later writes are EPIPE */
+  bool short_write : 1;            /* `writable` is owed */
+  bool write_over : 1, unsent : 1; /* the wire takes no more; something was lost by it */
+  bool end_sent : 1; /* the last word's end has been taken by the wire, and all before it */
+  bool fin_sent : 1, eof : 1; /* FIN out, FIN in */
+  bool in_end : 1;            /* the peer's clean end has come */
+  bool end_told : 1, close_told : 1;
+  bool finished : 1; /* `close` may be fired */
+  bool said : 1;     /* a failing layer had last words */
+  bool drained : 1;  /* the drain deadline was armed */
+  bool reading : 1;
 };
 
 /* One layer to stand on the others. */

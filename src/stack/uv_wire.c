@@ -13,15 +13,15 @@ struct ms__uv_wire {
   struct ms__wire wire; /* first: the pump's pointer is ours */
   struct ms__loop *loop;
   ms_conn *conn; /* NULL until attached and after close */
-  union {
+  struct ms__alarm alarm;
+  int lost; /* the errno that a write has taken from the socket, so that no read tells it */
+  bool closed;
+  union { /* last: no longer than it has to be */
     uv_handle_t handle;
     uv_stream_t stream;
     uv_tcp_t tcp;
     uv_pipe_t pipe;
   } io;
-  struct ms__alarm alarm;
-  int lost; /* the errno that a write has taken from the socket, so that no read tells it */
-  bool closed;
 };
 
 /* A block on its way. It may outlive the connection: libuv lets go of it when the handle is closed.
@@ -235,7 +235,8 @@ static const struct ms__wire_ops ops = {
 };
 
 struct ms__uv_wire *ms__uv_wire_new(struct ms__loop *loop, int family) {
-  struct ms__uv_wire *w = ms__calloc(loop->env.allocator, sizeof *w);
+  size_t io = family == AF_UNIX ? sizeof(uv_pipe_t) : sizeof(uv_tcp_t);
+  struct ms__uv_wire *w = ms__calloc(loop->env.allocator, offsetof(struct ms__uv_wire, io) + io);
   if (!w) return NULL;
   w->wire.ops = &ops;
   w->loop = loop;
