@@ -254,8 +254,8 @@ typedef struct ms_dialer ms_dialer;
 struct uv_loop_s;
 
 /* Where memory comes from. Both functions get `user`; alloc returns memory aligned for any type, or
- * NULL. Used for everything the library keeps except guarded memory for secrets and what libuv and
- * OpenSSL allocate by themselves. */
+ * NULL. Used for everything the library keeps except guarded memory for secrets, what the system's
+ * resolver is asked, and what libuv and OpenSSL allocate by themselves. */
 typedef struct ms_allocator {
   void *(*alloc)(void *user, size_t size); /* `size` bytes, or NULL */
   void (*free)(void *user, void *p);       /* takes back what alloc gave */
@@ -338,7 +338,7 @@ typedef struct ms_ctx_opts {
   const ms_identity *identity;  /* copied; default: none, then stacks that need one must bring it */
   const uint8_t *network_key;   /* MS_KEY_BYTES, copied; default: none, as above */
   ms_authorise_cb on_authorise; /* default: nobody enters */
-  ms_resolve_cb on_resolve;     /* default: the system's resolver, in libuv's thread pool */
+  ms_resolve_cb on_resolve;     /* default: the system's resolver, a thread for each look-up */
   ms_log_cb on_log;             /* default: no log */
   enum ms_log_level log_level;  /* the least that on_log is told; default MS_LOG_WARN */
   void *user;                   /* for all three */

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "transport/lookups.h"
 
 enum { ACCEPT_MSEC = 5000, DIAL_MSEC = 15000, DRAIN_MSEC = 5000 };
 
@@ -117,6 +118,7 @@ void ms_ctx_free(ms_ctx *ctx) {
   ms__stacks_free(ctx);
   ms__limits_done(&ctx->limits);
   ms__keys_drop(&ctx->keys);
+  ms__lookups_close(&ctx->loop);
   uv_close((uv_handle_t *)&ctx->starter, on_starter_closed);
   if (!ctx->own) return;
   while (!ctx->loop_closed)

@@ -23,7 +23,8 @@ struct ms__loop {
   void (*on_closed)(struct ms__loop *loop);  /* after ms__loop_close */
   ms_resolve_cb on_resolve;                  /* NULL: the system's */
   struct ms_resolving *questions;            /* asked and not answered */
-  ms_log_cb on_log;                          /* NULL: none */
+  struct ms__lookups *lookups; /* the system's resolver (transport/lookups.c); NULL: not used yet */
+  ms_log_cb on_log;            /* NULL: none */
   enum ms_log_level log_level;
   void *user; /* for the last two hooks */
 };

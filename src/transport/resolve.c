@@ -1,19 +1,19 @@
-/* Hosts to addresses, by libuv's look-up in its thread pool. */
-#include <errno.h>
+/* Hosts to addresses. */
 #include <netdb.h>
 #include <netinet/in.h>
 
 #include "addr/addr.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "transport/lookups.h"
 #include "transport/transport.h"
 
-/* More addresses of one name than this are left out. */
-enum { PLACES_MAX = 32 };
+/* More addresses of one name and family than this are left out. */
+enum { FAMILY_MAX = 32 };
 
 struct ms_resolving {
-  uv_getaddrinfo_t request;
-  uv_timer_t later; /* literal and loopback addresses need no look-up, only a later turn */
+  uv_timer_t later;          /* literal and loopback addresses need no look-up, only a later turn */
+  struct ms__lookup *lookup; /* the system's; NULL: it has ended, or there is none */
   struct ms__loop *loop;
   ms__lookup_cb cb; /* NULL: cancelled */
   void *user;
@@ -80,22 +80,34 @@ static void no_longer_asked(struct ms_resolving *l) {
   if (l->next) l->next->prev = l->prev;
 }
 
+/* Room for `count` places. */
+static bool make_places(struct ms_resolving *l, size_t count) {
+  size_t n = count < 2 * FAMILY_MAX ? count : 2 * FAMILY_MAX;
+  l->places.at = ms__calloc(l->loop->env.allocator, (n ? n : 1) * sizeof *l->places.at);
+  return l->places.at != NULL;
+}
+
+/* One more, unless its family is not the internet's, or has enough of them. */
+static void add_place(struct ms_resolving *l, const struct addrinfo *found) {
+  struct ms__places *all = &l->places;
+  struct ms__place *p;
+  size_t same = 0;
+  for (size_t i = 0; i < all->count; i++)
+    if (all->at[i].inet.family == found->ai_family) same++;
+  if ((found->ai_family != AF_INET && found->ai_family != AF_INET6) || same == FAMILY_MAX) return;
+  p = &all->at[all->count++];
+  memcpy(&p->address, found->ai_addr, found->ai_addrlen);
+  p->length = found->ai_addrlen;
+  ms__inet_set_port(&p->inet, l->port);
+}
+
 static bool keep(struct ms_resolving *l, const struct addrinfo *found) {
-  const ms_allocator *a = l->loop->env.allocator;
   size_t n = 0;
-  for (const struct addrinfo *i = found; i && n < PLACES_MAX; i = i->ai_next)
+  for (const struct addrinfo *i = found; i; i = i->ai_next)
     n++;
-  l->places.at = ms__calloc(a, (n ? n : 1) * sizeof *l->places.at);
-  if (!l->places.at) return false;
-  for (const struct addrinfo *i = found; i && l->places.count < n; i = i->ai_next) {
-    struct ms__place *p = &l->places.at[l->places.count];
-    if ((i->ai_family != AF_INET && i->ai_family != AF_INET6) || i->ai_addrlen > sizeof p->address)
-      continue;
-    memcpy(&p->address, i->ai_addr, i->ai_addrlen);
-    p->length = i->ai_addrlen;
-    ms__inet_set_port(&p->inet, l->port);
-    l->places.count++;
-  }
+  if (!make_places(l, n)) return false;
+  for (const struct addrinfo *i = found; i; i = i->ai_next)
+    add_place(l, i);
   return true;
 }
 
@@ -103,15 +115,16 @@ static void unknown(struct ms_resolving *l, const char *why) {
   ms__error(&l->error, MS_EUNKNOWNHOST, MS_PHASE_RESOLVE, "net", "unknown host: %s", why);
 }
 
-static void on_found(uv_getaddrinfo_t *request, int status, struct addrinfo *found) {
-  struct ms_resolving *l = (struct ms_resolving *)request;
-  if (status < 0)
-    unknown(l, uv_strerror(status));
+static void on_found(void *user, int error, int sys, struct addrinfo *found) {
+  struct ms_resolving *l = user;
+  l->lookup = NULL;
+  if (error)
+    unknown(l, sys ? strerror(sys) : gai_strerror(error));
   else if (!keep(l, found))
     ms__error(&l->error, MS_ENOMEM, MS_PHASE_RESOLVE, "net", NULL);
   else if (l->places.count == 0)
     unknown(l, "it has no address");
-  uv_freeaddrinfo(found);
+  if (found) freeaddrinfo(found);
   tell(l);
 }
 
@@ -150,11 +163,9 @@ struct ms_resolving *ms__resolve(struct ms__loop *loop, const char *host, int po
   } else if (loop->on_resolve) {
     here = (l->host = ms__strdup(loop->env.allocator, host)) != NULL;
   } else {
-    hints.ai_flags = AI_ADDRCONFIG;
-    loop->armed++;
-    int r = uv_getaddrinfo(loop->uv, &l->request, on_found, host, NULL, &hints);
-    if (r == 0) return l;
-    unknown(l, uv_strerror(r));
+    l->lookup = ms__lookup_begin(loop, host, on_found, l);
+    if (l->lookup) return l;
+    here = false;
   }
   if (!here) ms__error(&l->error, MS_ENOMEM, MS_PHASE_RESOLVE, "net", NULL);
   (void)uv_timer_start(&l->later, on_later, 0, 0);
@@ -164,11 +175,8 @@ struct ms_resolving *ms__resolve(struct ms__loop *loop, const char *host, int po
 void ms__resolve_cancel(struct ms_resolving *l) {
   l->cb = NULL;
   if (l->asked) return; /* its answer finds nobody */
-  if (uv_is_active((uv_handle_t *)&l->later)) {
-    uv_close((uv_handle_t *)&l->later, on_closed);
-    return;
-  }
-  (void)uv_cancel((uv_req_t *)&l->request); /* running already: its callback finds nobody */
+  if (l->lookup) ms__lookup_cancel(l->loop, l->lookup);
+  uv_close((uv_handle_t *)&l->later, on_closed);
 }
 
 void ms__resolve_forget(struct ms__loop *loop) {
@@ -179,32 +187,26 @@ void ms__resolve_forget(struct ms__loop *loop) {
   }
 }
 
-/* One place of a literal address; false: it is none. */
-static bool read_place(const char *text, int port, struct ms__place *out) {
+/* A literal address; what is none is passed over. */
+static void add_literal(struct ms_resolving *l, const char *text) {
   struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
   struct addrinfo *found;
-  if (getaddrinfo(text, NULL, &hints, &found) != 0) return false;
-  memset(out, 0, sizeof *out);
-  memcpy(&out->address, found->ai_addr, found->ai_addrlen);
-  out->length = found->ai_addrlen;
-  ms__inet_set_port(&out->inet, port);
+  if (getaddrinfo(text, NULL, &hints, &found) != 0) return;
+  add_place(l, found);
   freeaddrinfo(found);
-  return true;
 }
 
 void ms_resolve_answer(ms_resolving *l, const char *const *addresses, size_t count) {
-  size_t most = count < PLACES_MAX ? count : PLACES_MAX;
   no_longer_asked(l);
   if (!l->cb) { /* nobody waits */
     uv_close((uv_handle_t *)&l->later, on_closed);
     return;
   }
-  l->places.at = ms__calloc(l->loop->env.allocator, (most ? most : 1) * sizeof *l->places.at);
-  if (!l->places.at) {
+  if (!make_places(l, count)) {
     ms__error(&l->error, MS_ENOMEM, MS_PHASE_RESOLVE, "net", NULL);
   } else {
-    for (size_t i = 0; i < count && l->places.count < most; i++)
-      if (read_place(addresses[i], l->port, &l->places.at[l->places.count])) l->places.count++;
+    for (size_t i = 0; i < count; i++)
+      add_literal(l, addresses[i]);
     if (l->places.count == 0) unknown(l, "it has no address");
   }
   (void)uv_timer_start(&l->later, on_later, 0, 0); /* callbacks come from the loop */

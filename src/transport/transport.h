@@ -78,7 +78,7 @@ typedef void (*ms__lookup_cb)(void *user, struct ms__places *places, const ms_er
 struct ms_resolving *ms__resolve(struct ms__loop *loop, const char *host, int port, bool wildcard,
                                  ms__lookup_cb cb, void *user);
 
-/* No callback from now on. */
+/* No callback from now on; what the system still looks up holds nobody up. */
 void ms__resolve_cancel(struct ms_resolving *lookup);
 
 /* What the application's resolver was asked, and has not answered, is nobody's any more; all of it

@@ -2,7 +2,7 @@
 // What serve advertises while interfaces come, go and change.
 
 const assert = require('assert')
-const { identity, command } = require('../world')
+const { identity } = require('../world')
 const { scenario } = require('./hosts')
 
 const me = identity()
@@ -72,10 +72,8 @@ scenario('local addresses: those a neighbour can dial, without zones', async (wo
 scenario('a change while the stacks still report: told when all have', async (world) => {
   const [here, there] = await wired(world)
   there.filter('udp dport 53 drop')
-  const conf = world.write('resolv.conf', 'nameserver 10.9.0.2\noptions timeout:2 attempts:1\n')
-  const start = 'mount --bind "$1" /etc/resolv.conf; shift; exec "$@"'
-  const server = here.start('multiserver serve', 'unshare', ['--mount', 'sh', '-ec', start, 'sh', conf, command,
-    'serve', '--key', world.secretOf(me), '--json', '--echo', '--print-addresses', 'public', 'net::::8008~shs', 'net:slow.example:8009~shs'])
+  const server = here.ours(['serve', '--json', '--echo', '--print-addresses', 'public', 'net::::8008~shs', 'net:slow.example:8009~shs'],
+    { as: me, dns: '10.9.0.2' })
   assert.strictEqual((await server.event('listening')).address, '')
   here.run('ip addr add 203.0.113.7/24 dev wire0')
   assert.strictEqual(server.events('error').length, 0, 'the name is still looked up')

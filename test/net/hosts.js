@@ -45,10 +45,15 @@ class Host {
     return this.world.start(`${label} at ${this.name}`, 'nsenter', this.inside([file, ...args]), opts)
   }
 
-  // Our command in there.
-  ours([subcommand, ...args], { as, ...opts } = {}) {
+  // Our command in there; `dns`: whom it asks for the names that `hosts`, an object, does not have.
+  ours([subcommand, ...args], { as, dns, hosts = {}, ...opts } = {}) {
     const secret = this.world.secretOf(as)
-    return this.start(`multiserver ${subcommand}`, command, [subcommand, '--key', secret, ...args], opts)
+    const ours = [command, subcommand, '--key', secret, ...args]
+    if (!dns) return this.start(`multiserver ${subcommand}`, ours[0], ours.slice(1), opts)
+    const conf = this.world.write('resolv.conf', `nameserver ${dns}\noptions timeout:5 attempts:2\n`)
+    const file = this.world.write('hosts', Object.entries(hosts).map(([name, at]) => `${at} ${name}\n`).join(''))
+    return this.start(`multiserver ${subcommand}`, 'unshare', ['--mount', 'sh', '-ec',
+      'mount --bind "$1" /etc/resolv.conf; mount --bind "$2" /etc/hosts; shift 2; exec "$@"', 'sh', conf, file, ...ours], opts)
   }
 
   // What comes to a port of this host by TCP: "drop", "reject with tcp reset", "numgen random mod

@@ -16,8 +16,8 @@ async function serve(host, port, as) {
 }
 
 // Dials with `connect -v`; when the steps were, in milliseconds.
-async function race(host, alternatives, { as, status = 0, timeout = 15000 } = {}) {
-  const client = host.ours(['connect', '-v', '--timeout', `${timeout}`, alternatives.join(';')], { as })
+async function race(host, alternatives, { as, status = 0, timeout = 15000, ...more } = {}) {
+  const client = host.ours(['connect', '-v', '--timeout', `${timeout}`, alternatives.join(';')], { as, ...more })
   client.child.stdin.end('hello')
   assert.strictEqual(await client.exit(), status, `${client}`)
   if (status === 0) assert.strictEqual(client.stdout().toString(), 'hello')
@@ -86,6 +86,23 @@ scenario('a far one and a near one: the first whole stack wins, wherever it stan
   server.kill('SIGUSR1')
   const stats = await server.event('stats')
   assert.deepStrictEqual([stats.pending, stats.entered], [0, 3])
+})
+
+scenario('names that nobody answers for: they hold up neither others nor the end', async (world) => {
+  const [here, there] = await twoHosts(world)
+  const me = identity()
+  there.filter('udp dport 53 drop')
+  await serve(there, 8008, me)
+  const asking = { as: me, dns: '10.9.0.2', hosts: { 'good.example': '10.9.0.2' } }
+  const silent = Array.from({ length: 6 }, (_, i) => `net:silent${i}.example:8008~shs:${me.key}`)
+  let begun = Date.now()
+  const { at } = await race(here, [...silent, `net:good.example:8008~shs:${me.key}`], asking)
+  assert.ok(at('open').msec < 6 * STAGGER + SLACK, JSON.stringify(at('open')))
+  assert.ok(Date.now() - begun < 6 * STAGGER + 2 * SLACK, `${Date.now() - begun} ms to the end`)
+  begun = Date.now()
+  const { client } = await race(here, silent, { ...asking, status: 1, timeout: 2000 })
+  assert.match(client.err, / net resolve: timed out\n/)
+  assert.ok(Date.now() - begun < 2000 + SLACK, `${Date.now() - begun} ms to the end`)
 })
 
 scenario('none that is good: every attempt is named, by the deadline', async (world) => {
