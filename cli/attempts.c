@@ -6,7 +6,10 @@
 
 void cli_attempt(const ms_attempt *a) {
   const ms_error *err = a->error;
-  if (err)
+  if (a->step == MS_STEP_PASSED_OVER)
+    cli_note("%5u ms  alternative %zu is passed over: %s%s%s", a->msec, a->alternative + 1,
+             a->address, *a->address ? ": " : "", err->message);
+  else if (err)
     cli_note("%5u ms  attempt %u failed: %s: %s %s: %s", a->msec, a->number, a->address, err->layer,
              ms_phase_text(err->phase), err->message);
   else

@@ -236,7 +236,7 @@ MS_API size_t ms_addr_format(const ms_addr *addr, size_t i, char *buf, size_t si
 
 /* True when the alternative can be used and every section of it matches the stack, section by
  * section: same count, same order, same names. `stack` is names joined by '~' ("net~shs"); "ws"
- * takes ws and wss. */
+ * takes ws and wss, "wss" only the latter. */
 MS_API bool ms_addr_match(const ms_alternative *alternative, const char *stack);
 
 /* ---- Context ---- */
@@ -578,13 +578,16 @@ typedef void (*ms_dialled_cb)(ms_conn *conn, const ms_error *err, void *user);
 
 /* How far an attempt has come. */
 enum ms_step {
-  MS_STEP_RESOLVE = 0, /* its host is looked up; only the first attempt at an alternative */
+  MS_STEP_RESOLVE = 0, /* its place is looked up; only the first attempt at an alternative */
   MS_STEP_CONNECT,     /* its transport connects to `place` */
   MS_STEP_CONNECTED,   /* and is connected */
   MS_STEP_LAYER,       /* `layer` is up */
   MS_STEP_OPEN,        /* its whole stack is: it has won */
   MS_STEP_FAILED,      /* it has failed: `error` */
-  MS_STEP_DROPPED      /* it was not needed any more */
+  MS_STEP_DROPPED,     /* it was not needed any more */
+  /* There is no attempt at this alternative: `error` says why. Told before the first attempt, with
+   * the number 0. */
+  MS_STEP_PASSED_OVER
 };
 
 /* A word for a step. Never NULL, never to be freed. */
@@ -593,15 +596,15 @@ MS_API const char *ms_step_text(enum ms_step step);
 /* An attempt at one alternative and one network address. Its texts are valid in the callback that
  * shows it, or until the next call of ms_dial_attempt. */
 typedef struct ms_attempt {
-  unsigned number;       /* from 1, in the order in which they begin */
+  unsigned number;       /* from 1, in the order in which they begin; 0: MS_STEP_PASSED_OVER */
   size_t alternative;    /* which of the address, as of ms_addr_at */
   enum ms_step step;     /* the last */
-  const char *address;   /* the alternative, without seeds */
+  const char *address;   /* the alternative, without seeds; "": it is malformed */
   const char *place;     /* "192.0.2.1:8008", "[2001:db8::1]:8008", a path; "": not known yet */
   const char *layer;     /* of the step: "net", "tls", "shs"; or "" */
   uint32_t begun_msec;   /* when it began, since ms_dial */
   uint32_t msec;         /* when the step was, since ms_dial */
-  const ms_error *error; /* MS_STEP_FAILED: why; else NULL */
+  const ms_error *error; /* MS_STEP_FAILED, MS_STEP_PASSED_OVER: why; else NULL */
 } ms_attempt;
 
 /* A step of an attempt. */
@@ -618,10 +621,10 @@ enum ms_security {
 typedef struct ms_dial_opts {
   size_t size;               /* sizeof(ms_dial_opts); set by MS_OPTS_INIT */
   uint32_t timeout_msec;     /* the whole dial, absolute; default: the context's */
-  uint32_t stagger_msec;     /* from the beginning of one attempt to the next; default 250 */
+  uint32_t stagger_msec;     /* from one attempt's connecting to the next; default 250 */
   enum ms_security security; /* the least; alternatives that prove less are not tried */
-  /* Stacks ("net~shs"), the best first. Alternatives of these are tried before the others, which
-   * keep the address's order; as do all by default. */
+  /* Stacks ("net~shs", as ms_addr_match takes them), the best first. Alternatives of these are
+   * tried before the others, which keep the address's order; as do all by default. */
   const char *const *prefer;
   size_t prefer_count;      /* of them */
   ms_dialled_cb on_dialled; /* required */
@@ -638,7 +641,7 @@ typedef struct ms_dial_opts {
  *
  * 0, and on_dialled comes exactly once; or, and then it never comes, MS_EADDRESS, MS_ENOSTACK,
  * MS_EINSECURE (nothing is left by `security`), MS_EINVAL, MS_ENOMEM, MS_ESTATE (the context is
- * closing). *out, where not NULL, is valid until on_dialled returns. */
+ * closing or suspended). *out, where not NULL, is valid until on_dialled returns. */
 MS_API int ms_dial(ms_ctx *ctx, ms_dialer **out, const char *address, const ms_dial_opts *opts,
                    ms_error *err);
 

@@ -35,12 +35,19 @@ size_t ms__addr_format_safe(const ms_addr *addr, size_t i, char *buf, size_t siz
   return format(addr, i, buf, size, true);
 }
 
+/* The length of the section's name where `text` begins with it, or 0. */
+static size_t name_in(const ms_section *s, const char *text) {
+  size_t n = strlen(s->name);
+  if (strncmp(text, s->name, n) != 0) return 0;
+  return s->secure && text[n] == 's' ? n + 1 : n;
+}
+
 bool ms_addr_match(const ms_alternative *a, const char *stack) {
   if (!a->sections) return false;
   for (size_t i = 0; i < a->count; i++) {
-    size_t n = strlen(a->sections[i].name);
+    size_t n;
     if (i && *stack++ != '~') return false;
-    if (strncmp(stack, a->sections[i].name, n) != 0) return false;
+    if (!(n = name_in(&a->sections[i], stack))) return false;
     stack += n;
   }
   return *stack == '\0';

@@ -183,7 +183,8 @@ struct ms_ctx {
 int ms__own_loop_new(const ms_allocator *a, uv_loop_t **out, ms_error *err);
 void ms__own_loop_free(const ms_allocator *a, uv_loop_t *loop);
 
-/* The present, for a deadline. A loop that does not run between calls has to look at the clock. */
+/* The present, for a deadline: a loop knows only when it last polled, and its application may have
+ * been busy since. */
 uint64_t ms__ctx_now(struct ms_ctx *ctx);
 
 /* ---- stacks (stack.c) ---- */
@@ -214,6 +215,9 @@ bool ms__stack_has_place(const struct ms__stack *stack);
 void ms__ctx_settled(struct ms_ctx *ctx);
 
 /* ---- links (link.c) ---- */
+
+/* Why a link that `gave_way` has failed. */
+#define MS__GAVE_WAY "it was slow, and made room for others"
 
 /* A link for a connection to be, in the context's list; its keys are those of the stack. NULL: no
  * memory. */

@@ -197,8 +197,7 @@ static void on_close(ms_conn *conn, const ms_error *cause) {
   if (cause) {
     struct ms__text t;
     err = *cause;
-    if (l->gave_way)
-      ms__text_copy(err.message, sizeof err.message, "it was slow, and made room for others");
+    if (l->gave_way) ms__text_copy(err.message, sizeof err.message, MS__GAVE_WAY);
     ms__text_init(&t, err.address, sizeof err.address);
     if (l->server)
       format(l, &t, l->open);

@@ -26,7 +26,7 @@ void ms__own_loop_free(const ms_allocator *a, uv_loop_t *loop) {
 }
 
 uint64_t ms__ctx_now(struct ms_ctx *ctx) {
-  if (ctx->own && !ctx->running) uv_update_time(ctx->own);
+  uv_update_time(ctx->loop.uv);
   return uv_now(ctx->loop.uv);
 }
 

@@ -205,8 +205,13 @@ void ms__attempt_again(struct ms__attempt *a) {
   if (r < 0) connect_failed(a, r);
 }
 
+/* The stagger is from one connecting to the next, however long a look-up has taken (RFC 8305,
+ * section 5). */
 static void connect_next(struct ms__attempt *a) {
   struct ms__target *t = a->target;
+  struct ms_dialer *d = a->dialer;
+  uint64_t next_at = uv_now(d->ctx->loop.uv) + d->stagger_msec;
+  if (d->next_at < next_at) d->next_at = next_at;
   a->place = t->places.at[t->next++];
   if (tell(a, MS_STEP_CONNECT, t->stack->sections[0].name)) ms__attempt_again(a);
 }
@@ -245,9 +250,7 @@ static int find_places(struct ms__attempt *a, ms_error *err) {
   struct ms__target *t = a->target;
   struct ms_ctx *ctx = a->dialer->ctx;
   const ms_section *section = &t->alternative->sections[0];
-  int r = ms__stack_prepare(t->stack, t->alternative->sections, err);
-  t->asked = true;
-  if (r < 0) return r;
+  int r;
   if (t->stack->transport->by_host) {
     a->lookup = ms__resolve(&ctx->loop, section->host, section->port, false, on_places, a);
     return a->lookup ? 0 : ms__error(err, MS_ENOMEM, MS_PHASE_RESOLVE, NULL, NULL);
@@ -279,6 +282,7 @@ static struct ms__attempt *make(struct ms__target *t) {
 void ms__attempt_begin(struct ms__target *t) {
   struct ms__attempt *a = make(t);
   ms_error err;
+  int r;
   if (!a) {
     ms__dial_error(t->dialer, MS_ENOMEM, MS_PHASE_CONNECT, &err);
     ms__dial_finish(t->dialer, NULL, &err);
@@ -288,8 +292,12 @@ void ms__attempt_begin(struct ms__target *t) {
     connect_next(a);
     return;
   }
+  t->asked = true;
+  r = ms__stack_prepare(t->stack, t->alternative->sections, &err);
+  a->begun = ms__ctx_now(t->dialer->ctx); /* to read certificates takes its time */
   if (!tell(a, MS_STEP_RESOLVE, t->stack->sections[0].name)) return;
-  if (find_places(a, &err) < 0)
+  if (r == 0) r = find_places(a, &err);
+  if (r < 0)
     ms__attempt_fail(a, &err);
   else if (!a->lookup)
     connect_next(a);

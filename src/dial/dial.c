@@ -111,20 +111,35 @@ static enum ms_security security_of(const struct ms__stack *s, const ms_alternat
   return MS_SECURITY_NONE;
 }
 
-static size_t rank_of(const char *stack, const ms_dial_opts *opts) {
+static size_t rank_of(const ms_alternative *alternative, const ms_dial_opts *opts) {
   size_t i = 0;
-  while (i < opts->prefer_count && strcmp(stack, opts->prefer[i]) != 0)
+  while (i < opts->prefer_count && !ms_addr_match(alternative, opts->prefer[i]))
     i++;
   return i;
 }
 
 /* Those of one rank stay in the address's order. */
 static void add_target(struct ms_dialer *d, const struct ms__target *t, const ms_dial_opts *opts) {
-  size_t at = d->count++, rank = rank_of(t->stack->name, opts);
-  for (; at && rank_of(d->targets[at - 1].stack->name, opts) > rank; at--)
+  size_t at = d->count++, rank = rank_of(t->alternative, opts);
+  for (; at && rank_of(d->targets[at - 1].alternative, opts) > rank; at--)
     d->targets[at] = d->targets[at - 1];
   d->targets[at] = *t;
   ms__stack_hold(t->stack);
+}
+
+/* The stack to try an alternative by; NULL: none, and *err says why. */
+static struct ms__stack *target_of(const struct ms_dialer *d, const ms_alternative *a,
+                                   ms_error *err) {
+  struct ms__stack *s = stack_of(d->ctx, a);
+  if (s && security_of(s, a) >= d->security) return s;
+  if (s)
+    ms__error(err, MS_EINSECURE, MS_PHASE_MATCH, NULL,
+              "it does not prove who the peer is as well as was asked");
+  else if (a->error.code)
+    *err = a->error;
+  else
+    ms__error(err, MS_ENOSTACK, MS_PHASE_MATCH, NULL, NULL);
+  return NULL;
 }
 
 static int find_targets(struct ms_dialer *d, const ms_dial_opts *opts, ms_error *err) {
@@ -134,12 +149,16 @@ static int find_targets(struct ms_dialer *d, const ms_dial_opts *opts, ms_error 
   if (!d->targets) return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
   for (size_t i = 0; i < n; i++) {
     const ms_alternative *a = ms_addr_at(d->addr, i);
-    struct ms__target t = {
-        .dialer = d, .alternative = a, .stack = stack_of(d->ctx, a), .index = i, .key = key_of(a)};
-    if (t.stack && security_of(t.stack, a) < opts->security)
-      insecure = true;
-    else if (t.stack)
+    ms_error why;
+    struct ms__target t = {.dialer = d,
+                           .alternative = a,
+                           .stack = target_of(d, a, &why),
+                           .index = i,
+                           .key = key_of(a)};
+    if (t.stack)
       add_target(d, &t, opts);
+    else if (why.code == MS_EINSECURE)
+      insecure = true;
   }
   if (d->count) return 0;
   if (insecure)
@@ -149,6 +168,21 @@ static int find_targets(struct ms_dialer *d, const ms_dial_opts *opts, ms_error 
     return ms__error(err, MS_ENOSTACK, MS_PHASE_MATCH, NULL, "no stack understands it (%s)",
                      reason_of(d->addr));
   return ms__error(err, MS_ENOSTACK, MS_PHASE_MATCH, NULL, NULL);
+}
+
+bool ms__dial_pass_over(struct ms_dialer *d) {
+  size_t n = ms_addr_count(d->addr);
+  d->passed_over = true;
+  for (size_t i = 0; d->on_attempt && i < n && !d->aborted; i++) {
+    ms_attempt a = {.alternative = i, .step = MS_STEP_PASSED_OVER, .place = "", .layer = ""};
+    ms_error why;
+    if (target_of(d, ms_addr_at(d->addr, i), &why)) continue;
+    (void)ms__addr_format_safe(d->addr, i, d->shown, sizeof d->shown);
+    a.address = d->shown;
+    a.error = &why;
+    d->on_attempt(&a, d->user);
+  }
+  return !d->aborted;
 }
 
 static void start(struct ms_dialer *d, uint32_t timeout_msec) {
@@ -187,6 +221,7 @@ int ms_dial(ms_ctx *ctx, ms_dialer **out, const char *address, const ms_dial_opt
   d->on_dialled = opts->on_dialled;
   d->on_attempt = opts->on_attempt;
   d->user = opts->user;
+  d->security = opts->security;
   d->last = &d->first;
   d->stagger_msec = opts->stagger_msec ? opts->stagger_msec : STAGGER_MSEC;
   r = ms_addr_parse(&d->addr, address, strlen(address), MS_ADDR_DIAL, err);
@@ -231,7 +266,7 @@ const char *ms_step_text(enum ms_step step) {
       [MS_STEP_RESOLVE] = "looks up",    [MS_STEP_CONNECT] = "connects",
       [MS_STEP_CONNECTED] = "connected", [MS_STEP_LAYER] = "up",
       [MS_STEP_OPEN] = "open",           [MS_STEP_FAILED] = "failed",
-      [MS_STEP_DROPPED] = "dropped"};
+      [MS_STEP_DROPPED] = "dropped",     [MS_STEP_PASSED_OVER] = "passed over"};
   return (size_t)step < sizeof texts / sizeof *texts ? texts[step] : "unknown step";
 }
 

@@ -58,9 +58,11 @@ struct ms_dialer {
   uint64_t begun, deadline;
   uint64_t next_at; /* when the next attempt may begin */
   uint32_t stagger_msec;
+  enum ms_security security;
   uv_timer_t step, timeout;
   int handles;
   bool over, aborted;
+  bool passed_over; /* ms__dial_pass_over has told */
   char shown[MS__ATTEMPT_TEXT];
 };
 
@@ -68,6 +70,10 @@ struct ms_dialer {
 
 /* The one callback. `conn` or `err`. */
 void ms__dial_finish(struct ms_dialer *d, ms_conn *conn, const ms_error *err);
+
+/* Tells of the alternatives that are not tried at all, before the first attempt. False: the dial
+ * was given up meanwhile. */
+bool ms__dial_pass_over(struct ms_dialer *d);
 
 /* An error of the dial as a whole: its address without seeds. */
 void ms__dial_error(const struct ms_dialer *d, int code, enum ms_phase phase, ms_error *err);

@@ -36,6 +36,25 @@ static const ms_error *furthest(const struct ms_dialer *d) {
   return best;
 }
 
+/* Alternatives without any attempt: not understood, or there was no time, no place or no use. */
+static size_t untried(const struct ms_dialer *d) {
+  size_t n = ms_addr_count(d->addr);
+  for (size_t i = 0; i < d->count; i++)
+    if (d->targets[i].tried) n--;
+  return n;
+}
+
+static void tell_of_others(const struct ms_dialer *d, ms_error *err) {
+  size_t n = strlen(err->message), size = sizeof err->message - n, rest = untried(d);
+  if (d->attempts > 1 && rest)
+    (void)snprintf(err->message + n, size, " (the furthest of %u attempts; not tried: %zu)",
+                   d->attempts, rest);
+  else if (d->attempts > 1)
+    (void)snprintf(err->message + n, size, " (the furthest of %u attempts)", d->attempts);
+  else if (rest)
+    (void)snprintf(err->message + n, size, " (alternatives not tried: %zu)", rest);
+}
+
 static void give_up(struct ms_dialer *d) {
   const ms_error *cause = furthest(d);
   ms_error err;
@@ -43,25 +62,25 @@ static void give_up(struct ms_dialer *d) {
     err = *cause;
   else /* the deadline was over before the loop came to the first */
     ms__dial_error(d, MS_ETIMEDOUT, MS_PHASE_CONNECT, &err);
-  if (d->attempts > 1) {
-    size_t n = strlen(err.message);
-    (void)snprintf(err.message + n, sizeof err.message - n, " (the furthest of %u attempts)",
-                   d->attempts);
-  }
+  tell_of_others(d, &err);
   ms__dial_finish(d, NULL, &err);
 }
 
 /* ---- Too slow ---- */
 
-static void time_out(struct ms__attempt *a) {
+/* `early`: others need its place. */
+static void time_out(struct ms__attempt *a, bool early) {
+  const char *why = early ? MS__GAVE_WAY : ms_code_text(MS_ETIMEDOUT);
   ms_error err;
   if (a->link) { /* it knows the layer, and fails from the loop */
     a->expired = true;
+    a->link->gave_way = early;
     ms__conn_expire(a->link->conn);
     return;
   }
+  if (a->again) why = "the server does not accept: too many wait there";
   ms__error(&err, MS_ETIMEDOUT, a->lookup ? MS_PHASE_RESOLVE : MS_PHASE_CONNECT,
-            a->target->stack->sections[0].name, NULL);
+            a->target->stack->sections[0].name, "%s", why);
   ms__attempt_fail(a, &err);
 }
 
@@ -91,7 +110,8 @@ void ms__race_step(uv_timer_t *timer) {
   uint64_t now = uv_now(d->ctx->loop.uv), due;
   struct ms__target *t;
   struct ms__attempt *slow = slowest(d);
-  if (slow && now >= slow->begun + PATIENCE_MSEC) time_out(slow);
+  if (!d->passed_over && !ms__dial_pass_over(d)) return;
+  if (slow && now >= slow->begun + PATIENCE_MSEC) time_out(slow, true);
   for (struct ms__attempt *a = d->first; a && !d->over && !d->aborted; a = a->next)
     if (a->again && a->again <= now) ms__attempt_again(a);
   if (!d->over && !d->aborted && now >= d->next_at && d->in_flight < MS__IN_FLIGHT &&
@@ -128,6 +148,6 @@ void ms__race_lost(struct ms_dialer *d, const struct ms__attempt *a) {
 
 void ms__race_timeout(struct ms_dialer *d) {
   for (struct ms__attempt *a = d->first; a && !d->over && !d->aborted; a = a->next)
-    if (ms__attempt_runs(a)) time_out(a);
+    if (ms__attempt_runs(a)) time_out(a, false);
   if (!d->over && !d->aborted) ms__race_go_on(d);
 }

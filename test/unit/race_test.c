@@ -17,7 +17,7 @@
 
 #include "loop_fixture.h"
 
-enum { ATTEMPTS = 64, TEXT = 256, STAGGER_MSEC = 250 };
+enum { ATTEMPTS = 64, TEXT = 256, STAGGER_MSEC = 250, LATE_MSEC = 300 };
 
 /* What is told of the dial. */
 static struct {
@@ -28,8 +28,15 @@ static struct {
   char address[TEXT];
   unsigned steps, begun; /* of attempts */
   struct {
+    size_t alternative;
+    int code;
+    char address[TEXT];
+  } passed_over[4];
+  size_t passed_over_count;
+  struct {
+    uint32_t connect_msec;
     enum ms_step step;
-    char place[TEXT], layers[TEXT];
+    char place[TEXT], layers[TEXT], message[TEXT];
     uint32_t begun_msec, msec;
     int code;
     size_t alternative;
@@ -121,6 +128,15 @@ static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
 static void on_attempt(const ms_attempt *a, void *user) {
   (void)user;
   race.steps++;
+  if (a->step == MS_STEP_PASSED_OVER) {
+    size_t n = race.passed_over_count++;
+    assert_true(a->number == 0 && a->error && race.begun == 0);
+    race.passed_over[n].alternative = a->alternative;
+    race.passed_over[n].code = a->error->code;
+    (void)snprintf(race.passed_over[n].address, TEXT, "%s", a->address);
+    return;
+  }
+  if (a->step == MS_STEP_CONNECT) race.attempts[a->number].connect_msec = a->msec;
   assert_true(a->number >= 1 && a->number <= ATTEMPTS);
   if (a->number > race.begun) race.begun = a->number;
   if (a->step == MS_STEP_LAYER) {
@@ -132,6 +148,7 @@ static void on_attempt(const ms_attempt *a, void *user) {
   race.attempts[a->number].begun_msec = a->begun_msec;
   race.attempts[a->number].msec = a->msec;
   race.attempts[a->number].code = a->error ? a->error->code : 0;
+  if (a->error) (void)snprintf(race.attempts[a->number].message, TEXT, "%s", a->error->message);
   (void)snprintf(race.attempts[a->number].place, TEXT, "%s", a->place);
 }
 
@@ -144,10 +161,21 @@ struct world {
   char other[64];  /* somebody else's */
 };
 
+static void on_late(uv_timer_t *timer) {
+  static const char *const twice[] = {"127.0.0.1", "127.0.0.1"};
+  ms_resolve_answer(timer->data, twice, 2);
+  uv_close((uv_handle_t *)timer, NULL);
+}
+
 static void on_resolve(ms_resolving *question, const char *host, void *user) {
   static const char *const many[] = {"127.0.0.2", "127.0.0.3", "::1", "127.0.0.4"};
-  (void)user;
-  if (strcmp(host, "many.example") == 0)
+  static uv_timer_t late;
+  struct fixture *f = user;
+  if (strcmp(host, "late.example") == 0) {
+    late.data = question;
+    assert_int_equal(uv_timer_init(&f->loop, &late), 0);
+    assert_int_equal(uv_timer_start(&late, on_late, LATE_MSEC, 0), 0);
+  } else if (strcmp(host, "many.example") == 0)
     ms_resolve_answer(question, many, 4);
   else
     ms_resolve_answer(question, NULL, 0);
@@ -169,6 +197,7 @@ static void begin(struct world *w) {
   assert_int_equal(ms_ctx_new(&w->f.server, &opts, &err), 0);
   opts.identity = w->f.client_id;
   opts.on_resolve = on_resolve;
+  opts.user = &w->f;
   assert_int_equal(ms_ctx_new(&w->f.client, &opts, &err), 0);
   assert_int_equal(ms_add(w->f.server, "net:127.0.0.1:0~shs", NULL, &err), 0);
   assert_int_equal(ms_add(w->f.client, "net~shs", NULL, &err), 0);
@@ -217,18 +246,25 @@ static void the_dead_and_the_good(void **state) {
   begin(&w);
   for (int i = 0; i < 3; i++)
     port[i] = dead(&fd[i]);
-  (void)snprintf(address, sizeof address,
-                 "unknown:x~shs:%s;net:127.0.0.1:%d~shs:%s;net:127.0.0.1:%d~shs:%s;"
-                 "net:127.0.0.1:%d~shs:%s;%s~shs:%s",
-                 w.key, port[0], w.key, port[1], w.key, port[2], w.key, w.good, w.key);
+  (void)snprintf(
+      address, sizeof address,
+      "unknown:x~shs:%s;net:127.0.0.1~shs;net:127.0.0.1:%d~shs:%s;net:127.0.0.1:%d~shs:%s;"
+      "net:127.0.0.1:%d~shs:%s;%s~shs:%s",
+      w.key, port[0], w.key, port[1], w.key, port[2], w.key, w.good, w.key);
   run(&w, address, NULL);
   assert_open(&w, 4);
   for (int i = 1; i <= 3; i++) {
     assert_int_equal(race.attempts[i].step, MS_STEP_FAILED);
     assert_int_equal(race.attempts[i].code, MS_ECONNECT);
-    assert_int_equal(race.attempts[i].alternative, i);
+    assert_int_equal(race.attempts[i].alternative, i + 1);
     close(fd[i - 1]);
   }
+  assert_int_equal(race.passed_over_count, 2);
+  assert_int_equal(race.passed_over[0].alternative, 0);
+  assert_int_equal(race.passed_over[0].code, MS_ENOSTACK);
+  assert_int_equal(strncmp(race.passed_over[0].address, "unknown", 7), 0);
+  assert_int_equal(race.passed_over[1].alternative, 1);
+  assert_int_equal(race.passed_over[1].code, MS_EADDRESS);
   assert_true(race.attempts[4].begun_msec < STAGGER_MSEC); /* nobody waited */
   end(&w);
 }
@@ -284,6 +320,7 @@ static void the_refusing_and_the_good(void **state) {
     assert_int_equal(race.error.code, MS_EREFUSED);
     assert_int_equal(race.attempts[1].code, MS_EREFUSED);
     assert_int_equal(race.begun, same ? 1 : 2);
+    assert_true(same == (strstr(race.error.message, "(alternatives not tried: 1)") != NULL));
     end(&w);
     close(fd);
   }
@@ -385,6 +422,7 @@ static void who_is_slow_makes_room(void **state) {
   assert_open(&w, 9);
   assert_int_equal(race.begun, 9);
   assert_int_equal(race.attempts[1].code, MS_ETIMEDOUT);
+  assert_string_equal(race.attempts[1].message, "it was slow, and made room for others");
   assert_int_equal(race.attempts[1].step, MS_STEP_FAILED);
   assert_true(race.attempts[9].begun_msec >= 5000 && race.attempts[9].begun_msec < 7000);
   for (int i = 2; i <= 8; i++)
@@ -432,6 +470,7 @@ static void no_more_than_64_attempts(void **state) {
   run(&w, address, NULL);
   assert_int_equal(race.begun, 64);
   assert_false(race.open);
+  assert_non_null(strstr(race.error.message, "(the furthest of 64 attempts; not tried: 36)"));
   end(&w);
   close(fd);
 }
@@ -468,6 +507,47 @@ static void policy(void **state) {
   close(fd);
 }
 
+/* A slow look-up takes nothing of the time that the first address has for itself. */
+static void the_stagger_is_between_connects(void **state) {
+  ms_dial_opts opts = MS_OPTS_INIT(ms_dial_opts);
+  char address[1024];
+  struct world w;
+  int fd, port;
+  (void)state;
+  begin(&w);
+  port = silent(&fd);
+  opts.stagger_msec = 200;
+  opts.timeout_msec = 1000;
+  (void)snprintf(address, sizeof address, "net:late.example:%d~shs:%s", port, w.key);
+  run(&w, address, &opts);
+  assert_int_equal(race.begun, 2);
+  assert_true(race.attempts[1].connect_msec >= LATE_MSEC);
+  assert_true(race.attempts[2].connect_msec >= race.attempts[1].connect_msec + 200);
+  end(&w);
+  close(fd);
+}
+
+static void be_busy(uint64_t msec) {
+  for (uint64_t begun = uv_hrtime(); uv_hrtime() < begun + msec * 1000000;)
+    ;
+}
+
+/* An application may be busy between the loop's last poll and its dial. */
+static void the_time_begins_with_the_dial(void **state) {
+  ms_dial_opts opts = MS_OPTS_INIT(ms_dial_opts);
+  char address[1024];
+  struct world w;
+  (void)state;
+  begin(&w);
+  (void)snprintf(address, sizeof address, "%s~shs:%s", w.good, w.key);
+  opts.timeout_msec = 2000;
+  uv_update_time(&w.f.loop);
+  be_busy(2100);
+  run(&w, address, &opts);
+  assert_open(&w, 1);
+  end(&w);
+}
+
 /* The loop comes to it when its time is over already. */
 static void a_deadline_may_come_first(void **state) {
   ms_dial_opts opts = MS_OPTS_INIT(ms_dial_opts);
@@ -478,8 +558,7 @@ static void a_deadline_may_come_first(void **state) {
   (void)snprintf(address, sizeof address, "%s~shs:%s", w.good, w.key);
   opts.timeout_msec = 1;
   if (dial(&w, address, &opts) < 0) fail_msg("%s: %s", address, race.error.message);
-  for (uint64_t begun = uv_hrtime(); uv_hrtime() < begun + 20000000;)
-    ; /* busy otherwise */
+  be_busy(20);
   fixture_until(&w.f, &race.dialled, 0);
   assert_int_equal(race.error.code, MS_ETIMEDOUT);
   assert_string_equal(race.error.address, address);
@@ -499,6 +578,8 @@ int main(void) {
       cmocka_unit_test(who_does_not_connect_makes_room),
       cmocka_unit_test(no_more_than_64_attempts),
       cmocka_unit_test(policy),
+      cmocka_unit_test(the_stagger_is_between_connects),
+      cmocka_unit_test(the_time_begins_with_the_dial),
       cmocka_unit_test(a_deadline_may_come_first),
   };
   return cmocka_run_group_tests_name("race", tests, NULL, NULL);
