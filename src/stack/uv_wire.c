@@ -71,6 +71,13 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
   *buf = uv_buf_init((char *)d.p, (unsigned)d.n);
 }
 
+/* libuv tells a reset that follows bytes it has just read as an end. */
+static int lost(struct ms__uv_wire *w) {
+  socklen_t n = sizeof w->lost;
+  if (!w->lost) (void)getsockopt(ms__uv_wire_fd(w), SOL_SOCKET, SO_ERROR, &w->lost, &n);
+  return w->lost;
+}
+
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   struct ms__uv_wire *w = stream->data;
   ms_conn *conn = w->conn;
@@ -78,7 +85,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   if (!conn) return;
   if (n == UV_EOF) {
     uv_read_stop(stream);
-    ms__conn_read_done(conn, -w->lost); /* 0: an end */
+    ms__conn_read_done(conn, -lost(w)); /* 0: an end */
   } else if (n == UV_ENOBUFS) {
     ms__conn_read_done(conn, -ENOMEM);
   } else if (n != 0) { /* 0: nothing there after all */

@@ -281,6 +281,17 @@ scenario('wrong usage is told and exits with 2', async (world) => {
   isOneLine(bad.err)
 })
 
+scenario('a reset right behind bytes is no end', async (world) => {
+  const serve = world.ours(['serve', '--stdio', 'net:127.0.0.1:0'])
+  const at = await serve.line('stderr')
+  serve.kill('SIGSTOP') // so that it finds both
+  const socket = net.connect(Number(at.split(':')[2]), '127.0.0.1', () => socket.write('half a file', () => socket.resetAndDestroy()))
+  await new Promise((resolve) => socket.on('close', resolve))
+  serve.kill('SIGCONT')
+  assert.strictEqual(await serve.exit(), 1, `${serve}`)
+  assert.match(serve.err, /reset/)
+})
+
 scenario('a peer that reads nothing of the echo and resets is let go', async (world) => {
   const serve = world.ours(['serve', '--echo', 'net:127.0.0.1:0~noauth'])
   const port = Number((await serve.line()).match(/:(\d+)~/)[1])
