@@ -316,11 +316,12 @@ typedef struct ms_limits {
   uint32_t handshakes;
   uint32_t per_address; /* connections of one IPv4 address or one IPv6 /56; default 64 */
   uint32_t per_second;  /* new ones of one such address in a second; default 32 */
-  /* A peer's connection that carries nothing for so long, and at most twice as long, is closed;
-   * default: never. */
+  /* A peer's connection that carries nothing for so long, and at most twice as long, is closed: it
+   * hears a goodbye, on_close has MS_ETIMEDOUT. Default: never. */
   uint32_t idle_msec;
-  /* Bytes of buffers, of all connections; default 256 MiB. A connection that needs more fails with
-   * MS_ENOMEM. */
+  /* Bytes of buffers, of all connections; default 256 MiB. Before they run out, those whose peers
+   * have not read for the longest time are cut, until a quarter is free; a connection that needs
+   * more all the same fails. Both with MS_ENOMEM. */
   size_t buffered;
   /* Bytes of buffers that one connection keeps while its peer or its application does not read;
    * default 408 KiB. Less costs speed. What a protocol has to see in one piece it keeps all the
@@ -360,10 +361,10 @@ MS_API int ms_ctx_new(ms_ctx **out, const ms_ctx_opts *opts, ms_error *err);
 /* Is this one of `inherited`, and no stack has taken it? After on_ready: then nobody will. */
 MS_API bool ms_ctx_inherited_left(const ms_ctx *ctx, int fd);
 
-/* Stops listening, aborts dials, closes every connection (as ms_conn_close), waits up to
- * `drain_msec` and cuts what is left; then calls `done` once. Every connection has had its on_close
- * before, every dial its callback. May be called again before `done`, with a shorter wait (0 cuts
- * now); the first call's `done` is the one called. */
+/* Stops listening, aborts dials, closes every connection (as ms_conn_close; a page may be sent to
+ * its end), waits up to `drain_msec` and cuts what is left; then calls `done` once. Every
+ * connection has had its on_close before, every dial its callback. May be called again before
+ * `done`, with a shorter wait (0 cuts now); the first call's `done` is the one called. */
 MS_API void ms_ctx_close(ms_ctx *ctx, uint32_t drain_msec, void (*done)(ms_ctx *ctx, void *user),
                          void *user);
 
@@ -394,20 +395,22 @@ MS_API int ms_ctx_timeout(const ms_ctx *ctx);
 /* What a context has done, and what it holds. */
 typedef struct ms_ctx_stats {
   /* now */
-  size_t open, pending;         /* connections; those whose stack is not up yet */
+  size_t open, pending;         /* connections, pages too; those whose stack is not up yet */
   size_t dials;                 /* running */
   size_t buffered, buffer_peak; /* bytes of buffers; the most there ever were */
   /* since the context was made */
-  uint64_t accepted;             /* sockets */
-  uint64_t entered;              /* peers that came in */
-  uint64_t refused;              /* peers that on_authorise kept out */
-  uint64_t failed;               /* peers that did not come in otherwise */
-  uint64_t over_connections;     /* turned away: too many connections */
-  uint64_t over_address;         /* turned away: too many of one address */
-  uint64_t over_rate;            /* turned away: too many of one address in a second */
-  uint64_t gave_way;             /* handshakes that made room for others */
-  uint64_t idled;                /* connections that carried nothing for too long */
-  uint64_t pauses;               /* times a listener has waited for want of descriptors */
+  uint64_t accepted; /* sockets: the sum of the next eight, and of what is pending of peers */
+  uint64_t entered;  /* peers that came in */
+  uint64_t answered; /* requests answered with a page */
+  uint64_t refused;  /* peers that on_authorise kept out */
+  uint64_t failed;   /* peers that did not come in for other reasons than these */
+  uint64_t over_connections; /* turned away: too many connections */
+  uint64_t over_address;     /* turned away: too many of one address */
+  uint64_t over_rate;        /* turned away: too many of one address in a second */
+  uint64_t gave_way;         /* handshakes that made room for others */
+  uint64_t over_buffers;     /* connections cut: their peers did not read, and buffers ran out */
+  uint64_t idled;            /* connections that carried nothing for too long */
+  uint64_t pauses;           /* times a listener has waited for want of descriptors */
   uint64_t dialled, dial_failed; /* dials that ended so; aborted ones are failed */
   uint64_t in, out;              /* bytes that applications have received and written */
   uint64_t wire_in, wire_out;    /* bytes that transports have received and sent */

@@ -142,7 +142,7 @@ bool ms__conn_is_inside(const ms_conn *c) {
 
 void ms__conn_sent(ms_conn *c, int status) {
   if (status < 0) ms__conn_write_failed(c);
-  c->flying = false;
+  ms__conn_moves(c);
 }
 
 void ms__conn_forget_question(ms_conn *c) {

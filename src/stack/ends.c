@@ -3,6 +3,9 @@
 #include "base/mem.h"
 #include "stack/stack.h"
 
+/* What a peer whose handshake has failed has for our last words. */
+enum { LAST_WORDS_MSEC = 1000 };
+
 /* ---- Memory ---- */
 
 void ms__wipe_scratch(ms_conn *c, struct ms__slot *s) {
@@ -66,11 +69,13 @@ void ms__conn_cut(ms_conn *c, bool reset) {
   if (!c->wire) return;
   c->wire->ops->close(c->wire, reset);
   c->wire = NULL;
-  c->flying = false;
+  ms__conn_moves(c);
   drop_out(c);
 }
 
-static void set_cause(ms_conn *c, int code, int sys, const char *layer) {
+/* False: there is one before. */
+static bool set_cause(ms_conn *c, int code, int sys, const char *layer) {
+  if (c->cause.code) return false;
   c->cause.code = code;
   c->cause.sys = sys;
   c->cause.layer = layer;
@@ -78,6 +83,7 @@ static void set_cause(ms_conn *c, int code, int sys, const char *layer) {
     c->cause.phase = MS_PHASE_STREAM;
   else
     c->cause.phase = code == MS_EREFUSED ? MS_PHASE_AUTHORISE : MS_PHASE_HANDSHAKE;
+  return true;
 }
 
 /* What the failed layer has to say. */
@@ -90,6 +96,7 @@ static void ask_why(ms_conn *c, const struct ms__slot *s) {
 
 void ms__conn_fail(ms_conn *c, int k, int code, int sys) {
   struct ms__slot *s;
+  bool first;
   if (c->failed || c->close_told) return;
   c->moved = true;
   if (k == -1) c->eof = true;
@@ -100,7 +107,7 @@ void ms__conn_fail(ms_conn *c, int k, int code, int sys) {
   }
   /* A peer that leaves once it knows who we are has refused us (behaviours.md, section 5). */
   if (!c->opened && c->proved && (code == MS_ETRUNCATED || code == MS_ERESET)) code = MS_EREFUSED;
-  set_cause(c, code, sys, k >= 0 ? c->slots[k].layer->name : NULL);
+  first = set_cause(c, code, sys, k >= 0 ? c->slots[k].layer->name : NULL);
   c->failed = true;
   c->failed_at = (int8_t)k;
   c->question.kind = 0;
@@ -117,12 +124,28 @@ void ms__conn_fail(ms_conn *c, int k, int code, int sys) {
     return;
   }
   s = &c->slots[k];
-  ask_why(c, s);
+  if (first) ask_why(c, s);
   ms__wipe_scratch(c, s);
   if (!s->started) { /* nor has a layer that never was */
     s->ended = true;
     ms__edge_finish(&c->out[k]);
   }
+}
+
+static void set_why(ms_conn *c, int code, const char *why) {
+  if (set_cause(c, code, 0, NULL)) c->cause.why = ms__strdup(c->env->allocator, why);
+}
+
+void ms__conn_put_out_for(ms_conn *c, int code, const char *why) {
+  if (c->aborted || c->failed || c->close_told) return;
+  set_why(c, code, why);
+  ms__conn_put_out(c);
+}
+
+void ms__conn_close_idle(ms_conn *c) {
+  if (c->closing || c->failed || c->close_told) return;
+  set_why(c, MS_ETIMEDOUT, "it carried nothing for too long");
+  ms_conn_close(c);
 }
 
 /* ---- The drain deadline ---- */
@@ -135,6 +158,8 @@ void ms__conn_arm_drain(ms_conn *c) {
   c->drained = true;
   c->deadline_of = MS__DRAIN;
   c->deadline = c->now + c->env->drain_msec;
+  if (c->failed && !c->opened && !c->detached && c->env->drain_msec > LAST_WORDS_MSEC)
+    c->deadline = c->now + LAST_WORDS_MSEC;
 }
 
 /* Cuts the wire; what the application has still to read stays readable. While it has, and the
@@ -149,7 +174,8 @@ void ms__conn_drain_is_over(ms_conn *c) {
   ms__conn_cut(c, !sent);
   c->moved = true;
   if (c->finished || c->failed || (c->in_end && !c->closing && !c->detached)) return;
-  if (!((c->closing || c->detached) && sent)) set_cause(c, over ? MS_EPIPE : MS_ETIMEDOUT, 0, NULL);
+  if (!((c->closing || c->detached) && sent))
+    (void)set_cause(c, over ? MS_EPIPE : MS_ETIMEDOUT, 0, NULL);
   c->finished = true;
 }
 
@@ -161,13 +187,13 @@ void ms__conn_tell_close(ms_conn *c) {
   ms_error err;
   if (c->close_told) return;
   if (c->aborted && !c->finished) {
-    set_cause(c, MS_EABORTED, 0, NULL);
+    (void)set_cause(c, MS_EABORTED, 0, NULL);
     c->finished = true;
     ms__conn_cut(c, true);
   } else if (c->failed) {
     c->finished = true;
   } else if (peer_done && (c->fin_sent || c->write_over)) {
-    if (!c->fin_sent && c->unsent) set_cause(c, MS_EPIPE, 0, NULL);
+    if (!c->fin_sent && c->unsent) (void)set_cause(c, MS_EPIPE, 0, NULL);
     c->finished = true;
   }
   if (!c->finished) return;

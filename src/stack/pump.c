@@ -39,6 +39,16 @@ static void unlink_layer(ms_conn *c, size_t i) {
   ms__conn_size_edges(c);
 }
 
+static uint64_t carried(const ms_conn *c) {
+  return c->counts.in + c->counts.out;
+}
+
+static void arm_idleness(ms_conn *c) {
+  c->deadline_of = MS__IDLENESS;
+  c->deadline = c->now + c->env->idle_msec;
+  c->idle_seen = carried(c);
+}
+
 /* Takes layer i out and all above: what the application writes goes to the edge below. */
 static void detach(ms_conn *c, size_t i) {
   bool ended = c->out[c->n].fin;
@@ -51,6 +61,7 @@ static void detach(ms_conn *c, size_t i) {
   if (ended) ms__edge_finish(&c->out[i]);
   c->detached = true;
   c->deadline_of = MS__NO_DEADLINE;
+  if (c->server && c->env->idle_msec) arm_idleness(c);
   c->last = -1;
   for (size_t j = 0; j < c->n; j++)
     if (c->slots[j].layer->flags & MS__HAS_END) c->last = (int8_t)j;
@@ -415,7 +426,7 @@ static void flush(ms_conn *c) {
     if (r >= 0 && e->len) {
       r = c->wire->ops->send(c->wire, e);
       if (r >= 0) { /* the rest is the wire's */
-        c->flying = true;
+        ms__conn_stalls(c);
         c->moved = true;
         MS__COUNT(c, wire_out, e->len);
         e->block = NULL;
@@ -467,16 +478,6 @@ static void tell_writable(ms_conn *c) {
   c->events->writable(c);
 }
 
-static uint64_t carried(const ms_conn *c) {
-  return c->counts.in + c->counts.out;
-}
-
-static void arm_idleness(ms_conn *c) {
-  c->deadline_of = MS__IDLENESS;
-  c->deadline = c->now + c->env->idle_msec;
-  c->idle_seen = carried(c);
-}
-
 static void tell(ms_conn *c) {
   if (c->question.kind && !c->aborted) {
     struct ms__question q = c->question;
@@ -512,7 +513,7 @@ static void on_time(ms_conn *c) {
       arm_idleness(c);
     } else {
       c->env->idled++;
-      ms__conn_fail(c, (int)c->n - 1, MS_ETIMEDOUT, 0);
+      ms__conn_close_idle(c);
     }
   }
   for (size_t i = 0; i < c->n && !c->failed; i++) {
@@ -592,4 +593,5 @@ void ms__conn_turn(ms_conn *c, uint64_t now) {
   }
   settle(c);
   if (c->moved) ms__conn_mark(c);
+  ms__env_relieve(c->env, now);
 }

@@ -25,6 +25,9 @@ struct ms__env {
   uint32_t idle_msec;               /* what a server's connection may be idle, open; 0: for ever */
   uint64_t idled;                   /* those that were so for too long */
   ms_conn *dirty_head, *dirty_tail; /* connections that want a turn, oldest first */
+  ms_conn *stalled_first, *stalled_last; /* those with a block in flight, oldest first (relief.c) */
+  uint64_t relieved_at;                  /* when some of these were cut; 0: never */
+  uint64_t starved;                      /* so many */
   size_t dirty_count;
   struct ms__counts counts; /* of all connections there ever were */
   void *user;               /* schedule's */
@@ -114,6 +117,7 @@ struct ms_conn {
   const struct ms__events *events;
   void *owner; /* the events' */
   ms_conn *prev_dirty, *next_dirty;
+  ms_conn *prev_stalled, *next_stalled; /* with `flying` */
 
   struct ms__slot *slots;       /* n of them, from the network */
   struct ms__edge *in, *out;    /* n + 1 each */
@@ -203,6 +207,9 @@ void ms__conn_stat(const ms_conn *c, uint64_t now, ms_conn_stats *out);
 /* As ms_conn_abort, but for our own reasons: what was asked is still to be answered. */
 void ms__conn_put_out(ms_conn *c);
 
+/* The same with another cause than MS_EABORTED. */
+void ms__conn_put_out_for(ms_conn *c, int code, const char *why);
+
 /* The question will not be answered. */
 void ms__conn_forget_question(ms_conn *c);
 
@@ -222,6 +229,13 @@ void ms__conn_unmark(ms_conn *c);
 /* Acts on what the handshake or answer of layer i returned. */
 void ms__handshake_result(ms_conn *c, size_t i, int result, const struct ms__port *port);
 
+/* The wire has a block from now on, or not any more (relief.c). */
+void ms__conn_stalls(ms_conn *c);
+void ms__conn_moves(ms_conn *c);
+
+/* Cuts the oldest of those when buffers run short. */
+void ms__env_relieve(struct ms__env *env, uint64_t now);
+
 /* Gives the edges their capacities, which only grow. */
 void ms__conn_size_edges(ms_conn *c);
 
@@ -233,6 +247,9 @@ void ms__conn_write_failed(ms_conn *c);
 
 /* The wire has taken all there was: has the last word's end been part of it? */
 void ms__conn_note_end_sent(ms_conn *c);
+
+/* It has carried nothing for too long: a goodbye, and then MS_ETIMEDOUT. */
+void ms__conn_close_idle(ms_conn *c);
 
 /* Closes the wire for good. */
 void ms__conn_cut(ms_conn *c, bool reset);

@@ -1,4 +1,5 @@
-/* What one connection may hold in buffers when nobody reads: ms_limits.buffered_each. */
+/* What connections may hold in buffers when nobody reads: one (ms_limits.buffered_each), and all
+ * (buffered). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +11,7 @@
 #include "certificate.h"
 #include "echo.h"
 
-enum { TEXT = 512, DEFAULT = 6 * 69632, STILL_TURNS = 200 };
+enum { TEXT = 512, DEFAULT = 6 * 69632, STILL_TURNS = 200, DEAF = 30, ALL = 2 << 20 };
 
 /* It writes as long as it may, and reads nothing. */
 static uint64_t written;
@@ -108,7 +109,45 @@ static void a_connection_holds_so_much(void **state) {
     }
 }
 
+/* Peers that do not read fill the buffers; one that does is served all the same. */
+static void who_does_not_read_makes_room(void **state) {
+  struct fixture f;
+  ms_ctx_opts server, client;
+  ms_dial_opts dial = MS_OPTS_INIT(ms_dial_opts);
+  struct client honest = {.total = 1 << 20};
+  char address[TEXT];
+  ms_ctx_stats n;
+  ms_error err;
+  (void)state;
+  begin(&f, &server, &client);
+  server.limits.buffered = ALL;
+  serve(&f, &server, "net:127.0.0.1:0~shs", address, sizeof address);
+  dial_with(&f, &client, "net~shs", address, &honest);
+  fixture_until(&f, &honest.closed, 0);
+  opened = closed = 0;
+  dial.on_dialled = deaf_dialled;
+  for (int i = 0; i < DEAF; i++) {
+    int before = opened;
+    assert_int_equal(ms_dial(f.client, NULL, address, &dial, &err), 0);
+    fixture_until(&f, &opened, before);
+    for (int still = 0; still < STILL_TURNS; still++)
+      (void)uv_run(&f.loop, UV_RUN_NOWAIT);
+    ms_ctx_stat(f.server, &n);
+    assert_true(n.buffered <= ALL);
+  }
+  assert_true(n.over_buffers > 0 && n.over_buffers < DEAF);
+  honest = (struct client){.total = 1 << 20};
+  dial_with(&f, &client, "net~shs", address, &honest);
+  fixture_until(&f, &honest.closed, 0);
+  if (honest.error.code) fail_msg("%s", honest.error.message);
+  assert_int_equal(honest.got, honest.total);
+  ms_ctx_stat(f.server, &n);
+  assert_int_equal(n.failed, 0);
+  fixture_done(&f);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(a_connection_holds_so_much)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(a_connection_holds_so_much),
+                                     cmocka_unit_test(who_does_not_read_makes_room)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
