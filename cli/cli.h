@@ -219,7 +219,7 @@ const char *cli_external_unused(const struct cli_texts *given, const struct cli_
 /* ---- Numbers (metrics.c) ---- */
 
 /* What ms_ctx_stats has, by name. */
-enum { CLI_STATS = 21 };
+enum { CLI_STATS = 23 };
 extern const struct cli_stat {
   const char *name, *help;
   bool counter; /* it only grows */

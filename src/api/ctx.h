@@ -113,11 +113,12 @@ struct ms__link {
   union ms__inet peer; /* inbound: where it comes from, as far as what stands in front tells */
   char *address;       /* made when first asked for; outbound: from the beginning */
   struct ms__raising *raising; /* NULL once it is open */
+  const char *put_out;         /* by us, and counted so: why; else NULL */
   struct ms__guest *guest;     /* inbound: whose address it is counted under */
   uint64_t id;
   bool server, open, has_key;
   bool knocks;   /* its handshake is not over */
-  bool gave_way; /* it was put out to make room */
+  bool lingers;  /* it has failed, and only its last words are on their way */
   bool inside;   /* it is counted at the door */
   bool answered; /* with a page: it is the application's */
   uint8_t key[MS_KEY_BYTES];
@@ -173,7 +174,7 @@ struct ms_ctx {
   /* for ms_ctx_stat */
   uint64_t last_id; /* of a link */
   size_t open, pending, dials;
-  uint64_t accepted, entered, refused, failed, dialled, dial_failed;
+  uint64_t accepted, entered, answered, refused, failed, dialled, dial_failed;
   uint64_t over_connections, over_address, over_rate, gave_way;
 };
 
@@ -216,7 +217,7 @@ void ms__ctx_settled(struct ms_ctx *ctx);
 
 /* ---- links (link.c) ---- */
 
-/* Why a link that `gave_way` has failed. */
+/* Why one that is slow was put out. */
 #define MS__GAVE_WAY "it was slow, and made room for others"
 
 /* A link for a connection to be, in the context's list; its keys are those of the stack. NULL: no
@@ -227,6 +228,9 @@ struct ms__link *ms__link_new(struct ms__stack *stack, bool server);
  * a connected wire, which is taken over. 0 or MS_ENOMEM; then the link is gone. */
 int ms__link_raise(struct ms__link *link, struct ms__uv_wire *wire, const ms_section *sections,
                    uint64_t deadline);
+
+/* Ends one that is not open, and that the caller has counted. `why` stays valid. */
+void ms__link_put_out(struct ms__link *link, const char *why);
 
 /* Frees one that was never raised. */
 void ms__link_free(struct ms__link *link);
@@ -242,8 +246,9 @@ bool ms__door_enter(struct ms__link *link);
 /* Who is behind a trusted proxy may be known now: false when that one has too many. */
 bool ms__door_name(struct ms__link *link);
 
-/* Its handshake is over. */
+/* Its handshake is over. Or it has failed, and it is the first to make room. */
 void ms__door_opened(struct ms__link *link);
+void ms__door_failed(struct ms__link *link);
 
 /* It is gone. */
 void ms__door_leave(struct ms__link *link);

@@ -5,16 +5,21 @@ enum { TELL_MSEC = 1000 };
 
 /* ---- Being told ---- */
 
-static void turn_away(struct ms_ctx *ctx, uint64_t *count, const char *why) {
+static void count(struct ms_ctx *ctx, uint64_t *counter, const char *why) {
   struct ms__damper *d = &ctx->damper;
   uint64_t now = uv_now(ctx->loop.uv);
-  (*count)++;
+  (*counter)++;
   d->untold++;
   if (d->told_at && now < d->told_at + TELL_MSEC) return;
   ms__loop_log(&ctx->loop, MS_LOG_WARN, "turned away: %llu peers, the last for %s",
                (unsigned long long)d->untold, why);
   d->told_at = now ? now : 1;
   d->untold = 0;
+}
+
+static void turn_away(struct ms__link *l, uint64_t *counter, const char *why) {
+  l->put_out = why;
+  count(l->stack->ctx, counter, why);
 }
 
 /* ---- Those in their handshakes, by age ---- */
@@ -35,14 +40,36 @@ static void no_longer_knocks(struct ms__link *l) {
     ctx->knocked_last = r->older;
 }
 
-/* The oldest has had the longest time: an honest peer needs a fraction of a second. */
+/* Before another, or last. */
+static void knock(struct ms__link *l, struct ms__link *newer) {
+  struct ms_ctx *ctx = l->stack->ctx;
+  struct ms__raising *r = l->raising;
+  l->knocks = true;
+  ctx->knocking++;
+  r->newer = newer;
+  r->older = newer ? newer->raising->older : ctx->knocked_last;
+  if (r->older)
+    r->older->raising->newer = l;
+  else
+    ctx->knocked_first = l;
+  if (newer)
+    newer->raising->older = l;
+  else
+    ctx->knocked_last = l;
+}
+
+/* Those that only linger come first, then the oldest, which has had the longest time: an honest
+ * peer needs a fraction of a second. */
 static bool give_way(struct ms_ctx *ctx) {
   struct ms__link *l = ctx->knocked_first;
   if (!l) return false;
-  l->gave_way = true;
-  turn_away(ctx, &ctx->gave_way, "handshakes that give way to new ones");
   ms__door_leave(l);
-  ms__conn_put_out(l->conn);
+  if (l->lingers) {
+    ms__conn_cut_short(l->conn);
+    return true;
+  }
+  count(ctx, &ctx->gave_way, "handshakes that give way to new ones");
+  ms__link_put_out(l, MS__GAVE_WAY);
   return true;
 }
 
@@ -62,27 +89,15 @@ static bool has_leave(struct ms__link *l) {
     case MS__ADMITTED:
       return true;
     case MS__TOO_MANY:
-      turn_away(ctx, &ctx->over_address, "too many connections of one address");
+      turn_away(l, &ctx->over_address, "too many connections of one address");
       return false;
     case MS__TOO_FAST:
-      turn_away(ctx, &ctx->over_rate, "too many connections of one address in a second");
+      turn_away(l, &ctx->over_rate, "too many connections of one address in a second");
       return false;
     case MS__NO_MEMORY:
       break;
   }
   return false;
-}
-
-static void knock(struct ms__link *l) {
-  struct ms_ctx *ctx = l->stack->ctx;
-  l->knocks = true;
-  ctx->knocking++;
-  l->raising->older = ctx->knocked_last;
-  if (ctx->knocked_last)
-    ctx->knocked_last->raising->newer = l;
-  else
-    ctx->knocked_first = l;
-  ctx->knocked_last = l;
 }
 
 bool ms__door_enter(struct ms__link *l) {
@@ -91,14 +106,14 @@ bool ms__door_enter(struct ms__link *l) {
   bool full = is_full(ctx->inbound, max->connections) || is_full(ctx->knocking, max->handshakes);
   if (!has_leave(l)) return false;
   if (full && !give_way(ctx)) {
-    turn_away(ctx, &ctx->over_connections, "too many connections");
+    turn_away(l, &ctx->over_connections, "too many connections");
     ms__limits_leave(&ctx->limits, l->guest);
     l->guest = NULL;
     return false;
   }
   l->inside = true;
   ctx->inbound++;
-  knock(l);
+  knock(l, NULL);
   return true;
 }
 
@@ -108,6 +123,13 @@ bool ms__door_name(struct ms__link *l) {
 
 void ms__door_opened(struct ms__link *l) {
   no_longer_knocks(l);
+}
+
+void ms__door_failed(struct ms__link *l) {
+  if (!l->knocks) return;
+  no_longer_knocks(l);
+  l->lingers = true;
+  knock(l, l->stack->ctx->knocked_first);
 }
 
 void ms__door_leave(struct ms__link *l) {

@@ -55,6 +55,12 @@ void ms__link_free(struct ms__link *l) {
   ms__ctx_settled(ctx);
 }
 
+void ms__link_put_out(struct ms__link *l, const char *why) {
+  l->put_out = why;
+  l->stack->ctx->pending--;
+  ms__conn_put_out(l->conn);
+}
+
 /* ---- Addresses ---- */
 
 /* The peer in the place of the section's host. */
@@ -128,8 +134,9 @@ static void on_question(ms_conn *conn, const struct ms__question *q) {
 static void on_raised(ms_conn *conn, const struct ms__layer *layer) {
   struct ms__link *l = conn->owner;
   if (l->attempt) ms__dial_raised(l->attempt, layer->name);
-  if (l->raising->fronted && (layer == &ms__proxy || layer == &ms__http) && !ms__door_name(l))
-    ms__conn_put_out(conn); /* who is behind the proxy has too many */
+  if (!l->raising->fronted || (layer != &ms__proxy && layer != &ms__http) || ms__door_name(l))
+    return;
+  ms__link_put_out(l, "who is behind the proxy has too many connections");
 }
 
 static void on_open(ms_conn *conn) {
@@ -171,9 +178,10 @@ static void on_writable(ms_conn *conn) {
 static void note_close(const struct ms__link *l, const ms_error *err) {
   struct ms_ctx *ctx = l->stack->ctx;
   ms_conn_stats n;
-  if (!l->open) {
+  if (l->put_out) return; /* it was counted then */
+  if (!l->open && !l->answered) {
     ctx->pending--;
-    if (!l->server || l->answered) return; /* the dial knows, or the application */
+    if (!l->server) return; /* the dial knows */
     if (err && err->code == MS_EREFUSED)
       ctx->refused++;
     else
@@ -197,7 +205,7 @@ static void on_close(ms_conn *conn, const ms_error *cause) {
   if (cause) {
     struct ms__text t;
     err = *cause;
-    if (l->gave_way) ms__text_copy(err.message, sizeof err.message, MS__GAVE_WAY);
+    if (l->put_out) ms__text_copy(err.message, sizeof err.message, l->put_out);
     ms__text_init(&t, err.address, sizeof err.address);
     if (l->server)
       format(l, &t, l->open);
@@ -206,6 +214,7 @@ static void on_close(ms_conn *conn, const ms_error *cause) {
     if (!err.layer[0]) ms__text_copy(err.layer, sizeof err.layer, l->stack->sections[0].name);
   }
   note_close(l, cause ? &err : NULL);
+  if (!l->open && !l->answered) ms__door_failed(l);
   if (l->attempt) {
     struct ms__attempt *attempt = l->attempt;
     l->attempt = NULL;

@@ -30,13 +30,15 @@ static void on_accepted(void *user, int fd, const struct ms__place *peer) {
   if (link && ms__door_enter(link))
     wire = ms__uv_wire_new(&ctx->loop, b->socket.place.address.ss_family);
   if (!wire || ms__uv_wire_adopt(wire, fd) < 0) {
+    if (!link || !link->put_out) ctx->failed++; /* no memory */
     turn_away(fd);
     ms__uv_wire_close(wire, false);
     if (link) ms__link_free(link);
     return;
   }
   if (s->transport->tune) s->transport->tune(fd);
-  (void)ms__link_raise(link, wire, s->sections, uv_now(ctx->loop.uv) + ctx->accept_msec);
+  if (ms__link_raise(link, wire, s->sections, uv_now(ctx->loop.uv) + ctx->accept_msec) < 0)
+    ctx->failed++;
 }
 
 /* ---- Opening sockets ---- */

@@ -72,11 +72,16 @@ int ms_conn_respond(ms_conn *conn, int status, const char *fields, const ms_conn
                     void *user) {
   struct ms__answer answer = {.status = status, .head = fields};
   struct ms__link *l = conn->owner;
+  const struct ms__stack *s = l->stack;
   int r;
   if (status < 200 || status > 599 || !events || !events->on_close) return MS_EINVAL;
   if ((r = ms__conn_answer(conn, &answer)) < 0) return r;
   l->events = events;
   l->user = user;
   l->answered = true;
+  s->ctx->pending--;
+  s->ctx->open++;
+  s->ctx->answered++;
+  ms__door_opened(l);
   return 0;
 }

@@ -100,8 +100,10 @@ static void out_of_memory(struct ms__attempt *a) {
 }
 
 void ms__dial_failed(struct ms__attempt *a, const ms_error *err) {
+  ms_error cause = *err;
   a->link = NULL;
-  ms__attempt_fail(a, err);
+  if (a->early) ms__text_copy(cause.message, sizeof cause.message, MS__GAVE_WAY);
+  ms__attempt_fail(a, &cause);
 }
 
 void ms__dial_raised(struct ms__attempt *a, const char *layer) {

@@ -39,6 +39,7 @@ struct ms__attempt {
   uint64_t begun, at;          /* by the loop's clock: its beginning, its last step */
   uint64_t again;              /* when it is to connect once more; 0: not */
   bool expired;                /* its time is over, and its link about to fail */
+  bool early;                  /* it makes room for another */
   enum ms_step step;           /* the last */
   char layer[16];              /* with it */
   ms_error error;              /* with MS_STEP_FAILED */

@@ -74,7 +74,7 @@ static void time_out(struct ms__attempt *a, bool early) {
   ms_error err;
   if (a->link) { /* it knows the layer, and fails from the loop */
     a->expired = true;
-    a->link->gave_way = early;
+    a->early = early;
     ms__conn_expire(a->link->conn);
     return;
   }

@@ -2,6 +2,7 @@
 // What peers may take of a server, and what is told of it.
 
 const assert = require('assert')
+const fs = require('fs')
 const http = require('http')
 const net = require('net')
 const { scenario, identity, assertComplaint } = require('../world')
@@ -12,10 +13,13 @@ const HONEST = 50
 const ACCEPTS = 16 // of one turn: those that give way are cut in the next
 const portOf = (at) => Number(at.split(':')[2].split('~')[0])
 
-// What a server tells on SIGUSR1.
+// What a server tells on SIGUSR1. What became of each that was accepted is counted once.
 async function stats(server, n = 0) {
   server.kill('SIGUSR1')
-  return server.event('stats', n)
+  const seen = await server.event('stats', n)
+  const { entered, answered, refused, failed, over_connections: full, over_address: many, over_rate: fast, gave_way: slow, pending } = seen
+  assert.strictEqual(seen.accepted, entered + answered + refused + failed + full + many + fast + slow + pending, JSON.stringify(seen))
+  return seen
 }
 
 function get(options) {
@@ -124,10 +128,49 @@ scenario('who is idle is closed, who is not is not', async (world) => {
   world.atEnd(() => clearInterval(timer))
   const { code } = await server.event('error')
   assert.strictEqual(code, 'MS_ETIMEDOUT')
-  assert.strictEqual(await idle.exit(), 1)
+  assert.strictEqual(await idle.exit(), 0) // it heard a goodbye
   await busy.until(() => busy.received > 20, 'twenty bytes')
   assert.strictEqual(busy.done, null)
   assert.strictEqual((await stats(server)).idled, 1)
+})
+
+scenario('those whose handshake has failed make room first, whatever they still have to hear', async (world) => {
+  const server = world.ours(['serve', '--echo', '--json', '--limit', 'handshakes=10', '--limit', 'connections=20', 'ws://127.0.0.1:0'])
+  const { port } = new URL((await server.event('listening')).address)
+  const fds = () => fs.readdirSync(`/proc/${server.child.pid}/fd`).length
+  const before = fds()
+  for (let i = 0; i < 200; i++) {
+    await new Promise((resolve) => {
+      const socket = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true }, () => socket.write('GARBAGE\r\n\r\n'))
+      world.atEnd(() => socket.destroy())
+      socket.on('error', resolve).once('data', resolve) // the 400; it stays
+    })
+    assert.ok(fds() <= before + 20 + ACCEPTS, `${fds() - before} descriptors after ${i + 1} peers`)
+  }
+  const { gave_way: gaveWay, failed } = await stats(server)
+  assert.deepStrictEqual([gaveWay, failed], [0, 200])
+})
+
+scenario('a page is no handshake, and is sent to its end when the server stops', async (world) => {
+  const root = world.socketDir('root')
+  fs.writeFileSync(`${root}/large`, Buffer.alloc(20 << 20, 'x'))
+  const server = world.ours(['serve', '--echo', '--json', '--http-root', root, '--limit', 'handshakes=1', 'ws://127.0.0.1:0'])
+  const { address } = await server.event('listening')
+  const page = net.connect(new URL(address).port, '127.0.0.1', () => page.write('GET /large HTTP/1.1\r\nHost: h\r\n\r\n'))
+  world.atEnd(() => page.destroy())
+  let got = (await new Promise((resolve) => page.once('data', resolve))).length
+  page.pause()
+  const client = world.ours(['connect', address])
+  client.child.stdin.end('hello')
+  assert.strictEqual(await client.exit(), 0, `${client}`)
+  const { answered, open } = await stats(server)
+  assert.deepStrictEqual([answered, open], [1, 1])
+  server.kill('SIGTERM')
+  const over = new Promise((resolve) => page.on('data', (data) => (got += data.length)).on('close', resolve))
+  page.resume()
+  await over
+  assert.ok(got > 20 << 20, `${got} bytes`)
+  assert.strictEqual(await server.exit(), 0)
 })
 
 scenario('metrics, over TCP and over a unix socket', async (world) => {
