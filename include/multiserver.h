@@ -348,8 +348,8 @@ typedef struct ms_ctx_opts {
   uint32_t drain_timeout_msec;  /* what a closing connection has for its last words; default 5000 */
   ms_limits limits;             /* of what peers may take */
   /* Descriptors that listen already, as systemd hands them over; copied. A stack that would listen
-   * at the address of one takes it, and closes it in the end (or when it is suspended); the others
-   * stay the caller's. */
+   * at the address of one takes it, for as long as it listens; ms_unlisten or the end of the
+   * context closes it. The others stay the caller's. */
   const int *inherited;
   size_t inherited_count; /* of them */
 } ms_ctx_opts;
@@ -467,8 +467,8 @@ typedef struct ms_stack_opts {
   /* Copied; what peers in MS_PUBLIC use, an address for each: a host in the place of the stack's
    * own
    * ("pub.example"), or a whole section where something stands in front ("net:pub.example:443").
-   * They make the stack public when `scopes` is 0. A host never takes a stack on loopback there.
-   * Default: none. */
+   * They make the stack public when `scopes` is 0. A host never takes a stack on loopback there;
+   * loopback and wildcards are refused. Default: none. */
   const char *const *external;
   size_t external_count;        /* of them */
   const ms_identity *identity;  /* copied */
@@ -522,7 +522,8 @@ typedef struct ms_server_events {
    * `err`). Once for each stack that has somewhere to listen, and again after ms_resume; one that
    * fails does not touch the others. */
   void (*on_listen)(ms_ctx *ctx, int stack, const ms_error *err, void *user);
-  /* All stacks that were there at ms_listen have reported; `up` of them listen. Once. */
+  /* No stack has still to report, for the first time; `up` of them listen. Not after ms_unlisten.
+   * Once. */
   void (*on_ready)(ms_ctx *ctx, size_t up, void *user);
   /* A peer is in: its whole stack is up. Call ms_conn_handle here, or the connection is closed. */
   void (*on_connection)(ms_conn *conn, void *user);
@@ -540,7 +541,8 @@ typedef struct ms_server_events {
  * Listening itself reports through on_listen. */
 MS_API int ms_listen(ms_ctx *ctx, const ms_server_events *events, void *user, ms_error *err);
 
-/* Stops listening; connections live on. Stacks that have not reported yet do not any more. */
+/* Stops listening; connections live on. Stacks that have not reported yet do not any more, and no
+ * address is told any more. */
 MS_API void ms_unlisten(ms_ctx *ctx);
 
 /* For a host that goes to sleep: stops listening, ends every dial (MS_EABORTED), closes every

@@ -45,6 +45,7 @@ static void on_listen(ms_ctx *ctx, int stack, const ms_error *err, void *user) {
   struct fixture *f = user;
   (void)ctx;
   (void)stack;
+  f->listened++;
   if (!err) return;
   f->listen_errors++;
   f->listen_error = *err;

@@ -13,7 +13,8 @@ struct fixture {
   ms_identity *server_id, *client_id;
   ms_ctx *server, *client;
   int ready;         /* on_ready came, with so many up; -1 before */
-  int listen_errors; /* on_listen with an error */
+  int listened;      /* on_listen came so often */
+  int listen_errors; /* with an error */
   ms_error listen_error;
   int failed; /* on_failed came so often */
   ms_error failed_error;

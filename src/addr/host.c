@@ -95,10 +95,11 @@ void ms__host_without_mapping(char *host) {
     memcpy(host, ipv4, strlen(ipv4) + 1);
 }
 
-/* 10/8, 172.16/12, 192.168/16 (RFC 1918), 100.64/10 (RFC 6598), 169.254/16 (RFC 3927). */
+/* 10/8, 172.16/12, 192.168/16 (RFC 1918), 100.64/10 (RFC 6598), 169.254/16 (RFC 3927), 192.0.0/24
+ * (RFC 6890), 198.18/15 (RFC 2544). */
 static bool is_local4(uint32_t a) {
   return a >> 24 == 10 || a >> 20 == 0xac1 || a >> 16 == 0xc0a8 || a >> 22 == 0x191 ||
-         a >> 16 == 0xa9fe;
+         a >> 16 == 0xa9fe || a >> 8 == 0xc00000 || a >> 17 == 0x6309;
 }
 
 static unsigned scope4(uint32_t a) {
@@ -115,7 +116,8 @@ static unsigned scope6(const struct in6_addr *a) {
     memcpy(&v4, a->s6_addr + 12, sizeof v4);
     return scope4(ntohl(v4));
   }
-  if (IN6_IS_ADDR_LINKLOCAL(a) || (a->s6_addr[0] & 0xfe) == 0xfc) return MS_LOCAL; /* RFC 4193 */
+  if (IN6_IS_ADDR_LINKLOCAL(a) || IN6_IS_ADDR_SITELOCAL(a)) return MS_LOCAL;
+  if ((a->s6_addr[0] & 0xfe) == 0xfc) return MS_LOCAL; /* RFC 4193 */
   return MS_PUBLIC;
 }
 

@@ -4,18 +4,21 @@
 #include "api/ctx.h"
 #include "base/mem.h"
 
-/* One hash of what ms_stringify gives in every scope. False: no memory. */
+/* One hash of what ms_stringify gives in every scope. False: it is not known now, for want of
+ * memory or descriptors. */
 static bool hash_addresses(const struct ms_ctx *ctx, uint8_t hash[static sizeof ctx->told]) {
   static const enum ms_scope scopes[] = {MS_DEVICE, MS_LOCAL, MS_PUBLIC};
   crypto_generichash_state state;
   (void)crypto_generichash_init(&state, NULL, 0, sizeof ctx->told);
   for (size_t i = 0; i < sizeof scopes / sizeof *scopes; i++) {
-    size_t n = ms_stringify(ctx, scopes[i], NULL, 0);
-    char *text = ms__malloc(&ctx->allocator, n + 1);
+    bool whole, again;
+    size_t n = ms__stringify(ctx, scopes[i], NULL, 0, &whole);
+    char *text = whole ? ms__malloc(&ctx->allocator, n + 1) : NULL;
     if (!text) return false;
-    (void)ms_stringify(ctx, scopes[i], text, n + 1);
+    (void)ms__stringify(ctx, scopes[i], text, n + 1, &again);
     (void)crypto_generichash_update(&state, (const uint8_t *)text, n + 1);
     ms__free(&ctx->allocator, text);
+    if (!again) return false;
   }
   (void)crypto_generichash_final(&state, hash, sizeof ctx->told);
   return true;
@@ -24,7 +27,11 @@ static bool hash_addresses(const struct ms_ctx *ctx, uint8_t hash[static sizeof 
 static void on_moved(void *user) {
   struct ms_ctx *ctx = user;
   uint8_t hash[sizeof ctx->told];
-  if (!ctx->ready_told || !hash_addresses(ctx, hash)) return;
+  if (!ctx->ready_told) return;
+  if (!hash_addresses(ctx, hash)) {
+    ms__addresses_moved(ctx); /* it is looked at again */
+    return;
+  }
   if (ctx->has_told && sodium_memcmp(hash, ctx->told, sizeof hash) == 0) return;
   memcpy(ctx->told, hash, sizeof hash);
   ctx->has_told = true;

@@ -72,8 +72,9 @@ int ms_ctx_new(ms_ctx **out, const ms_ctx_opts *opts, ms_error *err) {
       ms__free(a, ctx);
       return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
     }
-    memcpy(ctx->inherited, opts->inherited, opts->inherited_count * sizeof *ctx->inherited);
     ctx->inherited_count = opts->inherited_count;
+    for (size_t i = 0; i < ctx->inherited_count; i++)
+      ctx->inherited[i] = (struct ms__inherited){.fd = opts->inherited[i]};
   }
   r = ms__keys_keep(&ctx->keys, opts->identity, opts->network_key, err);
   if (r == 0 && !opts->loop) r = ms__own_loop_new(a, &ctx->own, err);
@@ -105,7 +106,7 @@ int ms_ctx_new(ms_ctx **out, const ms_ctx_opts *opts, ms_error *err) {
 
 bool ms_ctx_inherited_left(const ms_ctx *ctx, int fd) {
   for (size_t i = 0; fd >= 0 && i < ctx->inherited_count; i++)
-    if (ctx->inherited[i] == fd) return true;
+    if (ctx->inherited[i].fd == fd && !ctx->inherited[i].ours) return true;
   return false;
 }
 
@@ -116,6 +117,7 @@ void ms_ctx_free(ms_ctx *ctx) {
     return;
   }
   ms__stacks_free(ctx);
+  ms__inherited_close(ctx->inherited, ctx->inherited_count);
   ms__limits_done(&ctx->limits);
   ms__keys_drop(&ctx->keys);
   ms__lookups_close(&ctx->loop);

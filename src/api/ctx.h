@@ -164,7 +164,7 @@ struct ms_ctx {
   bool loop_closed;    /* nothing of the context's is in the loop any more */
   unsigned armed_seen; /* loop.armed when the loop last polled */
 
-  int *inherited; /* descriptors that listen already, -1 where a stack has taken it */
+  struct ms__inherited *inherited; /* descriptors that listen already */
   size_t inherited_count;
   struct ms__limits limits;
   size_t inbound, knocking; /* links of peers; those in their handshakes */
@@ -267,6 +267,12 @@ void ms__stack_stop(struct ms__stack *stack);
 /* All of them. When starting fails, with MS_ENOMEM, none is started. */
 int ms__stacks_start(struct ms_ctx *ctx);
 void ms__stacks_stop(struct ms_ctx *ctx);
+
+/* ---- what is advertised (stringify.c) ---- */
+
+/* As ms_stringify; *whole is false when the interfaces could not be asked. */
+size_t ms__stringify(const struct ms_ctx *ctx, enum ms_scope scope, char *buf, size_t size,
+                     bool *whole);
 
 /* ---- what changes in the addresses (addresses.c) ---- */
 

@@ -44,13 +44,16 @@ static void on_accepted(void *user, int fd, const struct ms__place *peer) {
 /* ---- Opening sockets ---- */
 
 static void close_sockets(struct ms__stack *s) {
+  struct ms_ctx *ctx = s->ctx;
   while (s->bound) {
     struct ms__bound *b = s->bound;
     s->bound = b->next;
     if (b->listener) ms__listener_close(b->listener);
-    s->transport->unlisten(&b->socket);
-    ms__free(&s->ctx->allocator, b);
+    if (!ms__inherited_give(ctx->inherited, ctx->inherited_count, &b->socket))
+      s->transport->unlisten(&b->socket);
+    ms__free(&ctx->allocator, b);
   }
+  if (s->listens && !ctx->ready_told) ctx->listening_up--;
   s->listens = false;
 }
 
@@ -65,6 +68,12 @@ static int open_one(struct ms__stack *s, const struct ms__place *place, ms_error
     ms__free(&s->ctx->allocator, b);
     return r;
   }
+  if (b->socket.place.inet.family == AF_INET6) {
+    int only = 0;
+    socklen_t n = sizeof only;
+    b->socket.ipv6_only =
+        getsockopt(b->socket.fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &n) == 0 && only;
+  }
   while (*end)
     end = &(*end)->next;
   *end = b;
@@ -74,39 +83,38 @@ static int open_one(struct ms__stack *s, const struct ms__place *place, ms_error
   return 0;
 }
 
-/* The wildcard of IPv6 serves both families. */
+/* The wildcard of IPv6 serves both families, unless whoever opened it wanted otherwise. */
 static bool is_covered(const struct ms__stack *s, const struct ms__place *place) {
   if (place->inet.family != AF_INET || place->inet.v4.sin_addr.s_addr != htonl(INADDR_ANY))
     return false;
   for (const struct ms__bound *b = s->bound; b; b = b->next) {
     const union ms__inet *bound = &b->socket.place.inet;
-    if (bound->family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&bound->v6.sin6_addr)) return true;
+    if (bound->family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&bound->v6.sin6_addr) &&
+        !b->socket.ipv6_only)
+      return true;
   }
   return false;
 }
 
-/* `port`: where the places name none; 0: any. */
+/* This machine does not have the family, or has no address of it. */
+static bool is_missing(const ms_error *err) {
+  return err->sys == EAFNOSUPPORT || err->sys == EADDRNOTAVAIL;
+}
+
+/* `port`: where the places name none; 0: any. A machine without one of the families serves the
+ * other. */
 static int open_all(struct ms__stack *s, struct ms__places *places, int port, ms_error *err) {
-  size_t up = 0;
   int r = 0;
   s->port = port;
-  for (size_t i = 0; i < places->count; i++) {
+  for (size_t i = 0; i < places->count && (r == 0 || is_missing(err)); i++) {
     struct ms__place place = places->at[i];
     if (is_covered(s, &place)) continue;
     if (s->port) ms__inet_set_port(&place.inet, s->port);
     r = open_one(s, &place, err);
-    /* a machine without one of the families serves the other */
-    if (r < 0 && places->count > 1 && err->sys != EADDRINUSE && err->sys != EACCES &&
-        r != MS_ENOMEM)
-      continue;
-    if (r < 0) break;
-    up++;
   }
-  if (r < 0 && (up == 0 || r == MS_EADDRINUSE || r == MS_ENOMEM || err->sys == EACCES)) {
-    close_sockets(s);
-    return r;
-  }
-  return 0;
+  if (r == 0 || (is_missing(err) && s->bound)) return 0;
+  close_sockets(s);
+  return r;
 }
 
 static int check_loopback(const struct ms__stack *s, const struct ms__places *places,
@@ -202,8 +210,10 @@ int ms__stack_start(struct ms__stack *s) {
   const ms_section *place = &s->sections[0];
   if (!ms__stack_has_place(s) || ctx->suspended) return 0;
   if (s->transport->by_host) {
-    s->lookup = ms__resolve(&ctx->loop, place->host ? place->host : "", place->port,
-                            s->scopes != MS_DEVICE, on_places, s);
+    bool every =
+        !place->host || !*place->host ? s->scopes != MS_DEVICE : strcmp(place->host, "::") == 0;
+    s->lookup = ms__resolve(&ctx->loop, place->host && !every ? place->host : "", place->port,
+                            every, on_places, s);
     if (!s->lookup) return MS_ENOMEM;
   } else if (ms__listening(ctx)) { /* else when all have been asked */
     (void)uv_timer_start(&ctx->starter, on_start, 0, 0);
@@ -238,7 +248,6 @@ int ms__stacks_start(struct ms_ctx *ctx) {
 
 void ms__stacks_stop(struct ms_ctx *ctx) {
   ms__addresses_unwatch(ctx);
-  if (!ctx->ready_told) ctx->listening_up = 0; /* they report again */
   for (size_t i = 0; i < ctx->stack_count; i++)
     if (ms__stack_at(ctx, i)) ms__stack_stop(ctx->stacks[i]);
 }
@@ -261,4 +270,5 @@ int ms_listen(ms_ctx *ctx, const ms_server_events *events, void *user, ms_error 
 void ms_unlisten(ms_ctx *ctx) {
   ctx->unlistened = true;
   ms__stacks_stop(ctx);
+  ms__inherited_close(ctx->inherited, ctx->inherited_count);
 }

@@ -143,11 +143,12 @@ static int read_external(struct ms__stack *s, const char *external, ms_addr **ou
   const char *name = s->sections[0].name;
   const char *bracket = strchr(external, ':') && *external != '[' ? "[" : "";
   const ms_alternative *read;
+  const char *host;
   char text[1024];
   size_t n;
   int r;
   if (!s->transport->by_host)
-    return ms__error(err, MS_EINVAL, MS_PHASE_PARSE, name, "it has no external address");
+    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, name, "it has no external address");
   if (is_section(external))
     n = (size_t)snprintf(text, sizeof text, "%s", external);
   else if (s->sections[0].kind == MS_SECTION_WS)
@@ -156,15 +157,18 @@ static int read_external(struct ms__stack *s, const char *external, ms_addr **ou
   else
     n = (size_t)snprintf(text, sizeof text, "%s:%s:0", name, external);
   if (n >= sizeof text)
-    return ms__error(err, MS_EINVAL, MS_PHASE_PARSE, name, "the external address is too long");
+    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, name, "the external address is too long");
   r = ms_addr_parse(out, text, n, MS_ADDR_LISTEN, err);
   if (r < 0) return r;
   read = ms_addr_at(*out, 0);
-  if (ms_addr_count(*out) == 1 && ms_addr_match(read, name) && read->sections[0].host &&
-      *read->sections[0].host)
-    return 0;
-  return ms__error(err, MS_EINVAL, MS_PHASE_PARSE, name,
-                   "the external address is neither a host nor one section");
+  host = ms_addr_count(*out) == 1 && ms_addr_match(read, name) ? read->sections[0].host : NULL;
+  if (!host || !*host || (strchr(host, ':') && !ms__host_is_address(host)))
+    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, name,
+                     "the external address is neither a host nor one section");
+  if (ms__host_is_wildcard(host) || ms__host_scope(host) == MS_DEVICE)
+    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, name,
+                     "the external address is one that no other machine can dial");
+  return 0;
 }
 
 static int keep_external(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err) {

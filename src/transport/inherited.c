@@ -1,47 +1,70 @@
 /* Descriptors that listen already: whoever started us opened them (systemd's socket activation). */
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "transport/transport.h"
 
+/* An IPv4 address is the same when it is written as IPv6. */
+static bool is_same_inet(const union ms__inet *a, const union ms__inet *b) {
+  uint8_t x[16], y[16];
+  if (!ms__inet_bytes(a, x) || !ms__inet_bytes(b, y)) return false;
+  if (ms__inet_port(a) != ms__inet_port(b) || memcmp(x, y, sizeof x) != 0) return false;
+  return ms__inet_is_mapped(x) || a->v6.sin6_scope_id == b->v6.sin6_scope_id;
+}
+
+/* A path may be written in more than one way. */
+static bool is_same_path(const char *a, const char *b) {
+  struct stat x, y;
+  if (strcmp(a, b) == 0) return true;
+  return lstat(a, &x) == 0 && lstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 static bool is_same(const struct ms__place *a, const struct ms__place *b) {
-  if (a->address.ss_family != b->address.ss_family) return false;
-  switch (a->address.ss_family) {
-    case AF_INET:
-      return a->inet.v4.sin_port == b->inet.v4.sin_port &&
-             a->inet.v4.sin_addr.s_addr == b->inet.v4.sin_addr.s_addr;
-    case AF_INET6:
-      return a->inet.v6.sin6_port == b->inet.v6.sin6_port &&
-             IN6_ARE_ADDR_EQUAL(&a->inet.v6.sin6_addr, &b->inet.v6.sin6_addr);
-    case AF_UNIX:
-      return strcmp(a->un.sun_path, b->un.sun_path) == 0;
-    default:
-      return false;
-  }
+  if (a->address.ss_family == AF_UNIX && b->address.ss_family == AF_UNIX)
+    return is_same_path(a->un.sun_path, b->un.sun_path);
+  return is_same_inet(&a->inet, &b->inet);
 }
 
-static bool is_listening(int fd) {
-  int on = 0;
-  socklen_t n = sizeof on;
-  return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &n) == 0 && on;
+static bool has(int fd, int option, int wanted) {
+  int value = -1;
+  socklen_t n = sizeof value;
+  return getsockopt(fd, SOL_SOCKET, option, &value, &n) == 0 && value == wanted;
 }
 
-bool ms__inherited_take(int *fds, size_t count, const struct ms__place *place,
+bool ms__inherited_take(struct ms__inherited *all, size_t count, const struct ms__place *place,
                         struct ms__socket *out) {
   for (size_t i = 0; i < count; i++) {
     struct ms__place own = {.length = sizeof own.address};
-    int flags;
-    if (fds[i] < 0 || getsockname(fds[i], (struct sockaddr *)&own.address, &own.length) < 0 ||
-        !is_same(&own, place) || !is_listening(fds[i]))
+    int fd = all[i].fd, flags;
+    if (all[i].taken || getsockname(fd, (struct sockaddr *)&own.address, &own.length) < 0 ||
+        !is_same(&own, place) || !has(fd, SO_ACCEPTCONN, 1) || !has(fd, SO_TYPE, SOCK_STREAM))
       continue;
-    flags = fcntl(fds[i], F_GETFL);
-    if (flags < 0 || fcntl(fds[i], F_SETFL, flags | O_NONBLOCK) < 0 ||
-        fcntl(fds[i], F_SETFD, FD_CLOEXEC) < 0)
+    flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+        fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
       continue;
-    /* no inode: its file stays when we stop */
-    *out = (struct ms__socket){.fd = fds[i], .place = own};
-    fds[i] = -1;
+    *out = (struct ms__socket){.fd = fd, .place = own};
+    all[i].taken = all[i].ours = true;
     return true;
   }
   return false;
+}
+
+bool ms__inherited_give(struct ms__inherited *all, size_t count, const struct ms__socket *socket) {
+  for (size_t i = 0; i < count; i++)
+    if (all[i].taken && all[i].fd == socket->fd) {
+      all[i].taken = false;
+      return true;
+    }
+  return false;
+}
+
+void ms__inherited_close(struct ms__inherited *all, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    if (!all[i].ours) continue;
+    (void)close(all[i].fd); /* a unix socket's file stays: it is not ours */
+    all[i] = (struct ms__inherited){.fd = -1, .taken = true};
+  }
 }

@@ -1,7 +1,10 @@
-/* Tells when the addresses of this machine's interfaces may have changed: by Linux' rtnetlink(7),
- * elsewhere, or where that is not allowed, by the clock. */
-#define _GNU_SOURCE /* SOCK_NONBLOCK */
+/* The addresses of this machine's interfaces, and when they may have changed: by Linux'
+ * rtnetlink(7), elsewhere, or where that is not allowed, by the clock. */
+#define _GNU_SOURCE /* SOCK_NONBLOCK, the e of fopen */
 #include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -24,6 +27,80 @@ struct ms__watch {
   void *user;
 };
 
+/* ---- What there is ---- */
+
+void ms__inets_free(const ms_allocator *a, struct ms__inets *all) {
+  ms__free(a, all->at);
+  all->at = NULL;
+  all->count = 0;
+}
+
+#ifdef __linux__
+/* IPv6 addresses that nobody shall dial: still being tried (RFC 4862), somebody else's as well, no
+ * longer preferred, made for our own connections (RFC 8981). */
+enum { FLAGS = IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED | IFA_F_TEMPORARY };
+
+/* Drops them from the list. /proc/net/if_inet6: the address in hexadecimal, the interface's index,
+ * the prefix, the scope, the flags, and the name. Where it can't be read all stay. */
+static void drop_unusable(struct ms__inets *all) {
+  FILE *f = fopen("/proc/net/if_inet6", "re");
+  char hex[33];
+  unsigned flags;
+  while (f && fscanf(f, "%32s %*x %*x %*x %x %*s", hex, &flags) == 2) {
+    uint8_t bytes[16];
+    size_t n = 0;
+    if (!(flags & FLAGS) ||
+        sodium_hex2bin(bytes, sizeof bytes, hex, strlen(hex), NULL, NULL, NULL) != 0)
+      continue;
+    for (size_t i = 0; i < all->count; i++)
+      if (all->at[i].family != AF_INET6 ||
+          memcmp(&all->at[i].v6.sin6_addr, bytes, sizeof bytes) != 0)
+        all->at[n++] = all->at[i];
+    all->count = n;
+  }
+  if (f) (void)fclose(f);
+}
+#else
+static void drop_unusable(struct ms__inets *all) {
+  (void)all;
+}
+#endif
+
+static bool has(const struct ms__inets *all, const union ms__inet *a) {
+  uint8_t x[16], y[16];
+  (void)ms__inet_bytes(a, x);
+  for (size_t i = 0; i < all->count; i++)
+    if (ms__inet_bytes(&all->at[i], y) && memcmp(x, y, sizeof x) == 0) return true;
+  return false;
+}
+
+bool ms__interfaces_list(const ms_allocator *a, struct ms__inets *out) {
+  uv_interface_address_t *found;
+  int n;
+  *out = (struct ms__inets){NULL, 0};
+  if (uv_interface_addresses(&found, &n) < 0) return false;
+  out->at = ms__calloc(a, (size_t)(n > 0 ? n : 1) * sizeof *out->at);
+  for (int i = 0; out->at && i < n; i++) {
+    union ms__inet one = {0};
+    if (found[i].address.address4.sin_family == AF_INET)
+      one.v4 = found[i].address.address4;
+    else
+      one.v6 = found[i].address.address6;
+    ms__inet_set_port(&one, 0);
+    /* without its zone nobody can dial a link-local address */
+    if (ms__inet_is_loopback(&one) || has(out, &one) ||
+        (one.family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&one.v6.sin6_addr)))
+      continue;
+    if (one.family == AF_INET6) one.v6.sin6_scope_id = 0;
+    out->at[out->count++] = one;
+  }
+  uv_free_interface_addresses(found, n);
+  if (out->at) drop_unusable(out);
+  return out->at != NULL;
+}
+
+/* ---- When it changes ---- */
+
 static int open_socket(void) {
 #ifdef __linux__
   struct sockaddr_nl nl = {.nl_family = AF_NETLINK,
@@ -41,8 +118,10 @@ static void on_time(uv_timer_t *timer) {
   w->cb(w->user);
 }
 
+/* News that does not end is told all the same: the first of it sets the time. */
 void ms__watch_poke(struct ms__watch *w) {
-  (void)uv_timer_start(&w->timer, on_time, SETTLE_MSEC, 0);
+  if (!uv_is_active((uv_handle_t *)&w->timer) || uv_timer_get_due_in(&w->timer) > SETTLE_MSEC)
+    (void)uv_timer_start(&w->timer, on_time, SETTLE_MSEC, 0);
 }
 
 /* What they say is of no interest: the interfaces themselves are asked. More of it than the kernel

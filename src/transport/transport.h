@@ -36,6 +36,7 @@ void ms__places_free(const ms_allocator *a, struct ms__places *places);
 struct ms__socket {
   int fd;
   struct ms__place place; /* as bound, the real port included */
+  bool ipv6_only;         /* its wildcard is not that of IPv4 */
   dev_t device;           /* unix: the socket file, to unlink only our own */
   ino_t inode;
 };
@@ -63,10 +64,23 @@ struct ms__transport {
 
 extern const struct ms__transport ms__net, ms__unix;
 
-/* Takes the one of these descriptors that listens at this place, and makes it -1 in the list.
- * False: there is none. */
-bool ms__inherited_take(int *fds, size_t count, const struct ms__place *place,
+/* A descriptor that whoever started us has opened. */
+struct ms__inherited {
+  int fd;
+  bool taken; /* it is listened on */
+  bool ours;  /* it was, at least once */
+};
+
+/* Takes the one that listens at this place. False: there is none. */
+bool ms__inherited_take(struct ms__inherited *all, size_t count, const struct ms__place *place,
                         struct ms__socket *out);
+
+/* It is not listened on any more; it stays open, as whoever opened it holds the place all the same.
+ * False: it is none of them. */
+bool ms__inherited_give(struct ms__inherited *all, size_t count, const struct ms__socket *socket);
+
+/* Closes those that are ours. */
+void ms__inherited_close(struct ms__inherited *all, size_t count);
 
 /* ---- Looking up ---- */
 
@@ -86,6 +100,18 @@ void ms__resolve_cancel(struct ms_resolving *lookup);
 void ms__resolve_forget(struct ms__loop *loop);
 
 /* ---- Interfaces ---- */
+
+/* Many addresses, each once. Freed with ms__inets_free. */
+struct ms__inets {
+  union ms__inet *at;
+  size_t count;
+};
+
+/* The addresses that peers can reach this machine's interfaces at: no loopback, none that only one
+ * link knows, none that the system does not use or will not for long. False: no memory, or no
+ * descriptor to ask with. */
+bool ms__interfaces_list(const ms_allocator *a, struct ms__inets *out);
+void ms__inets_free(const ms_allocator *a, struct ms__inets *all);
 
 struct ms__watch;
 

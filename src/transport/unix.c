@@ -12,7 +12,7 @@
 #include "base/error.h"
 #include "transport/transport.h"
 
-enum { BACKLOG = 511, LOCK_TRIES = 50, LOCK_PAUSE_MSEC = 10 };
+enum { BACKLOG = 511, LOCK_TRIES = 10, LOCK_PAUSE_MSEC = 10 };
 
 static const char *path_of(const struct ms__place *p) {
   return p->un.sun_path;
@@ -48,10 +48,10 @@ static bool is_stale(const struct ms__place *place) {
   return stale;
 }
 
-/* The folder's lock, -1 without: between "nobody listens there" and "now we do" no other process
- * may do the same. Anybody who may read the folder can hold it, so it is not waited for long. Where
- * it cannot even be opened, *unlocked says that the rest goes on as well. */
-static int lock_folder(const char *path, bool *unlocked) {
+/* The folder's lock: between "nobody listens there" and "now we do" no other process of ours may do
+ * the same. Anybody who may read the folder can hold it, so it is not waited for long, and the rest
+ * goes on without it: -1. */
+static int lock_folder(const char *path) {
   static const struct timespec pause = {0, LOCK_PAUSE_MSEC * 1000000};
   char folder[sizeof(struct sockaddr_un)];
   char *slash;
@@ -63,7 +63,6 @@ static int lock_folder(const char *path, bool *unlocked) {
   else
     slash[slash == folder] = '\0';
   fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  *unlocked = fd < 0;
   for (int i = 0; fd >= 0 && i < LOCK_TRIES; i++) {
     if (flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
     (void)nanosleep(&pause, NULL);
@@ -85,7 +84,6 @@ static int failed(int sys, const char *path, ms_error *err) {
 static int unix_listen(const struct ms__place *place, bool reuse_port, struct ms__socket *out,
                        ms_error *err) {
   const struct sockaddr *address = (const struct sockaddr *)&place->address;
-  bool unlocked;
   int lock, sys;
   struct stat st;
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -98,13 +96,7 @@ static int unix_listen(const struct ms__place *place, bool reuse_port, struct ms
     close(fd);
     return failed(sys, path_of(place), err);
   }
-  lock = lock_folder(path_of(place), &unlocked);
-  if (lock < 0 && !unlocked) {
-    close(fd);
-    return ms__error(err, MS_ELISTEN, MS_PHASE_LISTEN, "unix",
-                     "cannot listen on %s: another process holds the lock of its folder",
-                     path_of(place));
-  }
+  lock = lock_folder(path_of(place));
   sys = bind(fd, address, place->length) < 0 ? errno : 0;
   if (sys == EADDRINUSE && is_stale(place) && unlink(path_of(place)) == 0)
     sys = bind(fd, address, place->length) < 0 ? errno : 0;

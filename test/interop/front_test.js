@@ -110,9 +110,10 @@ if (stack === 'ws~shs') {
     const me = identity()
     const client = await fromClient(world)
     const proc = world.ours(['serve', '--echo', '--json', '--allow-any', '--trusted-proxy', PROXY,
-      '--external', `wss://localhost:${client.port}/path`, '--print-addresses', 'public', 'ws://127.0.0.1:0~shs'], { as: me })
-    const { address } = await proc.event('listening')
-    assert.strictEqual(address, `wss://localhost:${client.port}/path~shs:${me.key}`)
+      '--external', `wss://pub.example:${client.port}/path`, '--print-addresses', 'public', 'ws://127.0.0.1:0~shs'], { as: me })
+    const told = (await proc.event('listening')).address
+    assert.strictEqual(told, `wss://pub.example:${client.port}/path~shs:${me.key}`)
+    const address = told.replace('pub.example', 'localhost') // which stands for it here
     client.to = await nginxHttp(world, listeningPorts(proc)[0], certificate())
 
     const data = crypto.randomBytes(SIZE)

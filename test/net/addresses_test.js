@@ -2,10 +2,12 @@
 // What serve advertises while interfaces come, go and change.
 
 const assert = require('assert')
+const fs = require('fs')
 const { identity } = require('../world')
 const { scenario } = require('./hosts')
 
 const me = identity()
+const pause = (msec) => new Promise((resolve) => setTimeout(resolve, msec))
 const addresses = (line) => line.split(';').filter(Boolean).map((address) => {
   assert.ok(address.endsWith(`~shs:${me.key}`), address)
   return address.slice(0, -`~shs:${me.key}`.length)
@@ -93,6 +95,54 @@ scenario('more news than the kernel keeps: none of it is missed in the end', asy
   assert.deepStrictEqual(addresses((await server.event('addresses')).address), ['net:203.0.113.8:8008'])
   here.run('ip addr add 203.0.113.9/24 dev wire0')
   assert.deepStrictEqual(addresses((await server.event('addresses', 1)).address), ['net:203.0.113.8:8008', 'net:203.0.113.9:8008'])
+})
+
+scenario('addresses that nobody shall dial are not told, and none twice', async (world) => {
+  const [here, there] = await wired(world)
+  there.run('ip addr add 2001:db8::9/64 dev wire0 nodad')
+  here.run(`ip link add twin0 type veth peer name twin1; ip link set twin0 up; ip link set twin1 up
+    ip addr add 203.0.113.7/24 dev wire0; ip addr add 203.0.113.7/32 dev twin0
+    ip addr add 198.51.100.9/32 dev lo
+    ip addr add 2001:db8::7/64 dev wire0 nodad; ip addr add 2001:db8::8/64 dev wire0 nodad preferred_lft 0
+    ip addr add 2001:db8::9/64 dev wire0`) // which is found to be another's
+  const server = serve(here, 'public', 'net::::8008~shs')
+  const told = ['net:198.51.100.9:8008', 'net:2001:db8::7:8008', 'net:203.0.113.7:8008']
+  assert.deepStrictEqual(addresses((await server.event('listening')).address), told)
+  while (!here.run('ip -6 addr show dev wire0').includes('dadfailed')) await pause(50)
+  here.run('ip addr add 203.0.113.8/24 dev wire0')
+  assert.deepStrictEqual(addresses((await server.event('addresses')).address), [...told, 'net:203.0.113.8:8008'])
+})
+
+scenario('news that does not end is told all the same', async (world) => {
+  const [here] = await wired(world)
+  const server = serve(here, 'public', 'net::::8008~shs')
+  await server.event('listening')
+  here.run('ip link add other0 type veth peer name other1; ip link set other0 up; ip link set other1 up')
+  const churn = here.start('churn', 'sh', ['-c', 'echo begun; while ip addr add 10.7.7.7/24 dev other0; ip addr del 10.7.7.7/24 dev other0; do sleep 0.05; done'])
+  await churn.line()
+  here.run('ip addr add 203.0.113.7/24 dev wire0')
+  assert.deepStrictEqual(addresses((await server.event('addresses')).address), ['net:203.0.113.7:8008'])
+  assert.strictEqual(churn.done, null)
+})
+
+scenario('without descriptors to ask with nothing is taken back', async (world) => {
+  const [here] = await wired(world)
+  here.run('ip addr add 203.0.113.7/24 dev wire0')
+  const server = serve(here, 'public', 'net::::8008~shs')
+  await server.event('listening')
+  const { pid } = server.child
+  const limit = (n) => here.run(`prlimit --pid ${pid} --nofile=${n}:`)
+  const open = new Set(fs.readdirSync(`/proc/${pid}/fd`).map(Number))
+  limit([...Array(open.size + 1).keys()].find((fd) => !open.has(fd)))
+  here.run('ip addr add 203.0.113.8/24 dev wire0')
+  for (let n = 0; n < 20; n++) { // it lives on for a while, and finds nothing
+    server.kill('SIGUSR1')
+    await server.event('stats', n)
+    await pause(50)
+  }
+  assert.strictEqual(server.events('addresses').length, 0)
+  limit(1024)
+  assert.deepStrictEqual(addresses((await server.event('addresses')).address), ['net:203.0.113.7:8008', 'net:203.0.113.8:8008'])
 })
 
 scenario('without --json a change is one line on standard error', async (world) => {

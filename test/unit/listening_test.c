@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <cmocka.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -279,6 +280,103 @@ static void what_is_advertised_can_be_dialled(void **state) {
                     "net:a.example:;net:2001:db8::7:;net:b.example:;");
 }
 
+static void assert_refused_external(const char *external) {
+  ms_stack_opts opts = MS_OPTS_INIT(ms_stack_opts);
+  struct fixture f;
+  ms_ctx_opts server, client;
+  ms_error err;
+  begin(&f, &server, &client);
+  opts.external = &external;
+  opts.external_count = 1;
+  assert_int_equal(ms_ctx_new(&f.server, &server, &err), 0);
+  if (ms_add(f.server, "net:0.0.0.0:0~shs", &opts, &err) != MS_EINVAL)
+    fail_msg("'%s' is taken", external);
+  fixture_done(&f);
+}
+
+static void what_nobody_can_dial_is_not_external(void **state) {
+  static const char *const hosts[] = {"::ffff:198.51.100.1", "2001:db8::7%eth0", "a.example",
+                                      "A.example",           "2001:db8::7",      "198.51.100.1"};
+  ms_stack_opts opts = MS_OPTS_INIT(ms_stack_opts);
+  (void)state;
+  assert_refused_external("::");
+  assert_refused_external("0.0.0.0");
+  assert_refused_external("::ffff:0.0.0.0");
+  assert_refused_external("localhost");
+  assert_refused_external("127.0.0.1");
+  assert_refused_external("::1");
+  assert_refused_external("net:127.0.0.1:443");
+  assert_refused_external("net::443");
+  assert_refused_external("de:ad");
+  /* the others as peers write them, each once */
+  opts.external = hosts;
+  opts.external_count = sizeof hosts / sizeof *hosts;
+  opts.scopes = MS_PUBLIC;
+  assert_advertised("net:0.0.0.0:0~shs", &opts, "", "",
+                    "net:198.51.100.1:;net:2001:db8::7:;net:a.example:;");
+}
+
+static void on_resolve(ms_resolving *question, const char *host, void *user) {
+  static const char *const loopback[] = {"127.0.1.1"};
+  (void)host;
+  (void)user;
+  ms_resolve_answer(question, loopback, 1);
+}
+
+/* Debian calls 127.0.1.1 by the host's name. */
+static void a_name_of_loopback_stays_on_this_machine(void **state) {
+  static const char *const external[] = {"pub.example"};
+  ms_stack_opts opts = MS_OPTS_INIT(ms_stack_opts);
+  struct fixture f;
+  ms_ctx_opts server, client;
+  char got[TEXT];
+  ms_error err;
+  (void)state;
+  begin(&f, &server, &client);
+  server.on_resolve = on_resolve;
+  server_events = fixture_events(echo_connection);
+  opts.scopes = MS_DEVICE | MS_LOCAL | MS_PUBLIC;
+  opts.external = external;
+  opts.external_count = 1;
+  assert_int_equal(ms_ctx_new(&f.server, &server, &err), 0);
+  assert_int_equal(ms_add(f.server, "net:myhost.example:0~shs", &opts, &err), 0);
+  assert_int_equal(ms_listen(f.server, &server_events, &f, &err), 0);
+  fixture_until(&f, &f.ready, -1);
+  assert_true(ms_stringify(f.server, MS_DEVICE, got, sizeof got) > 0);
+  (void)ms_stringify(f.server, MS_LOCAL, got, sizeof got);
+  assert_string_equal(got, "");
+  (void)ms_stringify(f.server, MS_PUBLIC, got, sizeof got);
+  assert_string_equal(got, "");
+  fixture_done(&f);
+}
+
+/* ---- What is there when all have reported ---- */
+
+static void remove_all(ms_ctx *ctx, int stack, const ms_error *err, void *user) {
+  (void)user;
+  assert_null(err);
+  assert_int_equal(stack, 0); /* the others report no more */
+  for (int i = 0; i < 3; i++)
+    assert_int_equal(ms_remove(ctx, i), 0);
+}
+
+static void who_is_removed_is_not_up(void **state) {
+  ms_server_events events = {.on_listen = remove_all, .on_ready = on_ready};
+  struct fixture f;
+  ms_ctx_opts server, client;
+  ms_error err;
+  (void)state;
+  begin(&f, &server, &client);
+  heard.ready = -1;
+  assert_int_equal(ms_ctx_new(&f.server, &server, &err), 0);
+  for (int i = 0; i < 3; i++)
+    assert_int_equal(ms_add(f.server, "net:127.0.0.1:0~shs", NULL, &err), i);
+  assert_int_equal(ms_listen(f.server, &events, &f, &err), 0);
+  fixture_until(&f, &heard.ready, -1);
+  assert_int_equal(heard.ready, 0);
+  fixture_done(&f);
+}
+
 /* ---- Suspending ---- */
 
 static int suspended;
@@ -379,6 +477,100 @@ static void a_suspended_context_comes_back(void **state) {
 }
 
 /* Who does not answer the goodbye is cut; a second call is in more of a hurry. */
+static bool is_open(int fd) {
+  return fcntl(fd, F_GETFD) >= 0;
+}
+
+static void dial_it(struct fixture *f, const ms_ctx_opts *client, const char *address) {
+  struct client c = {.total = 1000};
+  char all[TEXT];
+  (void)ms_stringify(f->server, MS_DEVICE, all, sizeof all);
+  dial_with(f, client, "net~shs", address ? address : all, &c);
+  fixture_until(f, &c.closed, 0);
+  if (c.error.code) fail_msg("%s: %s", address, c.error.message);
+  assert_int_equal(c.got, 1000);
+}
+
+/* Whoever opened it holds the port all the same: it cannot be opened anew. */
+static void what_was_inherited_is_taken_again(void **state) {
+  struct fixture f;
+  ms_ctx_opts server, client;
+  char stack[TEXT];
+  ms_error err;
+  int port, fd = take_port(AF_INET, &port), other = dup(fd);
+  (void)state;
+  begin(&f, &server, &client);
+  server_events = fixture_events(echo_connection);
+  server.inherited = &fd;
+  server.inherited_count = 1;
+  (void)snprintf(stack, sizeof stack, "net:::ffff:127.0.0.1:%d~shs", port); /* the same */
+  assert_int_equal(ms_ctx_new(&f.server, &server, &err), 0);
+  assert_int_equal(ms_add(f.server, stack, NULL, &err), 0);
+  assert_true(ms_ctx_inherited_left(f.server, fd));
+  assert_int_equal(ms_listen(f.server, &server_events, &f, &err), 0);
+  fixture_until(&f, &f.ready, -1);
+  assert_int_equal(f.ready, 1);
+  assert_false(ms_ctx_inherited_left(f.server, fd));
+  dial_it(&f, &client, NULL);
+  suspended = 0;
+  assert_int_equal(ms_suspend(f.server, 1000, on_suspended, NULL), 0);
+  fixture_until(&f, &suspended, 0);
+  f.listened = 0;
+  assert_int_equal(ms_resume(f.server, &err), 0);
+  fixture_until(&f, &f.listened, 0);
+  if (f.listen_error.code) fail_msg("resumed: %s", f.listen_error.message);
+  dial_it(&f, &client, NULL);
+  f.listened = 0;
+  assert_int_equal(ms_remove(f.server, 0), 0);
+  assert_int_equal(ms_add(f.server, stack, NULL, &err), 1);
+  fixture_until(&f, &f.listened, 0);
+  if (f.listen_error.code) fail_msg("added again: %s", f.listen_error.message);
+  dial_it(&f, &client, NULL);
+  assert_true(is_open(fd));
+  ms_unlisten(f.server);
+  assert_false(is_open(fd));
+  fixture_done(&f);
+  close(other);
+}
+
+/* systemd's BindIPv6Only=ipv6-only: a socket for each family. */
+static void both_wildcards_may_be_inherited(void **state) {
+  struct sockaddr_in in4 = {.sin_family = AF_INET};
+  struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+  socklen_t n = sizeof in6;
+  struct fixture f;
+  ms_ctx_opts server, client;
+  char text[TEXT];
+  ms_error err;
+  int fds[2] = {socket(AF_INET6, SOCK_STREAM, 0), socket(AF_INET, SOCK_STREAM, 0)}, on = 1;
+  (void)state;
+  assert_int_equal(setsockopt(fds[0], IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on), 0);
+  assert_int_equal(bind(fds[0], (struct sockaddr *)&in6, sizeof in6), 0);
+  assert_int_equal(getsockname(fds[0], (struct sockaddr *)&in6, &n), 0);
+  in4.sin_port = in6.sin6_port;
+  assert_int_equal(bind(fds[1], (struct sockaddr *)&in4, sizeof in4), 0);
+  assert_true(listen(fds[0], 8) == 0 && listen(fds[1], 8) == 0);
+  begin(&f, &server, &client);
+  server_events = fixture_events(echo_connection);
+  server.inherited = fds;
+  server.inherited_count = 2;
+  (void)snprintf(text, sizeof text, "net::::%d~shs", ntohs(in6.sin6_port));
+  assert_int_equal(ms_ctx_new(&f.server, &server, &err), 0);
+  assert_int_equal(ms_add(f.server, text, NULL, &err), 0);
+  assert_int_equal(ms_listen(f.server, &server_events, &f, &err), 0);
+  fixture_until(&f, &f.ready, -1);
+  if (f.ready != 1) fail_msg("%s", f.listen_error.message);
+  for (int i = 0; i < 2; i++) {
+    char all[TEXT];
+    assert_false(ms_ctx_inherited_left(f.server, fds[i]));
+    (void)ms_stringify(f.server, MS_DEVICE, all, sizeof all);
+    (void)snprintf(text, sizeof text, "net:%s%s", i ? "127.0.0.1" : "::1",
+                   all + strlen("net:localhost"));
+    dial_it(&f, &client, text);
+  }
+  fixture_done(&f);
+}
+
 static void a_suspension_has_a_deadline(void **state) {
   struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
   struct fixture f;
@@ -439,6 +631,11 @@ int main(void) {
       cmocka_unit_test(a_port_is_shared_by_those_who_say_so),
       cmocka_unit_test(a_change_is_told_once),
       cmocka_unit_test(what_is_advertised_can_be_dialled),
+      cmocka_unit_test(what_nobody_can_dial_is_not_external),
+      cmocka_unit_test(a_name_of_loopback_stays_on_this_machine),
+      cmocka_unit_test(who_is_removed_is_not_up),
+      cmocka_unit_test(what_was_inherited_is_taken_again),
+      cmocka_unit_test(both_wildcards_may_be_inherited),
       cmocka_unit_test(a_suspended_context_comes_back),
       cmocka_unit_test(a_suspension_has_a_deadline),
       cmocka_unit_test(a_suspension_may_come_first),
