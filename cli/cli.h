@@ -190,12 +190,19 @@ void cli_report_free(struct cli_report *r);
 
 /* ---- systemd (systemd.c) ---- */
 
-/* The sockets that systemd has opened for us; how many. Children do not hear of them. */
-enum { CLI_SYSTEMD_SOCKETS = 64 };
-size_t cli_systemd_sockets(int fds[CLI_SYSTEMD_SOCKETS]);
+/* The sockets that systemd has opened for us: `fds` is of malloc, or NULL. */
+struct cli_sockets {
+  int *fds;
+  size_t count;
+};
+
+/* Before anything else opens a descriptor, which would pass for one of them; `out` is all zero at
+ * first. Children do not hear of them. Fewer than we were told of are a note. CLI_OK, or CLI_FAILED
+ * after an error line. */
+int cli_systemd_sockets(struct cli_sockets *out);
 
 /* A line for each of them that no stack has taken. */
-void cli_systemd_unused(const ms_ctx *ctx);
+void cli_systemd_unused(const struct cli_sockets *sockets, const ms_ctx *ctx);
 
 /* Tells it "READY=1", "STOPPING=1"; that a reload begins. Nobody may be there. */
 void cli_systemd_tell(const char *state);

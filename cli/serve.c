@@ -37,6 +37,7 @@ struct server {
   struct cli_room room;
   struct cli_exec exec;
   struct cli_report report;
+  struct cli_sockets inherited;
 };
 
 /* ---- The end ---- */
@@ -133,7 +134,7 @@ static void on_ready(ms_ctx *ctx, size_t up, void *user) {
     if (!s->stdio && cli_flush("serve") != CLI_OK) on_broken(s);
     if (!*addresses) cli_note("nothing can be reached in the scope %s", s->scope_printed);
   }
-  cli_systemd_unused(ctx);
+  cli_systemd_unused(&s->inherited, ctx);
   if (up && !s->closing) cli_systemd_tell("READY=1\n");
 }
 
@@ -236,7 +237,6 @@ static int start(struct server *s) {
   ms_error err;
   int r;
   bool keyed = needs_identity(s);
-  int inherited[CLI_SYSTEMD_SOCKETS];
   if (s->exec.command) cli_exec_prepare();
   if (s->http_root && (s->http_folder = cli_http_root_open(s->http_root)) < 0) return CLI_FAILED;
   if (keyed && cli_secret_get(s->key, &id) != CLI_OK) return CLI_FAILED;
@@ -247,8 +247,8 @@ static int start(struct server *s) {
   opts.on_authorise = on_authorise;
   opts.user = s;
   (void)cli_limits(&s->limits, &opts.limits);
-  opts.inherited = inherited;
-  opts.inherited_count = cli_systemd_sockets(inherited);
+  opts.inherited = s->inherited.fds;
+  opts.inherited_count = s->inherited.count;
   r = ms_ctx_new(&s->ctx, &opts, &err);
   ms_identity_free(id);
   if (r < 0) return cli_error_from("serve", &err);
@@ -278,6 +278,7 @@ static void watch_signals(struct server *s) {
 }
 
 static int serve(struct server *s) {
+  if (cli_systemd_sockets(&s->inherited) != CLI_OK) return CLI_FAILED;
   if (uv_loop_init(&s->loop) < 0) return cli_error("serve", NULL, "no event loop");
   s->status = start(s);
   if (s->status == CLI_OK) {
@@ -410,6 +411,7 @@ static int run(int argc, char **argv) {
   cli_texts_free(&s.origins);
   cli_texts_free(&s.trusted);
   cli_texts_free(&s.limits);
+  free(s.inherited.fds);
   if (s.http_folder >= 0) (void)close(s.http_folder);
   cli_texts_free(&s.addresses);
   return status;

@@ -1,4 +1,5 @@
 /* What systemd hands to a service and wants to hear of it: sd_listen_fds(3), sd_notify(3). */
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,14 +22,24 @@ static long take_number(const char *name) {
   return value;
 }
 
-size_t cli_systemd_sockets(int fds[CLI_SYSTEMD_SOCKETS]) {
-  long pid = take_number("LISTEN_PID"), n = take_number("LISTEN_FDS");
+int cli_systemd_sockets(struct cli_sockets *out) {
+  long pid = take_number("LISTEN_PID"), told = take_number("LISTEN_FDS");
+  size_t n = 0;
   (void)unsetenv("LISTEN_FDNAMES");
-  if (pid != (long)getpid() || n <= 0) return 0;
-  if (n > CLI_SYSTEMD_SOCKETS) n = CLI_SYSTEMD_SOCKETS;
-  for (long i = 0; i < n; i++)
-    fds[i] = (int)(FIRST + i);
-  return (size_t)n;
+  if (pid != (long)getpid() || told <= 0) return CLI_OK;
+  while (n < (size_t)told && fcntl(FIRST + (int)n, F_SETFD, FD_CLOEXEC) == 0)
+    n++;
+  if (n < (size_t)told)
+    cli_note(
+        "LISTEN_FDS promises %ld sockets, but descriptor %d is not open: those before are used",
+        told, FIRST + (int)n);
+  if (n == 0) return CLI_OK;
+  out->fds = malloc(n * sizeof *out->fds);
+  if (!out->fds) return cli_error("serve", NULL, "out of memory");
+  out->count = n;
+  for (size_t i = 0; i < n; i++)
+    out->fds[i] = FIRST + (int)i;
+  return CLI_OK;
 }
 
 /* "net:HOST:PORT", "unix:PATH", as an ADDRESS would begin. */
@@ -48,11 +59,11 @@ static void name_socket(int fd, char *out, size_t size) {
     (void)snprintf(out, size, "descriptor %d", fd);
 }
 
-void cli_systemd_unused(const ms_ctx *ctx) {
-  for (int fd = FIRST; fd < FIRST + CLI_SYSTEMD_SOCKETS; fd++) {
+void cli_systemd_unused(const struct cli_sockets *sockets, const ms_ctx *ctx) {
+  for (size_t i = 0; i < sockets->count; i++) {
     char name[256];
-    if (!ms_ctx_inherited_left(ctx, fd)) continue;
-    name_socket(fd, name, sizeof name);
+    if (!ms_ctx_inherited_left(ctx, sockets->fds[i])) continue;
+    name_socket(sockets->fds[i], name, sizeof name);
     cli_note("systemd listens on %s, which no ADDRESS is: nobody is served there", name);
   }
 }

@@ -5,7 +5,7 @@ const assert = require('assert')
 const fs = require('fs')
 const net = require('net')
 const path = require('path')
-const { scenario, identity, secretFile, command } = require('../world')
+const { scenario, closedPort, identity, secretFile, command } = require('../world')
 
 const NOTIFY = path.join(path.dirname(command), 'test', 'notify-listen')
 
@@ -50,6 +50,30 @@ scenario('it takes over what systemd has opened', async (world) => {
   proc.kill('SIGTERM')
   assert.strictEqual(await proc.exit(), 0)
   assert.ok(fs.existsSync(`${dir}/socket`)) // it is systemd's
+})
+
+scenario('fewer sockets than it is told of are a note, and nothing of its own passes for one', async (world) => {
+  const tcp = await listening({ port: 0, host: '127.0.0.1' })
+  const { port } = tcp.address()
+  const other = await closedPort()
+  const { proc } = activated(world, [tcp], ['--echo', `net:127.0.0.1:${port}`, `net:127.0.0.1:${other}`, `net:127.0.0.1:${other}`],
+    { LISTEN_FDS: '40' })
+  tcp.close()
+  assert.strictEqual(await proc.line(), `net:127.0.0.1:${port};net:127.0.0.1:${other}`)
+  assert.match(proc.err, /^multiserver: LISTEN_FDS promises 40 sockets, but descriptor 4 is not open: those before are used\n[^\n]* in use: [^\n]*\n$/)
+  proc.kill('SIGTERM')
+  assert.strictEqual(await proc.exit(), 0)
+})
+
+scenario('a hundred sockets are as good as one', async (world) => {
+  const all = []
+  for (let i = 0; i < 100; i++) all.push(await listening({ port: 0, host: '127.0.0.1' }))
+  const ports = all.map((server) => server.address().port)
+  const { proc } = activated(world, all, ['--echo', `net:127.0.0.1:${ports[99]}`])
+  for (const server of all) server.close()
+  assert.strictEqual(await proc.line(), `net:127.0.0.1:${ports[99]}`)
+  await proc.until(() => proc.err.split('\n').length === 100, '99 notes')
+  ports.slice(0, 99).forEach((port) => assert.ok(proc.err.includes(`systemd listens on net:127.0.0.1:${port},`), port))
 })
 
 scenario('ready, reloading, stopping', async (world) => {
