@@ -42,19 +42,28 @@ int cli_systemd_sockets(struct cli_sockets *out) {
   return CLI_OK;
 }
 
-/* "net:HOST:PORT", "unix:PATH", as an ADDRESS would begin. */
+static bool is_stream(int fd) {
+  int type = 0;
+  socklen_t n = sizeof type;
+  return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_STREAM;
+}
+
+/* As an ADDRESS would begin, "net:HOST:PORT" or "unix:PATH"; in words where none would. */
 static void name_socket(int fd, char *out, size_t size) {
   struct sockaddr_storage a = {0};
-  const struct sockaddr_un *un = (const void *)&a;
+  const char *path = ((const struct sockaddr_un *)(const void *)&a)->sun_path;
+  const int before = offsetof(struct sockaddr_un, sun_path);
   socklen_t n = sizeof a;
+  bool named = getsockname(fd, (struct sockaddr *)&a, &n) == 0, stream = is_stream(fd);
   char host[128], port[8];
-  if (getsockname(fd, (struct sockaddr *)&a, &n) < 0)
-    (void)snprintf(out, size, "descriptor %d", fd);
-  else if (a.ss_family == AF_UNIX)
-    (void)snprintf(out, size, "unix:%.*s", (int)sizeof un->sun_path, un->sun_path);
-  else if (getnameinfo((struct sockaddr *)&a, n, host, sizeof host, port, sizeof port,
+  if (named && a.ss_family == AF_UNIX && (int)n > before)
+    (void)snprintf(out, size, "%s%s%.*s", stream ? "" : "messages at ",
+                   *path ? "unix:" : "the abstract socket @", (int)n - before - !*path,
+                   path + !*path);
+  else if (named && a.ss_family != AF_UNIX &&
+           getnameinfo((struct sockaddr *)&a, n, host, sizeof host, port, sizeof port,
                        NI_NUMERICHOST | NI_NUMERICSERV) == 0)
-    (void)snprintf(out, size, "net:%s:%s", host, port);
+    (void)snprintf(out, size, stream ? "net:%s:%s" : "UDP, %s:%s", host, port);
   else
     (void)snprintf(out, size, "descriptor %d", fd);
 }

@@ -2,6 +2,7 @@
 // Started as systemd starts a service: descriptors that listen already, and a socket to be told on.
 
 const assert = require('assert')
+const dgram = require('dgram')
 const fs = require('fs')
 const net = require('net')
 const path = require('path')
@@ -63,6 +64,20 @@ scenario('fewer sockets than it is told of are a note, and nothing of its own pa
   assert.match(proc.err, /^multiserver: LISTEN_FDS promises 40 sockets, but descriptor 4 is not open: those before are used\n[^\n]* in use: [^\n]*\n$/)
   proc.kill('SIGTERM')
   assert.strictEqual(await proc.exit(), 0)
+})
+
+scenario('a socket that no ADDRESS can be is told as what it is', async (world) => {
+  const name = `multiserver-test-${process.pid}`
+  const tcp = await listening({ port: 0, host: '127.0.0.1' })
+  const abstract = await listening({ path: `\0${name}` })
+  const udp = dgram.createSocket('udp4')
+  await new Promise((resolve) => udp.bind(0, '127.0.0.1', resolve))
+  const [{ port }, other] = [tcp.address(), udp.address().port]
+  const { proc } = activated(world, [tcp, abstract, udp], ['--echo', `net:127.0.0.1:${port}`])
+  for (const socket of [tcp, abstract, udp]) socket.close()
+  await proc.until(() => proc.err.split('\n').length === 3, 'two notes')
+  const told = [`the abstract socket @${name}`, `UDP, 127.0.0.1:${other}`]
+  assert.strictEqual(proc.err, told.map((what) => `multiserver: systemd listens on ${what}, which no ADDRESS is: nobody is served there\n`).join(''))
 })
 
 scenario('a hundred sockets are as good as one', async (world) => {
