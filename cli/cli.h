@@ -204,6 +204,9 @@ int cli_systemd_sockets(struct cli_sockets *out);
 /* A line for each of them that no stack has taken. */
 void cli_systemd_unused(const struct cli_sockets *sockets, const ms_ctx *ctx);
 
+/* Does it want to be told? */
+bool cli_systemd_listens(void);
+
 /* Tells it "READY=1", "STOPPING=1"; that a reload begins. Nobody may be there. */
 void cli_systemd_tell(const char *state);
 void cli_systemd_reloading(void);

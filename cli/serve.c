@@ -272,7 +272,10 @@ static void watch_signals(struct server *s) {
   for (size_t i = 0; i < SIGNALS; i++) {
     (void)uv_signal_init(&s->loop, &s->signals_of[i]);
     s->signals_of[i].data = s;
-    if (signals[i].number == SIGHUP && !s->allow_file && !s->tls.cert && !s->tls.ca) continue;
+    /* with nothing to read again it is a terminal that closes, unless it is systemd's reload */
+    if (signals[i].number == SIGHUP && !s->allow_file && !s->tls.cert && !s->tls.ca &&
+        !cli_systemd_listens())
+      continue;
     (void)uv_signal_start(&s->signals_of[i], signals[i].cb, signals[i].number);
   }
 }

@@ -77,12 +77,22 @@ void cli_systemd_unused(const struct cli_sockets *sockets, const ms_ctx *ctx) {
   }
 }
 
+/* A path, or "@NAME"; NULL: nobody. */
+static const char *notify_socket(void) {
+  const char *path = getenv("NOTIFY_SOCKET");
+  return path && (*path == '/' || *path == '@') ? path : NULL;
+}
+
+bool cli_systemd_listens(void) {
+  return notify_socket() != NULL;
+}
+
 void cli_systemd_tell(const char *state) {
   struct sockaddr_un to = {.sun_family = AF_UNIX};
-  const char *path = getenv("NOTIFY_SOCKET");
+  const char *path = notify_socket();
   size_t n = path ? strlen(path) : 0;
   int fd;
-  if (n == 0 || n >= sizeof to.sun_path || (*path != '/' && *path != '@')) return;
+  if (n == 0 || n >= sizeof to.sun_path) return;
   memcpy(to.sun_path, path, n);
   if (*path == '@') to.sun_path[0] = '\0'; /* Linux' abstract names */
   fd = socket(AF_UNIX, SOCK_DGRAM, 0);

@@ -91,15 +91,20 @@ scenario('a hundred sockets are as good as one', async (world) => {
   ports.slice(0, 99).forEach((port) => assert.ok(proc.err.includes(`systemd listens on net:127.0.0.1:${port},`), port))
 })
 
-scenario('ready, reloading, stopping', async (world) => {
+// A manager, where it listens, what it was told so far, and how to wait for n lines of that.
+async function managed(world) {
   const at = `${world.socketDir('n')}/notify`
   const manager = world.start('notify-listen', NOTIFY, [at])
   assert.strictEqual(await manager.line(), 'bound')
-  const told = (n) => manager.until(() => manager.stdout().toString().split('\n').slice(1, -1).length >= n &&
-    manager.stdout().toString().split('\n').slice(1, -1), `${n} lines`)
+  const lines = () => manager.stdout().toString().split('\n').slice(1, -1)
+  return { env: { NOTIFY_SOCKET: at }, lines, told: (n) => manager.until(() => lines().length >= n && lines(), `${n} lines`) }
+}
+
+scenario('ready, reloading, stopping', async (world) => {
+  const { env, told } = await managed(world)
   const { key } = identity()
   const allow = world.write('allow', `${key}\n`)
-  const proc = world.ours(['serve', '--echo', '--allow-file', allow, 'net:127.0.0.1:0~shs'], { env: { NOTIFY_SOCKET: at } })
+  const proc = world.ours(['serve', '--echo', '--allow-file', allow, 'net:127.0.0.1:0~shs'], { env })
   assert.deepStrictEqual(await told(1), ['READY=1'])
   proc.kill('SIGHUP')
   const lines = await told(4)
@@ -109,6 +114,25 @@ scenario('ready, reloading, stopping', async (world) => {
   proc.kill('SIGTERM')
   assert.strictEqual((await told(5))[4], 'STOPPING=1')
   assert.strictEqual(await proc.exit(), 0)
+})
+
+scenario('a reload with nothing to read again is told, too; without systemd SIGHUP ends it', async (world) => {
+  const { env, told } = await managed(world)
+  const proc = world.ours(['serve', '--echo', '--allow-any', 'net:127.0.0.1:0~shs'], { env })
+  await told(1)
+  for (let n = 4; n <= 7; n += 3) {
+    proc.kill('SIGHUP')
+    assert.deepStrictEqual((await told(n)).slice(n - 3).map((line) => line.replace(/\d+$/, '')), ['RELOADING=', 'MONOTONIC_USEC=', 'READY='])
+  }
+  proc.kill('SIGTERM')
+  assert.strictEqual(await proc.exit(), 0)
+  for (const nobody of ['', 'nonsense']) {
+    const alone = world.ours(['serve', '--echo', '--allow-any', 'net:127.0.0.1:0~shs'], { env: { NOTIFY_SOCKET: nobody } })
+    await alone.line()
+    alone.kill('SIGHUP')
+    await alone.exit()
+    assert.strictEqual(alone.done.signal, 'SIGHUP')
+  }
 })
 
 scenario('what is for another process is left alone', async (world) => {
