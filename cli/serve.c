@@ -17,7 +17,7 @@ struct server {
   ms_ctx *ctx;
   int status;
   int signals;
-  bool closing;
+  bool closing, ready; /* systemd knows of it */
 
   /* options */
   const char *key, *network, *forward, *allow_file, *scope_printed;
@@ -87,11 +87,12 @@ static void reload_tls(struct server *s) {
 static void on_hangup(uv_signal_t *handle, int number) {
   struct server *s = handle->data;
   (void)number;
-  cli_systemd_reloading();
+  if (s->closing) return;
+  if (s->ready) cli_systemd_reloading();
   reload_tls(s);
   if (s->allow_file && cli_keys_read(&s->filed, s->allow_file) == CLI_OK)
     cli_note("%s: %zu keys", s->allow_file, s->filed.count);
-  cli_systemd_tell("READY=1\n");
+  if (s->ready) cli_systemd_tell("READY=1\n");
 }
 
 /* The numbers so far. */
@@ -135,7 +136,8 @@ static void on_ready(ms_ctx *ctx, size_t up, void *user) {
     if (!*addresses) cli_note("nothing can be reached in the scope %s", s->scope_printed);
   }
   cli_systemd_unused(&s->inherited, ctx);
-  if (up && !s->closing) cli_systemd_tell("READY=1\n");
+  s->ready = up && !s->closing;
+  if (s->ready) cli_systemd_tell("READY=1\n");
 }
 
 static void on_stdio_done(int status, void *user) {

@@ -2,6 +2,7 @@
 // Started as systemd starts a service: descriptors that listen already, and a socket to be told on.
 
 const assert = require('assert')
+const { execFileSync } = require('child_process')
 const dgram = require('dgram')
 const fs = require('fs')
 const net = require('net')
@@ -133,6 +134,60 @@ scenario('a reload with nothing to read again is told, too; without systemd SIGH
     await alone.exit()
     assert.strictEqual(alone.done.signal, 'SIGHUP')
   }
+})
+
+// A name in "net:NAME:0" that is looked up until release(): the resolver reads the file of aliases.
+async function slowName(world) {
+  const file = world.path('aliases')
+  execFileSync('mkfifo', [file])
+  const open = () => {
+    try {
+      return fs.openSync(file, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK)
+    } catch (err) {
+      assert.strictEqual(err.code, 'ENXIO') // nobody reads yet
+      return null
+    }
+  }
+  return {
+    env: { HOSTALIASES: file, RES_OPTIONS: 'timeout:1 attempts:1' },
+    async release(proc) {
+      let fd
+      while ((fd = open()) === null) {
+        assert.ok(!proc.done, `${proc}`)
+        await new Promise((resolve) => setTimeout(resolve, 10))
+      }
+      fs.unlinkSync(file)
+      fs.closeSync(fd)
+    },
+  }
+}
+
+scenario('SIGHUP before it is ready, and while it drains, tells nothing', async (world) => {
+  const { env, lines, told } = await managed(world)
+  const slow = await slowName(world)
+  const friends = world.write('friends', `${identity().key}\n`)
+  const at = `unix:${world.socketDir('s')}/socket~noauth`
+  const proc = world.ours(['serve', '--json', '--echo', '--allow-file', friends, at, 'net:slow:0~shs'], { env: { ...env, ...slow.env } })
+  await proc.event('listening')
+  const read = () => proc.err.split('friends: 1 keys\n').length - 1
+  proc.kill('SIGHUP')
+  await proc.until(() => read() === 1, 'the keys read again')
+  assert.strictEqual(proc.events('error').length, 0, 'the name is still looked up')
+  await slow.release(proc)
+  assert.deepStrictEqual(await told(1), ['READY=1'])
+
+  // a peer that never says goodbye holds the drain
+  const client = world.ours(['connect', at])
+  client.child.stdin.write('hello\n')
+  await client.until(() => client.stdout().length === 6, 'an echo')
+  client.kill('SIGSTOP')
+  proc.kill('SIGTERM')
+  assert.deepStrictEqual(await told(2), ['READY=1', 'STOPPING=1'])
+  proc.kill('SIGHUP')
+  proc.kill('SIGTERM')
+  assert.strictEqual(await proc.exit(), 0)
+  assert.deepStrictEqual([lines().length, read()], [2, 1])
+  client.kill('SIGCONT')
 })
 
 scenario('what is for another process is left alone', async (world) => {
