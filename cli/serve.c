@@ -316,6 +316,12 @@ static unsigned read_scope(const char *name) {
   return 0;
 }
 
+/* The device's, or the widest where the device is not among them. */
+static const char *default_scope(unsigned scopes) {
+  if (!scopes || scopes & MS_DEVICE) return "device";
+  return scopes & MS_PUBLIC ? "public" : "local";
+}
+
 static int check_scopes(struct server *s) {
   static const char why[] = "is no scope: device, local (or private), public";
   for (size_t i = 0; i < s->scope.count; i++) {
@@ -323,7 +329,8 @@ static int check_scopes(struct server *s) {
     if (!scope) return cli_usage(&cli_serve, s->scope.at[i], why);
     s->scopes |= scope;
   }
-  s->report.scope = s->scope_printed ? (enum ms_scope)read_scope(s->scope_printed) : MS_DEVICE;
+  if (!s->scope_printed) s->scope_printed = default_scope(s->scopes);
+  s->report.scope = (enum ms_scope)read_scope(s->scope_printed);
   if (!s->report.scope) return cli_usage(&cli_serve, s->scope_printed, why);
   return CLI_OK;
 }
@@ -482,7 +489,8 @@ const struct cli_command cli_serve = {
         "                        repeated: each gives an address; a host is for all transports\n"
         "                        that have no section\n"
         "  --print-addresses SCOPE\n"
-        "                        print those of this scope (default: device)\n"
+        "                        print those of this scope (default: device, or the widest of\n"
+        "                        --scope where device is not among them)\n"
         "\n"
         "options:\n"
         "  --key FILE            who we are (default: $XDG_CONFIG_HOME/multiserver/secret, made\n"

@@ -146,6 +146,13 @@ scenario('--print-addresses, --scope and --external say where it can be reached'
   assert.strictEqual((await printed('--external', 'pub.example', '--scope', 'public', '--print-addresses', 'public',
     `unix:${world.socketDir('s')}/socket~shs`)).line, '')
   assert.strictEqual((await printed('--scope', 'device', '--print-addresses', 'local', wildcard)).line, '')
+  // the scope told is one that the stacks have
+  assert.match((await printed('--scope', 'public', '--scope', 'local', '--external', 'pub.example', wildcard)).line, /^net:pub\.example:/)
+  assert.match((await printed('--scope', 'public', '--scope', 'device', '--external', 'pub.example', wildcard)).line, /^net:localhost:/)
+  for (const scope of ['public', 'local']) {
+    const { line, err } = await printed('--scope', scope, 'net:127.0.0.1:0~shs')
+    assert.deepStrictEqual([line, err], ['', `multiserver: nothing can be reached in the scope ${scope}\n`])
+  }
   if (routable()) {
     const { line } = await printed('--scope', 'local', '--scope', 'device', '--scope', 'public', '--print-addresses', 'local', wildcard)
     assert.ok(!/localhost|127\.0\.0\.1/.test(line), line)
