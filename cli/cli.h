@@ -223,8 +223,10 @@ const char *cli_limits(const struct cli_texts *texts, ms_limits *out);
  * be freed all the same. */
 bool cli_external(const struct cli_texts *given, const char *address, struct cli_texts *out);
 
-/* The first section that none of these addresses has the transport of, or NULL. */
-const char *cli_external_unused(const struct cli_texts *given, const struct cli_texts *addresses);
+/* The first that is a host and a port, or a section that none of these addresses has the transport
+ * of, and what to say of it; or NULL. */
+const char *cli_external_wrong(const struct cli_texts *given, const struct cli_texts *addresses,
+                               const char **why);
 
 /* ---- Numbers (metrics.c) ---- */
 

@@ -350,7 +350,7 @@ static int check_forward(const struct server *s) {
 static int check(struct server *s) {
   int actions = s->echo + s->chat + s->stdio + (s->forward != NULL) + (s->exec.command != NULL),
       status;
-  const char *wrong;
+  const char *wrong, *why;
   if (s->addresses.count == 0)
     return cli_usage(&cli_serve, NULL, "an address to listen on is missing, as net::0~shs");
   if (actions != 1)
@@ -364,8 +364,8 @@ static int check(struct server *s) {
     return cli_usage(&cli_serve, "--json", "and --stdio both want standard output");
   if (s->network && !cli_key_read(s->network, s->network_key))
     return cli_usage(&cli_serve, "--network-key", "is not 32 bytes of base64");
-  if ((wrong = cli_external_unused(&s->external, &s->addresses)))
-    return cli_usage(&cli_serve, wrong, "is external to nothing: no ADDRESS has its transport");
+  if ((wrong = cli_external_wrong(&s->external, &s->addresses, &why)))
+    return cli_usage(&cli_serve, wrong, why);
   if ((wrong = cli_limits(&s->limits, &(ms_limits){0})))
     return cli_usage(
         &cli_serve, wrong,

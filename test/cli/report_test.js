@@ -138,6 +138,10 @@ scenario('--print-addresses, --scope and --external say where it can be reached'
   /^net:a\.example:\d+~shs:[^;]+;net:2001:db8::7:\d+~shs:[^;]+;ws:\/\/a\.example:\d+\/p~shs:[^;]+;ws:\/\/\[2001:db8::7\]:\d+\/p~shs:[^;]+$/)
   assert.strictEqual((await printed('--external', 'net:a.example:1', '--external', 'b.example', '--external', 'net:c.example:2',
     '--print-addresses', 'public', wildcard)).line, `net:a.example:1${key};net:c.example:2${key}`)
+  // an IPv6 address may have brackets
+  assert.match((await printed('--external', '[2001:db8::7]', '--external', 'net:[2001:db8::8]:443', '--print-addresses', 'public',
+    wildcard, 'ws://0.0.0.0:0/p~shs')).line, /^net:2001:db8::8:443~shs:[^;]+;ws:\/\/\[2001:db8::7\]:\d+\/p~shs:[^;]+$/)
+  assert.match((await printed('--external', '[2001:db8::7]', '--print-addresses', 'public', wildcard)).line, /^net:2001:db8::7:\d+~shs:/)
   // unix and unauthenticated stacks stay
   for (const stack of ['net::::0~noauth', 'net:127.0.0.1:0~noauth', 'ws://0.0.0.0:0']) {
     assert.strictEqual((await printed('--insecure-noauth', '--external', 'pub.example', '--scope', 'public', '--print-addresses',
@@ -183,6 +187,10 @@ scenario('wrong scopes and external addresses are told', async (world) => {
     [['--external', 'a b', 'net::0~shs'], 1, /no spaces/],
     [['--external', 'net:host:99999', 'net::0~shs'], 1, /port/],
     [['--external', 'wss://host', 'net::0~shs'], 2, /wss:\/\/host: is external to nothing/],
+    [['--external', 'ws:8080', 'net::0~shs'], 2, /ws:8080: is external to nothing/],
+    [['--external', '[::1', 'net::0~shs'], 1, /brackets hold an IPv6 address/],
+    ...['pub.example:99', 'pub:99', 'cafe:99', '1.2.3.4:443', '[::1]:443'].map((external) =>
+      [['--external', external, 'net::0~shs'], 2, /: is a host and a port: write net:HOST:PORT/]),
   ]
   for (const [args, status, why] of cases) {
     const action = args.includes('--stdio') ? [] : ['--echo']
