@@ -190,6 +190,48 @@ scenario('SIGHUP before it is ready, and while it drains, tells nothing', async 
   client.kill('SIGCONT')
 })
 
+// ---- The units of contrib/ ----
+
+// A unit's settings, "KEY=VALUE", by name; a line that ends in a backslash goes on.
+function unit(name) {
+  const text = fs.readFileSync(path.join(__dirname, '../../contrib', name), 'utf8').replace(/\\\n/g, ' ')
+  return Object.fromEntries(text.split('\n').map((line) => line.match(/^(\w+)=(.*)$/)).filter(Boolean).map(([, key, value]) => [key, value]))
+}
+
+scenario('the units are the same port, and start with nothing but the keys of who may enter', async (world) => {
+  const [service, socket] = [unit('multiserver.service'), unit('multiserver.socket')]
+  const friend = identity()
+  const folder = world.socketDir('state') // both of /var/lib and of /run
+  fs.mkdirSync(`${folder}/${service.StateDirectory}`, { mode: 0o700 })
+  const there = { '%S': folder, '${RUNTIME_DIRECTORY}': folder, '/etc/multiserver/allow': world.write('allow', `${friend.key}\n`) }
+  const run = async () => {
+    const tcp = await listening({ port: 0, host: '::' })
+    const { port } = tcp.address()
+    const [, ...args] = service.ExecStart.split(/ +/).map((word) => Object.entries({ ...there, [`:${socket.ListenStream}~`]: `:${port}~` })
+      .reduce((all, [name, value]) => all.replace(name, value), word))
+    assert.ok(args.at(-1).endsWith(`:${port}~shs`), args)
+    const [name, value] = service.Environment.split('=')
+    const proc = world.start('multiserver.service', 'sh', ['-c', 'LISTEN_PID=$$ exec "$@"', 'sh', command, ...args],
+      { fds: [tcp._handle.fd], env: { HOME: '/', [name]: value.replace('%S', folder), LISTEN_FDS: '1' } })
+    tcp.close()
+    await proc.line()
+    const secret = `${folder}/${service.StateDirectory}/secret`
+    assert.strictEqual(fs.statSync(secret).mode & 0o777, 0o600)
+    const key = (await world.run(['id', '--key', secret])).stdout().toString().trim()
+    const client = world.ours(['connect', `net:::1:${port}~shs:${key}`], { as: friend })
+    client.child.stdin.end('hello')
+    assert.deepStrictEqual([await client.exit(), client.stdout().toString()], [0, 'hello'], `${client}`)
+    proc.kill('SIGTERM')
+    assert.strictEqual(await proc.exit(), 0)
+    return [key, proc.err]
+  }
+  const [first, said] = await run()
+  assert.match(said, /^multiserver: made a new identity, /)
+  const [second, again] = await run()
+  assert.strictEqual(second, first)
+  assert.ok(!/identity/.test(again), again)
+})
+
 scenario('what is for another process is left alone', async (world) => {
   const server = await listening({ port: 0, host: '127.0.0.1' })
   const proc = world.ours(['serve', '--echo', `net:127.0.0.1:${server.address().port}`],
