@@ -46,8 +46,10 @@ install(FILES ${MS_MANUAL}/libmultiserver.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/
 
 # ---- Tools ----
 
-# The command has the library in it.
+# The command has the library in it; its units for systemd are the operator's to put in place.
 install(TARGETS multiserver DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
+install(FILES contrib/multiserver.service contrib/multiserver.socket
+  DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT tools)
 if(MS_RUNS_COMMAND)
   install(FILES ${MS_MANUAL}/multiserver.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tools)
   install(FILES ${MS_MANUAL}/multiserver.bash COMPONENT tools RENAME multiserver

@@ -48,7 +48,8 @@ holds libmultiserver-dev "$lib/libmultiserver.so" "$lib/libmultiserver.a" \
   usr/share/man/man3/libmultiserver.3.gz
 holds multiserver usr/bin/multiserver usr/share/man/man1/multiserver.1.gz \
   usr/share/bash-completion/completions/multiserver usr/share/zsh/vendor-completions/_multiserver \
-  usr/share/fish/vendor_completions.d/multiserver.fish
+  usr/share/fish/vendor_completions.d/multiserver.fish \
+  usr/share/doc/multiserver/multiserver.service usr/share/doc/multiserver/multiserver.socket
 
 says libmultiserver0 Depends '\blibsodium23\b'
 says libmultiserver0 Depends '\blibssl3\b'

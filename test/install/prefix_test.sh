@@ -25,6 +25,9 @@ readelf -d "$lib/libmultiserver.so" | grep -q 'SONAME.*\[libmultiserver\.so\.0\]
 for file in "$lib/libmultiserver.so" "$prefix/bin/multiserver"; do
   ! readelf -d "$file" | grep -E 'RPATH|RUNPATH' || fail "$file searches libraries by itself"
 done
+for unit in multiserver.service multiserver.socket; do
+  cmp "$SOURCE/contrib/$unit" "$prefix/share/doc/multiserver/$unit" || fail "$unit is not there"
+done
 for dir in "$TREE" "$SOURCE"; do
   ! grep -rlF "$dir" "$prefix" || fail "these files name $dir"
 done
