@@ -18,10 +18,10 @@ struct cli_guest {
   char line[LINE];
 };
 
-/* A line to one guest, whole or not at all. */
+/* A line to one guest, whole or not at all. One who leaves, or is closed, hears no more. */
 static void tell(const struct cli_guest *to, const char *text, size_t n) {
-  if (to->gone) return;
-  if (ms_conn_write(to->conn, text, n) < (ptrdiff_t)n) ms_conn_abort(to->conn);
+  ptrdiff_t k = to->gone ? MS_EPIPE : ms_conn_write(to->conn, text, n);
+  if (k != MS_EPIPE && k < (ptrdiff_t)n) ms_conn_abort(to->conn);
 }
 
 static void tell_others(const struct cli_guest *from, const char *text, size_t n) {

@@ -78,6 +78,22 @@ scenario('a room: those who leave at once all leave in peace', async (world) => 
   for (const guest of guests) assert.strictEqual(await guest.exit(), 0, guest.err)
 })
 
+scenario('a room that is closed says goodbye to everybody, however slow', async (world) => {
+  const { serve, net } = await room(world)
+  const [quick, slow] = await pair(world, net)
+  const deaf = world.ours(['connect', net])
+  await quick.until(() => quick.stdout().toString().split(' joined').length > 2, 'joining')
+  deaf.kill('SIGSTOP')
+  slow.kill('SIGSTOP')
+  serve.kill('SIGTERM')
+  assert.strictEqual(await quick.exit(), 0, quick.err)
+  slow.kill('SIGCONT')
+  assert.strictEqual(await slow.exit(), 0, slow.err)
+  deaf.kill()
+  assert.strictEqual(await serve.exit(), 0)
+  assert.strictEqual(serve.err, '')
+})
+
 // Until the process has read all its standard input and sleeps.
 async function idle(pid) {
   const ticks = () => fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(' ').slice(13, 15).join()
