@@ -52,15 +52,17 @@ static void on_end(ms_conn *conn, void *user) {
   if (s->other->conn) ms_conn_end(s->other->conn);
 }
 
+/* A broken end must not look like a clean one. A clean one before the peer's own is ours: the
+ * server ends, and the other side is closed like this one. */
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
   struct side *s = user;
   struct bridge *b = s->bridge;
-  bool broken =
-      s->other->conn && (err || !s->ended); /* a broken end must not look like a clean one */
+  ms_conn *other = s->other->conn;
   s->conn = NULL;
-  cli_report_closed(b->report, broken ? "forward" : NULL, conn, err);
+  cli_report_closed(b->report, other ? "forward" : NULL, conn, err);
   if (b->dialer) ms_dial_abort(b->dialer);
-  if (broken) ms_conn_abort(s->other->conn);
+  if (other && err) ms_conn_abort(other);
+  if (other && !err && !s->ended) ms_conn_close(other);
   free_if_over(b);
 }
 

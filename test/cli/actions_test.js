@@ -224,6 +224,29 @@ scenario('--forward: a broken end is no clean end', async (world) => {
   await other.until(() => /echo: .*(lost|ended before)/.test(other.err), 'an error')
 })
 
+scenario('--forward: a bridge that is closed says goodbye to both sides, however slow', async (world) => {
+  for (const slow of ['client', 'target']) {
+    const target = world.ours(['serve', '--echo', '--json', '--allow-any', 'net:127.0.0.1:0~shs'])
+    const { proc, at } = await bridge(world, (await target.event('listening')).address, 'net:127.0.0.1:0~shs')
+    const clients = [world.ours(['connect', at]), world.ours(['connect', at])]
+    for (const client of clients) client.say('hello')
+    await Promise.all(clients.map((client) => heard(client, 'hello\n')))
+    const [deaf, client] = clients
+    deaf.kill('SIGSTOP')
+    const late = slow === 'client' ? client : target
+    late.kill('SIGSTOP')
+    proc.kill('SIGTERM')
+    if (late === client) await target.event('closed', 1)
+    else assert.strictEqual(await client.exit(), 0, client.err)
+    late.kill('SIGCONT')
+    assert.strictEqual(await client.exit(), 0, client.err)
+    await target.event('closed', 1)
+    assert.deepStrictEqual(target.events('closed').map(({ reason }) => reason), ['end', 'end'])
+    deaf.kill()
+    assert.strictEqual(await proc.exit(), 0)
+  }
+})
+
 scenario('--forward: a target that is down is an error for that peer only', async (world) => {
   const dir = world.socketDir('t')
   const { proc, at } = await bridge(world, `unix:${dir}/socket~noauth`, 'net:127.0.0.1:0~shs')
