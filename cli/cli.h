@@ -312,6 +312,9 @@ struct cli_exec {
 };
 void cli_exec(struct cli_exec *exec, uv_loop_t *loop, ms_conn *conn);
 
+/* Kills all children of the loop. The loop runs until they are gone, longer than the context. */
+void cli_exec_kill(uv_loop_t *loop);
+
 /* Once, before the first child: what our parent left open is not for it. */
 void cli_exec_prepare(void);
 

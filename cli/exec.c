@@ -261,6 +261,15 @@ void cli_exec(struct cli_exec *exec, uv_loop_t *loop, ms_conn *conn) {
   pump_in(c);
 }
 
+static void kill_process(uv_handle_t *handle, void *user) {
+  (void)user;
+  if (handle->type == UV_PROCESS) signal_child(handle->data, SIGKILL);
+}
+
+void cli_exec_kill(uv_loop_t *loop) {
+  uv_walk(loop, kill_process, NULL);
+}
+
 /* What our parent left open is not for children: libuv's own descriptors are not theirs anyway. */
 void cli_exec_prepare(void) {
   DIR *dir = opendir("/proc/self/fd");

@@ -42,11 +42,13 @@ struct server {
 
 /* ---- The end ---- */
 
+/* Children may live on for a while: signals are heard as long as the loop runs. */
 static void on_closed(ms_ctx *ctx, void *user) {
   struct server *s = user;
   ms_ctx_free(ctx);
+  s->ctx = NULL;
   for (size_t i = 0; i < SIGNALS; i++)
-    uv_close((uv_handle_t *)&s->signals_of[i], NULL);
+    uv_unref((uv_handle_t *)&s->signals_of[i]);
 }
 
 static void stop(struct server *s, uint32_t drain_msec) {
@@ -59,8 +61,10 @@ static void stop(struct server *s, uint32_t drain_msec) {
 /* The first signal drains, the second cuts. */
 static void on_signal(uv_signal_t *handle, int number) {
   struct server *s = handle->data;
+  bool again = s->signals++ > 0;
   (void)number;
-  stop(s, s->signals++ ? 0 : DRAIN_MSEC);
+  if (s->ctx) stop(s, again ? 0 : DRAIN_MSEC);
+  if (again) cli_exec_kill(&s->loop);
 }
 
 /* ---- Who may enter ---- */
@@ -282,6 +286,11 @@ static void watch_signals(struct server *s) {
   }
 }
 
+static void forget_signals(struct server *s) {
+  for (size_t i = 0; i < SIGNALS; i++)
+    uv_close((uv_handle_t *)&s->signals_of[i], NULL);
+}
+
 static int serve(struct server *s) {
   if (cli_systemd_sockets(&s->inherited) != CLI_OK) return CLI_FAILED;
   if (uv_loop_init(&s->loop) < 0) return cli_error("serve", NULL, "no event loop");
@@ -290,6 +299,8 @@ static int serve(struct server *s) {
     if (!s->allow_any && !s->allow.count && !s->allow_file && any_shs(s))
       cli_note("only this identity itself may enter: --allow KEY admits another, --allow-any all");
     watch_signals(s);
+    (void)uv_run(&s->loop, UV_RUN_DEFAULT);
+    forget_signals(s);
   }
   (void)uv_run(&s->loop, UV_RUN_DEFAULT);
   (void)uv_loop_close(&s->loop);

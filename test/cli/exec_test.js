@@ -123,6 +123,25 @@ scenario('a command that ignores SIGTERM is killed in the end', async (world) =>
   assert.ok(Date.now() - from > 3000, 'it was not asked first')
 })
 
+scenario('a second interrupt kills what ignores the first, and no third one leaves an orphan', async (world) => {
+  for (const deaf of [false, true]) {
+    const { at, serve } = await exec(world, "trap '' INT TERM; echo ready; for i in $(seq 200); do sleep 0.1; done")
+    const client = world.ours(['connect', at])
+    await client.until(() => client.stdout().toString() === 'ready\n', 'ready')
+    const [shell] = children(serve.child.pid)
+    if (deaf) client.kill('SIGSTOP')
+    serve.kill('SIGTERM')
+    if (!deaf) assert.strictEqual(await client.exit(), 0, client.err)
+    const from = Date.now()
+    serve.kill('SIGTERM')
+    serve.kill('SIGINT')
+    await serve.exit()
+    assert.deepStrictEqual(serve.done, { code: 0, signal: null })
+    assert.ok(!fs.existsSync(`/proc/${shell}`), 'an orphan')
+    assert.ok(Date.now() - from < 3000, 'it was waited for')
+  }
+})
+
 scenario('an interrupt ends all commands', async (world) => {
   const { at, serve } = await exec(world, 'cat; exit 0')
   const clients = [world.ours(['connect', at]), world.ours(['connect', at])]
