@@ -4,6 +4,7 @@
 const assert = require('assert')
 const crypto = require('crypto')
 const fs = require('fs')
+const net = require('net')
 const { scenario, identity, secretFile, sha256, command } = require('../world')
 
 async function exec(world, what, listen = 'net:127.0.0.1:0~shs', ...args) {
@@ -111,6 +112,22 @@ scenario('a peer that is gone takes its command with it', async (world) => {
   client.kill('SIGKILL')
   await become(() => children(serve.child.pid).length === 0)
   await become(() => !fs.existsSync(`/proc/${sleep}`) || stateOf(sleep) === 'Z')
+})
+
+scenario('a peer that floods a command which does not read, and is gone unseen, ends as one that is idle', async (world) => {
+  const { at, serve } = await exec(world, 'sleep 1000', 'net:127.0.0.1:0', '--limit', 'idle-msec=1000')
+  const socket = net.connect(Number(at.split(':')[2]), '127.0.0.1')
+  socket.on('error', () => {})
+  await become(() => children(serve.child.pid).length === 1)
+  for (let stuck = false; !stuck;) {
+    stuck = await new Promise((resolve) => {
+      const timer = setTimeout(resolve, 100, true)
+      socket.write(Buffer.alloc(1 << 20), () => resolve(clearTimeout(timer)))
+    })
+  }
+  socket.resetAndDestroy()
+  await become(() => children(serve.child.pid).length === 0)
+  assert.match(serve.err, /exec: net:.*: timed out\n/)
 })
 
 scenario('a command that ignores SIGTERM is killed in the end', async (world) => {
