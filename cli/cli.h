@@ -213,8 +213,9 @@ void cli_systemd_reloading(void);
 
 /* ---- Limits (limits.c) ---- */
 
-/* Reads "NAME=NUMBER" or "NAME=none" into *out. The first text that is no limit, or NULL. */
-const char *cli_limits(const struct cli_texts *texts, ms_limits *out);
+/* Reads "NAME=NUMBER" or "NAME=none" into *out. NULL, or the first text that is no limit and, in
+ * *why, what is wrong with it. */
+const char *cli_limits(const struct cli_texts *texts, ms_limits *out, const char **why);
 
 /* ---- What stands in front (external.c) ---- */
 

@@ -243,6 +243,7 @@ static int start(struct server *s) {
   ms_error err;
   int r;
   bool keyed = needs_identity(s);
+  const char *why;
   if (s->exec.command) cli_exec_prepare();
   if (s->http_root && (s->http_folder = cli_http_root_open(s->http_root)) < 0) return CLI_FAILED;
   if (keyed && cli_secret_get(s->key, &id) != CLI_OK) return CLI_FAILED;
@@ -252,7 +253,7 @@ static int start(struct server *s) {
   opts.network_key = s->network_key;
   opts.on_authorise = on_authorise;
   opts.user = s;
-  (void)cli_limits(&s->limits, &opts.limits);
+  (void)cli_limits(&s->limits, &opts.limits, &why);
   opts.inherited = s->inherited.fds;
   opts.inherited_count = s->inherited.count;
   r = ms_ctx_new(&s->ctx, &opts, &err);
@@ -377,11 +378,8 @@ static int check(struct server *s) {
     return cli_usage(&cli_serve, "--network-key", "is not 32 bytes of base64");
   if ((wrong = cli_external_wrong(&s->external, &s->addresses, &why)))
     return cli_usage(&cli_serve, wrong, why);
-  if ((wrong = cli_limits(&s->limits, &(ms_limits){0})))
-    return cli_usage(
-        &cli_serve, wrong,
-        "is no limit: NAME=NUMBER, or NAME=none; the names are connections, handshakes, "
-        "per-address, per-second, idle-msec, buffered, buffered-each");
+  if ((wrong = cli_limits(&s->limits, &(ms_limits){0}, &why)))
+    return cli_usage(&cli_serve, wrong, why);
   if ((status = check_scopes(s)) != CLI_OK || (status = check_forward(s)) != CLI_OK) return status;
   return read_allowed(s);
 }
@@ -488,7 +486,7 @@ const struct cli_command cli_serve = {
         "                        connections (default 4096), handshakes (1024), per-address and\n"
         "                        per-second, both of one IPv4 address or IPv6 /56 (64, 32),\n"
         "                        idle-msec (none), buffered and buffered-each, bytes of all\n"
-        "                        connections and of one (268435456, 417792)\n"
+        "                        connections and of one (268435456, 417792: also the most)\n"
         "\n",
     .more =
         "addresses, as peers are told them:\n"

@@ -173,6 +173,18 @@ scenario('a page is no handshake, and is sent to its end when the server stops',
   assert.strictEqual(await server.exit(), 0)
 })
 
+scenario('the least memory that can be asked for carries a connection', async (world) => {
+  const me = identity()
+  const data = Buffer.alloc(4 << 20, 'x')
+  for (const limit of ['buffered=1048576', 'buffered-each=6144']) {
+    const server = world.ours(['serve', '--echo', '--limit', limit, 'ws://127.0.0.1:0~shs'], { as: me })
+    const client = world.ours(['connect', await server.line()], { as: me })
+    client.child.stdin.end(data)
+    assert.strictEqual(await client.exit(), 0, limit)
+    assert.ok(client.stdout().equals(data))
+  }
+})
+
 scenario('metrics, over TCP and over a unix socket', async (world) => {
   const socketPath = `${world.socketDir('metrics')}/socket`
   const server = world.ours(['serve', '--echo', '--metrics', `unix:${socketPath}`, 'net:127.0.0.1:0'])
@@ -223,6 +235,12 @@ scenario('what is no limit, and where no metrics are', async (world) => {
     const proc = world.ours(['serve', '--echo', '--limit', limit, 'net:127.0.0.1:0'])
     assert.strictEqual(await proc.exit(), 2, limit)
     assertComplaint(proc, /is no limit: NAME=NUMBER/)
+  }
+  const ranges = { 'buffered=1048575': /at least 1048576/, 'buffered-each=6143': /6144 to 417792/, 'buffered-each=417793': /417792/, 'buffered-each=none': /417792/ }
+  for (const [limit, why] of Object.entries(ranges)) {
+    const proc = world.ours(['serve', '--echo', '--limit', limit, 'net:127.0.0.1:0'])
+    assert.strictEqual(await proc.exit(), 2, limit)
+    assertComplaint(proc, why)
   }
   for (const at of ['ws://127.0.0.1:0', 'net:127.0.0.1:0~shs', 'nonsense']) {
     const proc = world.ours(['serve', '--echo', '--metrics', at, 'net:127.0.0.1:0'])
