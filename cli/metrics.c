@@ -71,16 +71,14 @@ static size_t write_text(const ms_ctx *ctx, char *buf, size_t size) {
 /* ---- HTTP ---- */
 
 struct request {
-  bool whole;
-  char target[64];
+  bool whole, head;
+  const char *target; /* in the bytes received, which are one piece */
   size_t length;
 };
 
 static int on_url(http_parser *parser, const char *p, size_t n) {
   struct request *r = parser->data;
-  size_t room = sizeof r->target - 1 - r->length;
-  if (n > room) n = room;
-  memcpy(r->target + r->length, p, n);
+  if (!r->target) r->target = p;
   r->length += n;
   return 0;
 }
@@ -90,33 +88,42 @@ static int on_headers(http_parser *parser) {
   return 2;
 }
 
+/* In any form, and whatever is asked of it. */
+static bool has_path(const struct request *r, const char *path) {
+  struct http_parser_url url = {0};
+  if (http_parser_parse_url(r->target, r->length, 0, &url) != 0) return false;
+  return url.field_data[UF_PATH].len == strlen(path) &&
+         memcmp(r->target + url.field_data[UF_PATH].off, path, strlen(path)) == 0;
+}
+
 /* The status that the bytes deserve; 0: there have to be more. */
-static int judge(const uint8_t *p, size_t n) {
+static int judge(struct request *r, const uint8_t *p, size_t n) {
   http_parser_settings settings;
   http_parser parser;
-  struct request request = {.whole = false};
   http_parser_settings_init(&settings);
   settings.on_url = on_url;
   settings.on_headers_complete = on_headers;
   http_parser_init(&parser, HTTP_REQUEST);
-  parser.data = &request;
+  parser.data = r;
   (void)http_parser_execute(&parser, &settings, (const char *)p, n);
   if (HTTP_PARSER_ERRNO(&parser) != HPE_OK) return 400;
-  if (!request.whole) return n >= REQUEST_MAX ? 431 : 0;
-  if (parser.method != HTTP_GET) return 405;
-  return strcmp(request.target, "/metrics") == 0 || strcmp(request.target, "/") == 0 ? 200 : 404;
+  if (!r->whole) return n >= REQUEST_MAX ? 431 : 0;
+  r->head = parser.method == HTTP_HEAD;
+  if (parser.method != HTTP_GET && !r->head) return 405;
+  return has_path(r, "/metrics") || has_path(r, "/") ? 200 : 404;
 }
 
-static void answer(ms_conn *conn, const struct cli_metrics *m, int status) {
+static void answer(ms_conn *conn, const struct cli_metrics *m, int status, bool head_only) {
   char text[TEXT], head[256];
   size_t n = status == 200 ? write_text(m->of, text, sizeof text) : 0;
-  int k = snprintf(
-      head, sizeof head,
-      "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: text/plain; version=0.0.4; "
-      "charset=utf-8\r\n%sContent-Length: %zu\r\n\r\n",
-      status, http_status_str((enum http_status)status), status == 405 ? "Allow: GET\r\n" : "", n);
+  int k =
+      snprintf(head, sizeof head,
+               "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: text/plain; version=0.0.4; "
+               "charset=utf-8\r\n%sContent-Length: %zu\r\n\r\n",
+               status, http_status_str((enum http_status)status),
+               status == 405 ? "Allow: GET, HEAD\r\n" : "", n);
   (void)ms_conn_write(conn, head, (size_t)k);
-  (void)ms_conn_write(conn, text, n);
+  if (!head_only) (void)ms_conn_write(conn, text, n);
   ms_conn_close(conn);
 }
 
@@ -129,11 +136,12 @@ struct scrape {
 
 static void on_readable(ms_conn *conn, void *user) {
   const struct scrape *s = user;
+  struct request request = {.whole = false};
   const uint8_t *p;
   size_t n = ms_conn_peek(conn, &p);
-  int status = judge(p, n);
+  int status = judge(&request, p, n);
   if (status)
-    answer(conn, s->metrics, status);
+    answer(conn, s->metrics, status, request.head);
   else
     ms_conn_need(conn, n + 1);
 }

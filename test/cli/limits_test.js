@@ -27,7 +27,7 @@ function get(options) {
     http.get(options, (response) => {
       let body = ''
       response.on('data', (data) => (body += data))
-      response.on('end', () => resolve({ status: response.statusCode, type: response.headers['content-type'], body }))
+      response.on('end', () => resolve({ status: response.statusCode, type: response.headers['content-type'], headers: response.headers, body }))
     }).on('error', reject)
   })
 }
@@ -198,7 +198,17 @@ scenario('metrics, over TCP and over a unix socket', async (world) => {
   assert.match(body, /\n# TYPE multiserver_entered_total counter\nmultiserver_entered_total 1\n/)
   assert.match(body, /\nmultiserver_in_total 5\n/)
   for (const line of body.trim().split('\n')) assert.match(line, /^(# (HELP|TYPE) multiserver_\w+ .+|multiserver_\w+ \d+)$/)
-  assert.strictEqual((await get({ socketPath, path: '/other' })).status, 404)
+  for (const path of ['/', '/metrics?x=1', 'http://127.0.0.1:9101/metrics', `http://${'h'.repeat(100)}/metrics?x#y`]) {
+    assert.strictEqual((await get({ socketPath, path })).status, 200, path)
+  }
+  for (const path of ['/other', '/metrics/', '/metricsx', '/other?/metrics', 'http://h/other', '*']) {
+    assert.strictEqual((await get({ socketPath, path })).status, 404, path)
+  }
+  const head = await get({ socketPath, path: '/metrics', method: 'HEAD' })
+  assert.deepStrictEqual([head.status, head.body], [200, ''])
+  assert.ok(Number(head.headers['content-length']) > 1000)
+  const post = await get({ socketPath, path: '/metrics', method: 'POST' })
+  assert.deepStrictEqual([post.status, post.headers.allow], [405, 'GET, HEAD'])
 
   const tcp = world.ours(['serve', '--echo', '--metrics', 'net:127.0.0.1:0', 'net:127.0.0.1:0'])
   await tcp.line()
