@@ -234,8 +234,8 @@ const char *cli_external_wrong(const struct cli_texts *given, const struct cli_t
 /* What ms_ctx_stats has, by name. */
 enum { CLI_STATS = 23 };
 extern const struct cli_stat {
-  const char *name, *help;
-  bool counter; /* it only grows */
+  const char *name, *unit, *help; /* the unit is "" or "_bytes" */
+  bool counter;                   /* it only grows */
   size_t offset, size;
 } cli_stats[CLI_STATS];
 uint64_t cli_stat(const ms_ctx_stats *stats, size_t i);

@@ -9,32 +9,32 @@
 
 enum { REQUEST_MAX = 8192, CONNECTIONS = 64, TEXT = 8192, DEADLINE_MSEC = 5000 };
 
-#define STAT(name, counter, help) \
-  { #name, help, counter, offsetof(ms_ctx_stats, name), sizeof((ms_ctx_stats *)0)->name }
+#define STAT(name, unit, counter, help) \
+  { #name, unit, help, counter, offsetof(ms_ctx_stats, name), sizeof((ms_ctx_stats *)0)->name }
 const struct cli_stat cli_stats[CLI_STATS] = {
-    STAT(open, false, "connections that are open"),
-    STAT(pending, false, "connections whose stack is not up yet"),
-    STAT(dials, false, "dials that run"),
-    STAT(buffered, false, "bytes of buffers in use"),
-    STAT(buffer_peak, false, "the most bytes of buffers there ever were"),
-    STAT(accepted, true, "sockets accepted"),
-    STAT(entered, true, "peers that came in"),
-    STAT(answered, true, "requests answered with a page"),
-    STAT(refused, true, "peers that were not admitted"),
-    STAT(failed, true, "peers that did not come in otherwise"),
-    STAT(over_connections, true, "peers turned away: too many connections"),
-    STAT(over_address, true, "peers turned away: too many of one address"),
-    STAT(over_rate, true, "peers turned away: too many of one address in a second"),
-    STAT(gave_way, true, "handshakes that made room for others"),
-    STAT(over_buffers, true, "connections cut: their peers did not read, and buffers ran out"),
-    STAT(idled, true, "connections closed because they were idle"),
-    STAT(dialled, true, "dials that succeeded"),
-    STAT(dial_failed, true, "dials that failed or were aborted"),
-    STAT(in, true, "bytes received by applications"),
-    STAT(out, true, "bytes written by applications"),
-    STAT(wire_in, true, "bytes received by transports"),
-    STAT(wire_out, true, "bytes sent by transports"),
-    STAT(pauses, true, "times a listener paused for want of descriptors"),
+    STAT(open, "", false, "connections that are open"),
+    STAT(pending, "", false, "connections whose stack is not up yet"),
+    STAT(dials, "", false, "dials that run"),
+    STAT(buffered, "_bytes", false, "bytes of buffers in use"),
+    STAT(buffer_peak, "_bytes", false, "the most bytes of buffers there ever were"),
+    STAT(accepted, "", true, "sockets accepted"),
+    STAT(entered, "", true, "peers that came in"),
+    STAT(answered, "", true, "requests answered with a page"),
+    STAT(refused, "", true, "peers that were not admitted"),
+    STAT(failed, "", true, "peers that did not come in otherwise"),
+    STAT(over_connections, "", true, "peers turned away: too many connections"),
+    STAT(over_address, "", true, "peers turned away: too many of one address"),
+    STAT(over_rate, "", true, "peers turned away: too many of one address in a second"),
+    STAT(gave_way, "", true, "handshakes that made room for others"),
+    STAT(over_buffers, "", true, "connections cut: their peers did not read, and buffers ran out"),
+    STAT(idled, "", true, "connections closed because they were idle"),
+    STAT(dialled, "", true, "dials that succeeded"),
+    STAT(dial_failed, "", true, "dials that failed or were aborted"),
+    STAT(in, "_bytes", true, "bytes received by applications"),
+    STAT(out, "_bytes", true, "bytes written by applications"),
+    STAT(wire_in, "_bytes", true, "bytes received by transports"),
+    STAT(wire_out, "_bytes", true, "bytes sent by transports"),
+    STAT(pauses, "", true, "times a listener paused for want of descriptors"),
 };
 #undef STAT
 
@@ -57,11 +57,11 @@ static size_t write_text(const ms_ctx *ctx, char *buf, size_t size) {
   for (size_t i = 0; i < CLI_STATS; i++) {
     const struct cli_stat *s = &cli_stats[i];
     const char *suffix = s->counter ? "_total" : "";
-    int k =
-        snprintf(buf + n, size - n,
-                 "# HELP multiserver_%s%s %s\n# TYPE multiserver_%s%s %s\nmultiserver_%s%s %llu\n",
-                 s->name, suffix, s->help, s->name, suffix, s->counter ? "counter" : "gauge",
-                 s->name, suffix, (unsigned long long)cli_stat(&stats, i));
+    char name[64];
+    int k;
+    (void)snprintf(name, sizeof name, "multiserver_%s%s%s", s->name, s->unit, suffix);
+    k = snprintf(buf + n, size - n, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, s->help, name,
+                 s->counter ? "counter" : "gauge", name, (unsigned long long)cli_stat(&stats, i));
     if (k < 0 || (size_t)k >= size - n) break;
     n += (size_t)k;
   }

@@ -196,7 +196,10 @@ scenario('metrics, over TCP and over a unix socket', async (world) => {
   assert.strictEqual(status, 200)
   assert.match(type, /^text\/plain; version=0\.0\.4/)
   assert.match(body, /\n# TYPE multiserver_entered_total counter\nmultiserver_entered_total 1\n/)
-  assert.match(body, /\nmultiserver_in_total 5\n/)
+  assert.match(body, /\n# TYPE multiserver_in_bytes_total counter\nmultiserver_in_bytes_total 5\n/)
+  for (const name of ['out_bytes_total', 'wire_in_bytes_total', 'wire_out_bytes_total', 'buffered_bytes', 'buffer_peak_bytes']) {
+    assert.match(body, new RegExp(`\\nmultiserver_${name} \\d+\\n`))
+  }
   for (const line of body.trim().split('\n')) assert.match(line, /^(# (HELP|TYPE) multiserver_\w+ .+|multiserver_\w+ \d+)$/)
   for (const path of ['/', '/metrics?x=1', 'http://127.0.0.1:9101/metrics', `http://${'h'.repeat(100)}/metrics?x#y`]) {
     assert.strictEqual((await get({ socketPath, path })).status, 200, path)
