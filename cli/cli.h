@@ -213,9 +213,12 @@ void cli_systemd_reloading(void);
 
 /* ---- Limits (limits.c) ---- */
 
-/* Reads "NAME=NUMBER" or "NAME=none" into *out. NULL, or the first text that is no limit and, in
- * *why, what is wrong with it. */
+/* Writes the defaults and then "NAME=NUMBER" or "NAME=none" to *out. NULL, or the first text that
+ * is no limit and, in *why, what is wrong with it. */
 const char *cli_limits(const struct cli_texts *texts, ms_limits *out, const char **why);
+
+/* Limits in the text format of Prometheus: how many bytes of `buf`. */
+size_t cli_limits_text(const ms_limits *of, char *buf, size_t size);
 
 /* ---- What stands in front (external.c) ---- */
 
@@ -244,6 +247,7 @@ uint64_t cli_stat(const ms_ctx_stats *stats, size_t i);
  * after cli_metrics_close. */
 struct cli_metrics {
   const ms_ctx *of; /* whose */
+  ms_limits limits; /* its limits; the caller's to set */
   ms_ctx *ctx;      /* its own */
   uv_loop_t *loop;
 };

@@ -50,10 +50,10 @@ uint64_t cli_stat(const ms_ctx_stats *stats, size_t i) {
   return small;
 }
 
-static size_t write_text(const ms_ctx *ctx, char *buf, size_t size) {
+static size_t write_text(const struct cli_metrics *m, char *buf, size_t size) {
   ms_ctx_stats stats;
-  size_t n = 0;
-  ms_ctx_stat(ctx, &stats);
+  size_t n = cli_limits_text(&m->limits, buf, size);
+  ms_ctx_stat(m->of, &stats);
   for (size_t i = 0; i < CLI_STATS; i++) {
     const struct cli_stat *s = &cli_stats[i];
     const char *suffix = s->counter ? "_total" : "";
@@ -115,7 +115,7 @@ static int judge(struct request *r, const uint8_t *p, size_t n) {
 
 static void answer(ms_conn *conn, const struct cli_metrics *m, int status, bool head_only) {
   char text[TEXT], head[256];
-  size_t n = status == 200 ? write_text(m->of, text, sizeof text) : 0;
+  size_t n = status == 200 ? write_text(m, text, sizeof text) : 0;
   int k =
       snprintf(head, sizeof head,
                "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: text/plain; version=0.0.4; "

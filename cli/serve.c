@@ -254,6 +254,7 @@ static int start(struct server *s) {
   opts.on_authorise = on_authorise;
   opts.user = s;
   (void)cli_limits(&s->limits, &opts.limits, &why);
+  s->metrics.limits = opts.limits;
   opts.inherited = s->inherited.fds;
   opts.inherited_count = s->inherited.count;
   r = ms_ctx_new(&s->ctx, &opts, &err);

@@ -200,7 +200,7 @@ scenario('metrics, over TCP and over a unix socket', async (world) => {
   for (const name of ['out_bytes_total', 'wire_in_bytes_total', 'wire_out_bytes_total', 'buffered_bytes', 'buffer_peak_bytes']) {
     assert.match(body, new RegExp(`\\nmultiserver_${name} \\d+\\n`))
   }
-  for (const line of body.trim().split('\n')) assert.match(line, /^(# (HELP|TYPE) multiserver_\w+ .+|multiserver_\w+ \d+)$/)
+  for (const line of body.trim().split('\n')) assert.match(line, /^(# (HELP|TYPE) multiserver_\w+ .+|multiserver_\w+ (\d+|\+Inf))$/)
   for (const path of ['/', '/metrics?x=1', 'http://127.0.0.1:9101/metrics', `http://${'h'.repeat(100)}/metrics?x#y`]) {
     assert.strictEqual((await get({ socketPath, path })).status, 200, path)
   }
@@ -213,10 +213,16 @@ scenario('metrics, over TCP and over a unix socket', async (world) => {
   const post = await get({ socketPath, path: '/metrics', method: 'POST' })
   assert.deepStrictEqual([post.status, post.headers.allow], [405, 'GET, HEAD'])
 
-  const tcp = world.ours(['serve', '--echo', '--metrics', 'net:127.0.0.1:0', 'net:127.0.0.1:0'])
+  const tcp = world.ours(['serve', '--echo', '--metrics', 'net:127.0.0.1:0', '--limit', 'connections=none', '--limit', 'buffered=none',
+    '--limit', 'per-second=7', '--limit', 'idle-msec=1500', 'net:127.0.0.1:0'])
   await tcp.line()
   const where = await tcp.until(() => /metrics at net:127\.0\.0\.1:(\d+)\n/.exec(tcp.err), 'where the metrics are')
-  assert.strictEqual((await get({ host: '127.0.0.1', port: where[1], path: '/metrics' })).status, 200)
+  const others = await get({ host: '127.0.0.1', port: where[1], path: '/metrics' })
+  assert.strictEqual(others.status, 200)
+  const limits = (text) => Object.fromEntries([...text.matchAll(/^multiserver_limit_(\w+) (.*)$/mg)].map((match) => match.slice(1)))
+  assert.deepStrictEqual(limits(body), { connections: '4096', handshakes: '1024', per_address: '64', per_second: '32', idle_seconds: '+Inf',
+    buffered_bytes: '268435456', buffered_each_bytes: '417792' })
+  assert.deepStrictEqual(limits(others.body), { ...limits(body), connections: '+Inf', buffered_bytes: '+Inf', per_second: '7', idle_seconds: '1.5' })
   const bad = net.connect(Number(where[1]), '127.0.0.1', () => bad.write('nonsense\r\n\r\n'))
   const answer = await new Promise((resolve) => bad.once('data', resolve))
   assert.match(String(answer), /^HTTP\/1\.1 400 /)
