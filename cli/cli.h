@@ -243,6 +243,9 @@ extern const struct cli_stat {
 } cli_stats[CLI_STATS];
 uint64_t cli_stat(const ms_ctx_stats *stats, size_t i);
 
+/* A line of them all on stderr: "NAME=NUMBER ...". */
+void cli_stats_note(const ms_ctx *ctx);
+
 /* Serves them to Prometheus, as text over HTTP, at an address of net or unix. The server is freed
  * after cli_metrics_close. */
 struct cli_metrics {

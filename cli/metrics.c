@@ -50,6 +50,17 @@ uint64_t cli_stat(const ms_ctx_stats *stats, size_t i) {
   return small;
 }
 
+void cli_stats_note(const ms_ctx *ctx) {
+  ms_ctx_stats stats;
+  char line[1024] = "";
+  size_t n = 0;
+  ms_ctx_stat(ctx, &stats);
+  for (size_t i = 0; i < CLI_STATS && n < sizeof line; i++)
+    n += (size_t)snprintf(line + n, sizeof line - n, "%s%s=%llu", i ? " " : "", cli_stats[i].name,
+                          (unsigned long long)cli_stat(&stats, i));
+  cli_note("%s", line);
+}
+
 static size_t write_text(const struct cli_metrics *m, char *buf, size_t size) {
   ms_ctx_stats stats;
   size_t n = cli_limits_text(&m->limits, buf, size);

@@ -103,7 +103,11 @@ static void on_hangup(uv_signal_t *handle, int number) {
 static void on_user(uv_signal_t *handle, int number) {
   struct server *s = handle->data;
   (void)number;
-  if (s->report.json && !s->closing) cli_report_stats(&s->report, s->ctx);
+  if (s->closing) return;
+  if (s->report.json)
+    cli_report_stats(&s->report, s->ctx);
+  else
+    cli_stats_note(s->ctx);
 }
 
 static void on_authorise(ms_conn *conn, const ms_peer *peer, void *user) {
@@ -447,7 +451,8 @@ const struct cli_command cli_serve = {
         "\n"
         "Listens on every ADDRESS and prints, once they are up, one line: all of them as this\n"
         "machine can dial them, joined by ';'. One that fails is an error line, the others go\n"
-        "on. Interrupt it to let it say goodbye to everybody; once more to cut.\n"
+        "on. Interrupt it to let it say goodbye to everybody; once more to cut. SIGUSR1 asks for\n"
+        "all counters: a line on standard error.\n"
         "\n"
         "addresses:\n"
         "  net:127.0.0.1:8008~shs   TCP, encrypted, peers known by their keys\n"

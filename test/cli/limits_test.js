@@ -232,6 +232,16 @@ scenario('metrics, over TCP and over a unix socket', async (world) => {
   }
 })
 
+scenario('SIGUSR1 without --json: the counters are a line', async (world) => {
+  const server = world.ours(['serve', '--echo', 'net:127.0.0.1:0'])
+  const client = world.ours(['connect', await server.line()])
+  client.child.stdin.end('hello')
+  assert.strictEqual(await client.exit(), 0)
+  server.kill('SIGUSR1')
+  assert.match(await server.line('stderr'), /^multiserver: open=\d+ pending=0( [a-z_]+=\d+)* entered=1( [a-z_]+=\d+)* in=5 out=5( [a-z_]+=\d+)*$/)
+  assert.strictEqual((await server.line('stderr')).split('=').length, 22)
+})
+
 scenario('metrics: who drips a request, or asks for nothing, is cut after 5 s', async (world) => {
   const server = world.ours(['serve', '--echo', '--metrics', 'net:127.0.0.1:0', 'net:127.0.0.1:0'])
   const where = await server.until(() => /metrics at net:127\.0\.0\.1:(\d+)\n/.exec(server.err), 'where the metrics are')
