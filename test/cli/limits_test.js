@@ -242,6 +242,18 @@ scenario('SIGUSR1 without --json: the counters are a line', async (world) => {
   assert.strictEqual((await server.line('stderr')).split('=').length, 22)
 })
 
+scenario('metrics that cannot be served are an error, and peers are served', async (world) => {
+  const taken = net.createServer().listen(0, '127.0.0.1')
+  await new Promise((resolve) => taken.once('listening', resolve))
+  world.atEnd(() => taken.close())
+  const server = world.ours(['serve', '--echo', '--metrics', `net:127.0.0.1:${taken.address().port}`, 'net:127.0.0.1:0'])
+  const client = world.ours(['connect', await server.line()])
+  client.child.stdin.end('hello')
+  assert.deepStrictEqual([await client.exit(), client.stdout().toString()], [0, 'hello'])
+  await server.line('stderr')
+  assertComplaint(server, /metrics: net:127\.0\.0\.1:.*in use/)
+})
+
 scenario('metrics: who drips a request, or asks for nothing, is cut after 5 s', async (world) => {
   const server = world.ours(['serve', '--echo', '--metrics', 'net:127.0.0.1:0', 'net:127.0.0.1:0'])
   const where = await server.until(() => /metrics at net:127\.0\.0\.1:(\d+)\n/.exec(server.err), 'where the metrics are')
