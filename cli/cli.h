@@ -152,19 +152,47 @@ struct json_t;
 struct json_t *cli_json_text(const char *s);
 struct json_t *cli_json_bytes(const char *s, size_t n);
 
+/* ---- Events on standard output (events.c) ---- */
+
+struct cli_lines {
+  char *at;
+  size_t n, size;
+};
+
+/* All zero at first but for `loop`, `on_broken` and `user`. It stays where it is. */
+struct cli_events {
+  uv_loop_t *loop;
+  void (*on_broken)(void *user); /* stdout takes no more; once, after an error line */
+  void *user;
+  struct cli_lines waiting, writing;
+  uint64_t lost; /* for want of room, and not told yet */
+  uv_work_t work;
+  uv_timer_t patience;
+  bool busy, broken, timed; /* a thread writes; ...; the timer is open */
+  int error;                /* the thread's */
+};
+
+/* A line, without its end. */
+void cli_events_add(struct cli_events *events, const char *line);
+
+/* The loop has nothing else to do: who does not read what is left within a second loses it, and the
+ * process exits. */
+void cli_events_end(struct cli_events *events);
+
+/* After the loop. */
+void cli_events_free(struct cli_events *events);
+
 /* ---- What serve tells of its connections (report.c) ---- */
 
-/* Zero but for `json`, `scope`, `on_broken` and `user`. */
+/* Zero but for `json`, `scope` and `events`. */
 struct cli_report {
   bool json; /* events on stdout, besides the lines on stderr */
-  bool broken;
+  struct cli_events events;
   enum ms_scope scope; /* of the addresses told */
   char *addresses;     /* the last; NULL: none yet */
   char **listening;    /* what was told of each stack, by number; NULL: nothing */
   size_t listening_count;
-  void (*on_broken)(void *user); /* stdout takes no more; once */
-  void *user;
-  uint64_t second, untold; /* failed peers: the present second, those not told in it */
+  uint64_t second, untold; /* lines about peers: the present second, those not told in it */
   unsigned told;
 };
 void cli_report_listen(struct cli_report *r, const ms_ctx *ctx, int stack, const ms_error *err);
@@ -219,6 +247,13 @@ const char *cli_limits(const struct cli_texts *texts, ms_limits *out, const char
 
 /* Limits in the text format of Prometheus: how many bytes of `buf`. */
 size_t cli_limits_text(const ms_limits *of, char *buf, size_t size);
+
+/* ---- Descriptors (descriptors.c) ---- */
+
+/* Asks the system for as many as these connections need, `each` of them; a note where it gives
+ * fewer.
+ */
+void cli_descriptors(uint32_t connections, unsigned each);
 
 /* ---- What stands in front (external.c) ---- */
 

@@ -8,7 +8,7 @@
 
 #include "cli.h"
 
-enum { LINES_PER_SECOND = 50 }; /* of peers that failed */
+enum { LINES_PER_SECOND = 10 }; /* of peers that failed */
 
 /* RFC 3339 with milliseconds, UTC. */
 static json_t *now(void) {
@@ -26,16 +26,14 @@ static json_t *now(void) {
 /* Takes `fields` over, and writes them behind those that every event has. */
 static void write_event(struct cli_report *r, const char *event, uint64_t id, json_t *fields) {
   json_t *o = json_object();
+  char *line;
   json_object_set_new(o, "event", json_string(event));
   json_object_set_new(o, "time", now());
   json_object_set_new(o, "id", json_integer((json_int_t)id));
   json_object_update(o, fields);
-  if (!r->broken) {
-    (void)json_dumpf(o, stdout, JSON_COMPACT);
-    (void)fputc('\n', stdout);
-    r->broken = cli_flush("serve") != CLI_OK;
-    if (r->broken) r->on_broken(r->user);
-  }
+  line = json_dumps(o, JSON_COMPACT);
+  if (line) cli_events_add(&r->events, line);
+  free(line);
   json_decref(fields);
   json_decref(o);
 }
@@ -169,6 +167,7 @@ void cli_report_addresses(struct cli_report *r, const ms_ctx *ctx) {
 }
 
 void cli_report_free(struct cli_report *r) {
+  cli_events_free(&r->events);
   free(r->addresses);
   for (size_t i = 0; i < r->listening_count; i++)
     free(r->listening[i]);
@@ -192,7 +191,7 @@ void cli_report_connection(struct cli_report *r, const ms_conn *conn) {
 static bool may_tell(struct cli_report *r) {
   uint64_t now = uv_hrtime() / 1000000000;
   if (now != r->second) {
-    if (r->untold) cli_note("%llu more peers did not come in", (unsigned long long)r->untold);
+    if (r->untold) cli_note("%llu more lines about peers", (unsigned long long)r->untold);
     r->second = now;
     r->told = 0;
     r->untold = 0;
@@ -203,7 +202,8 @@ static bool may_tell(struct cli_report *r) {
 }
 
 void cli_report_failed(struct cli_report *r, const ms_conn *conn, const ms_error *err) {
-  if (err->code != MS_EABORTED && may_tell(r)) (void)cli_error_from("peer", err);
+  if (err->code == MS_EABORTED || !may_tell(r)) return; /* counted */
+  (void)cli_error_from("peer", err);
   if (!r->json) return;
   write_error(r, ms_conn_id(conn), err);
   write_closed(r, conn, err);
@@ -220,7 +220,8 @@ void cli_report_stats(struct cli_report *r, const ms_ctx *ctx) {
 
 void cli_report_closed(struct cli_report *r, const char *what, const ms_conn *conn,
                        const ms_error *err) {
-  if (err && what && err->code != MS_EABORTED) (void)cli_error_from(what, err);
+  if (err && what && err->code != MS_EABORTED && (!r || may_tell(r)))
+    (void)cli_error_from(what, err);
   if (!r || !r->json || !ms_conn_is_server(conn)) return;
   if (err) write_error(r, ms_conn_id(conn), err);
   write_closed(r, conn, err);

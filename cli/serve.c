@@ -47,6 +47,7 @@ static void on_closed(ms_ctx *ctx, void *user) {
   struct server *s = user;
   ms_ctx_free(ctx);
   s->ctx = NULL;
+  cli_events_end(&s->report.events);
   for (size_t i = 0; i < SIGNALS; i++)
     uv_unref((uv_handle_t *)&s->signals_of[i]);
 }
@@ -108,6 +109,13 @@ static void on_user(uv_signal_t *handle, int number) {
     cli_report_stats(&s->report, s->ctx);
   else
     cli_stats_note(s->ctx);
+}
+
+/* What no event tells: who is turned away, that there are no descriptors. */
+static void on_log(enum ms_log_level level, const char *text, void *user) {
+  (void)level;
+  (void)user;
+  cli_note("%s", text);
 }
 
 static void on_authorise(ms_conn *conn, const ms_peer *peer, void *user) {
@@ -257,7 +265,9 @@ static int start(struct server *s) {
   opts.network_key = s->network_key;
   opts.on_authorise = on_authorise;
   opts.user = s;
+  opts.on_log = on_log;
   (void)cli_limits(&s->limits, &opts.limits, &why);
+  cli_descriptors(opts.limits.connections, s->exec.command ? 3 : s->forward ? 2 : 1);
   s->metrics.limits = opts.limits;
   opts.inherited = s->inherited.fds;
   opts.inherited_count = s->inherited.count;
@@ -420,8 +430,7 @@ static int run(int argc, char **argv) {
   };
   int status;
   s.room.report = s.exec.report = &s.report;
-  s.report.on_broken = on_broken;
-  s.report.user = &s;
+  s.report.events = (struct cli_events){.loop = &s.loop, .on_broken = on_broken, .user = &s};
   memcpy(s.network_key, ms_scuttlebutt_network_key, sizeof s.network_key);
   if (cli_options(&cli_serve, argc, argv, options, sizeof options / sizeof *options, &s.addresses,
                   &status) == 0) {

@@ -296,7 +296,8 @@ enum ms_log_level {
   MS_LOG_NONE = 0,
   MS_LOG_ERROR, /* something that was asked for does not work: a stack that does not listen */
   MS_LOG_WARN,  /* it works, and somebody should look: no descriptors left, a peer that failed */
-  MS_LOG_INFO,  /* connections come and go */
+  MS_LOG_INFO,  /* connections come and go; what ms_server_events tell of, where there is such a one
+                 */
   MS_LOG_DEBUG  /* each step of a dial, each accepted socket */
 };
 

@@ -15,6 +15,10 @@ const char *ms_version(void) {
 
 /* ---- The context ---- */
 
+static void on_pause(struct ms__loop *loop) {
+  ms__door_make_room((struct ms_ctx *)loop);
+}
+
 static void on_settled(struct ms__loop *loop) {
   ms__ctx_settled((struct ms_ctx *)loop);
 }
@@ -97,6 +101,7 @@ int ms_ctx_new(ms_ctx **out, const ms_ctx_opts *opts, ms_error *err) {
   ctx->loop.env.drain_msec = or_default(opts->drain_timeout_msec, DRAIN_MSEC);
   ctx->loop.on_settled = on_settled;
   ctx->loop.on_closed = on_loop_closed;
+  ctx->loop.on_pause = on_pause;
   (void)uv_timer_init(uv, &ctx->timer);
   (void)uv_timer_init(uv, &ctx->starter);
   ctx->timer.data = ctx->starter.data = ctx;

@@ -92,6 +92,7 @@ struct ms__http_request {
 /* What the layers of a connection are told, for as long as its stack is raised. */
 struct ms__raising {
   struct ms__link *older, *newer; /* inbound: among those whose handshake is not over, by age */
+  uint64_t knocked_at;            /* msec */
   struct ms__shs_opts shs;
   struct ms__tls_opts tls;          /* outbound: of the transport's section */
   struct ms__tls_opts tls_above;    /* outbound: of a section that stands on it */
@@ -249,6 +250,9 @@ bool ms__door_name(struct ms__link *link);
 /* Its handshake is over. Or it has failed, and it is the first to make room. */
 void ms__door_opened(struct ms__link *link);
 void ms__door_failed(struct ms__link *link);
+
+/* There are no descriptors: a handshake that has had its time gives way. */
+void ms__door_make_room(struct ms_ctx *ctx);
 
 /* It is gone. */
 void ms__door_leave(struct ms__link *link);

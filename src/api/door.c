@@ -1,7 +1,7 @@
 /* The door: who comes in at all, and who has to make room. */
 #include "api/ctx.h"
 
-enum { TELL_MSEC = 1000 };
+enum { TELL_MSEC = 1000, ENOUGH_MSEC = 1000 };
 
 /* ---- Being told ---- */
 
@@ -73,6 +73,12 @@ static bool give_way(struct ms_ctx *ctx) {
   return true;
 }
 
+void ms__door_make_room(struct ms_ctx *ctx) {
+  const struct ms__link *l = ctx->knocked_first;
+  if (l && (l->lingers || uv_now(ctx->loop.uv) >= l->raising->knocked_at + ENOUGH_MSEC))
+    (void)give_way(ctx);
+}
+
 /* ---- Coming and going ---- */
 
 static bool is_full(size_t n, uint32_t most) {
@@ -113,6 +119,7 @@ bool ms__door_enter(struct ms__link *l) {
   }
   l->inside = true;
   ctx->inbound++;
+  l->raising->knocked_at = uv_now(ctx->loop.uv);
   knock(l, NULL);
   return true;
 }

@@ -187,7 +187,8 @@ static void note_close(const struct ms__link *l, const ms_error *err) {
     else
       ctx->failed++;
     if (err && err->code != MS_EABORTED)
-      ms__loop_log(&ctx->loop, MS_LOG_WARN, "peer: %s: %s", err->address, err->message);
+      ms__loop_log(&ctx->loop, ctx->events->on_failed ? MS_LOG_INFO : MS_LOG_WARN, "peer: %s: %s",
+                   err->address, err->message);
     return;
   }
   ctx->open--;

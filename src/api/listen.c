@@ -146,7 +146,8 @@ static void report(struct ms__stack *s, ms_error *err) {
   s->due = false;
   s->listens = !err;
   if (err)
-    ms__loop_log(&ctx->loop, MS_LOG_ERROR, "listen: %s: %s", address, err->message);
+    ms__loop_log(&ctx->loop, ctx->events->on_listen ? MS_LOG_INFO : MS_LOG_ERROR, "listen: %s: %s",
+                 address, err->message);
   else
     ms__loop_log(&ctx->loop, MS_LOG_INFO, "listen: %s: port %d", address, s->port);
   if (!ctx->ready_told) {

@@ -6,14 +6,15 @@
 #include "base/mem.h"
 #include "transport/transport.h"
 
-enum { ACCEPTS = 16, PAUSE_MSEC = 100 };
+enum { ACCEPTS = 16, PAUSE_MSEC = 100, TELL_MSEC = 10000 };
 
 struct ms__listener {
   struct ms__loop *loop;
   uv_poll_t poll;
   uv_timer_t pause;
   int fd, handles;
-  bool closed, told; /* the log knows that it pauses */
+  bool closed;
+  uint64_t told_at; /* when the log was told that it pauses, msec; 0: never */
   ms__accepted_cb cb;
   void *user;
 };
@@ -27,10 +28,13 @@ static void on_pause_over(uv_timer_t *timer) {
 }
 
 static void pause_listener(struct ms__listener *l, int error) {
-  if (!l->told)
+  uint64_t now = uv_now(l->loop->uv);
+  if (!l->told_at || now >= l->told_at + TELL_MSEC) {
     ms__loop_log(l->loop, MS_LOG_WARN, "cannot accept, and waits: %s", uv_strerror(-error));
-  l->told = true;
+    l->told_at = now ? now : 1;
+  }
   l->loop->pauses++;
+  if (l->loop->on_pause) l->loop->on_pause(l->loop);
   uv_poll_stop(&l->poll);
   (void)uv_timer_start(&l->pause, on_pause_over, PAUSE_MSEC, 0);
 }
@@ -47,7 +51,6 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
     int fd = accept4(l->fd, (struct sockaddr *)&peer.address, &peer.length,
                      SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
-      l->told = false;
       l->cb(l->user, fd, &peer);
       continue;
     }
