@@ -14,6 +14,10 @@
 
 enum { LOOKUPS = 200, ROUNDS = 5 };
 
+/* No name: its first label is too long. Nobody's server is asked for it. */
+static const char nobody[] =
+    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.invalid";
+
 static struct {
   struct ms__loop loop;
   uv_loop_t uv;
@@ -71,9 +75,8 @@ static void told_or_cancelled(void **state) {
     begin();
     rng_begin(&world.rng);
     for (size_t i = 0; i < LOOKUPS; i++) {
-      asked[i].lookup =
-          ms__lookup_begin(&world.loop, rng_once_in(&world.rng, 2) ? "127.0.0.1" : "nobody.invalid",
-                           on_found, &asked[i]);
+      asked[i].lookup = ms__lookup_begin(
+          &world.loop, rng_once_in(&world.rng, 2) ? "127.0.0.1" : nobody, on_found, &asked[i]);
       assert_non_null(asked[i].lookup);
       if (rng_once_in(&world.rng, 4)) cancel(&asked[rng_below(&world.rng, i + 1)]);
       if (rng_once_in(&world.rng, 8)) (void)uv_run(&world.uv, UV_RUN_NOWAIT);
@@ -90,7 +93,7 @@ static void the_loop_does_not_wait(void **state) {
   for (int round = 0; round < ROUNDS; round++) {
     begin();
     for (size_t i = 0; i < LOOKUPS; i++)
-      asked[i].lookup = ms__lookup_begin(&world.loop, "nobody.invalid", on_found, &asked[i]);
+      asked[i].lookup = ms__lookup_begin(&world.loop, nobody, on_found, &asked[i]);
     for (size_t i = 0; i < LOOKUPS; i++)
       cancel(&asked[i]);
     assert_int_equal(world.told, 0);
