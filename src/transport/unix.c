@@ -23,10 +23,10 @@ static int unix_place(const ms_section *section, struct ms__place *out, ms_error
   size_t n = section->path ? strlen(section->path) : 0;
   memset(out, 0, sizeof *out);
   if (n == 0)
-    return ms__error(err, MS_EADDRESS, MS_PHASE_RESOLVE, "unix",
+    return ms__error(err, MS_EADDRESS, MS_PHASE_CONNECT, "unix",
                      "a path is needed: unix:/run/x/socket");
   if (n >= sizeof un->sun_path)
-    return ms__error(err, MS_EADDRESS, MS_PHASE_RESOLVE, "unix",
+    return ms__error(err, MS_EADDRESS, MS_PHASE_CONNECT, "unix",
                      "the path has %zu bytes, a socket's may have %zu", n, sizeof un->sun_path - 1);
   un->sun_family = AF_UNIX;
   memcpy(un->sun_path, section->path, n + 1);
