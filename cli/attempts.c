@@ -44,6 +44,7 @@ static const struct {
      "this machine has no route there: is the network up, does it have IPv6?"},
     {MS_PHASE_CONNECT, 0, EHOSTUNREACH, "",
      "the network does not reach that host: is it on, is it the right address?"},
+    {MS_PHASE_CONNECT, MS_ETIMEDOUT, 0, "unix", "the server is busy, or stopped"},
     {MS_PHASE_CONNECT, MS_ETIMEDOUT, 0, "",
      "no answer at all: a firewall drops it, or the host is off"},
     {MS_PHASE_CONNECT, 0, ETIMEDOUT, "",

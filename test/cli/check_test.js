@@ -60,6 +60,27 @@ scenario('what does not work says where, why and what to do', async (world) => {
   }
 })
 
+// A unix socket whose queue is full.
+async function stopped(world) {
+  const socket = `${world.socketDir('full')}/socket`
+  const listen = 'require("net").createServer().listen({ path: process.argv[1], backlog: 1 }, () => console.log("up"))'
+  const server = world.start('server', process.execPath, ['-e', listen, socket])
+  await server.line()
+  server.kill('SIGSTOP')
+  for (let full = false; !full;) {
+    const guest = net.connect(socket)
+    world.atEnd(() => guest.destroy())
+    full = await new Promise((resolve) => guest.on('connect', () => resolve(false)).on('error', () => resolve(true)))
+  }
+  return `unix:${socket}~noauth`
+}
+
+scenario('a unix server that accepts nobody', async (world) => {
+  const proc = await check(world, ['--timeout', '300', await stopped(world)])
+  assert.strictEqual(proc.status, 1)
+  assert.match(proc.stdout().toString(), /connect +failed: the server does not accept: .*\n +-> the server is busy, or stopped\n$/)
+})
+
 scenario('one bad alternative does not hide the others', async (world) => {
   const me = identity()
   const server = world.ours(['serve', '--echo', 'net:127.0.0.1:0~shs'], { as: me })
