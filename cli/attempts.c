@@ -23,7 +23,17 @@ void cli_attempts(const ms_dialer *dialer) {
     cli_attempt(&a);
 }
 
-/* The first line that fits; 0, "" and NULL fit everything. */
+/* What one code stands for, but needs advice of its own. */
+enum { NO_TLS = 1 };
+
+static int code_of(const ms_error *err) {
+  static const char no_tls[] = "TLS failed: "; /* of a certificate it speaks otherwise */
+  if (strcmp(err->layer, "tls") == 0 && strncmp(err->message, no_tls, sizeof no_tls - 1) == 0)
+    return NO_TLS;
+  return err->code;
+}
+
+/* The first line that fits; 0 and "" fit everything. */
 static const struct {
   enum ms_phase phase;
   int code, sys;
@@ -54,6 +64,10 @@ static const struct {
      "address"},
     {MS_PHASE_HANDSHAKE, MS_ETIMEDOUT, 0, "",
      "something accepts there and says nothing: is it the right port and protocol?"},
+    {MS_PHASE_HANDSHAKE, MS_ETRUNCATED, 0, "tls",
+     "the server hung up on our greeting: is it TLS on this port?"},
+    {MS_PHASE_HANDSHAKE, NO_TLS, 0, "tls",
+     "the server does not agree with us: is it TLS on this port, 1.2 or 1.3, under this name?"},
     {MS_PHASE_HANDSHAKE, 0, 0, "tls",
      "check the name and the clock; --tls-ca FILE trusts a certificate of your own"},
     {MS_PHASE_HANDSHAKE, 0, 0, "http",
@@ -63,8 +77,9 @@ static const struct {
 };
 
 const char *cli_advice(const ms_error *err) {
+  int code = code_of(err);
   for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
-    if (lines[i].phase == err->phase && (!lines[i].code || lines[i].code == err->code) &&
+    if (lines[i].phase == err->phase && (!lines[i].code || lines[i].code == code) &&
         (!lines[i].sys || lines[i].sys == err->sys) &&
         (!*lines[i].layer || strcmp(lines[i].layer, err->layer) == 0))
       return lines[i].advice;

@@ -2,6 +2,7 @@
 // multiserver check: every alternative by itself, step by step.
 
 const assert = require('assert')
+const { execFileSync } = require('child_process')
 const net = require('net')
 const { scenario, identity, closedPort } = require('../world')
 
@@ -9,6 +10,14 @@ async function check(world, args) {
   const proc = world.ours(['check', ...args])
   proc.status = await proc.finish()
   return proc
+}
+
+// The port of one who takes connections and does this with them.
+async function answering(world, answer) {
+  const server = net.createServer((socket) => answer(socket.on('error', () => {}).resume()))
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+  world.atEnd(() => server.close())
+  return server.address().port
 }
 
 scenario('what works is taken apart', async (world) => {
@@ -34,10 +43,7 @@ scenario('what works is taken apart', async (world) => {
 scenario('what does not work says where, why and what to do', async (world) => {
   const { key, seed } = identity()
   const port = await closedPort()
-  const silent = net.createServer((socket) => socket.on('error', () => {}))
-  await new Promise((resolve) => silent.listen(0, '127.0.0.1', resolve))
-  world.atEnd(() => silent.close())
-  const quiet = silent.address().port
+  const quiet = await answering(world, () => {})
   const stranger = world.ours(['serve', '--echo', 'net:127.0.0.1:0~shs']) // it admits nobody else
   const refusing = await stranger.line()
   const cases = [
@@ -79,6 +85,21 @@ scenario('a unix server that accepts nobody', async (world) => {
   const proc = await check(world, ['--timeout', '300', await stopped(world)])
   assert.strictEqual(proc.status, 1)
   assert.match(proc.stdout().toString(), /connect +failed: the server does not accept: .*\n +-> the server is busy, or stopped\n$/)
+})
+
+scenario('TLS: none there, or a certificate that is not trusted', async (world) => {
+  const pem = world.path('tls.pem')
+  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1',
+    '-subj', '/CN=localhost', '-keyout', pem, '-out', `${pem}.cert`], { stdio: 'ignore' })
+  const serve = world.ours(['serve', '--echo', '--tls-cert', `${pem}.cert`, '--tls-key', pem, 'wss://127.0.0.1:0~noauth'])
+  const cases = [
+    [await serve.line(), /tls +failed: the certificate is not trusted: .*\n +-> check the name and the clock; --tls-ca/],
+    [`wss://127.0.0.1:${await answering(world, (socket) => socket.end('HTTP/1.1 400 Bad\r\n\r\n'))}~noauth`,
+      /tls +failed: TLS failed: .*\n +-> the server does not agree with us: is it TLS on this port/],
+    [`wss://127.0.0.1:${await answering(world, (socket) => socket.once('data', () => socket.end()))}~noauth`,
+      /tls +failed: .*ended before.*\n +-> the server hung up on our greeting: is it TLS/],
+  ]
+  for (const [address, wanted] of cases) assert.match((await check(world, [address])).stdout().toString(), wanted)
 })
 
 scenario('one bad alternative does not hide the others', async (world) => {
