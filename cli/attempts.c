@@ -24,12 +24,13 @@ void cli_attempts(const ms_dialer *dialer) {
 }
 
 /* What one code stands for, but needs advice of its own. */
-enum { NO_TLS = 1 };
+enum { NO_TLS = 1, NO_INTERFACE };
 
-static int code_of(const ms_error *err) {
+static int code_of(const ms_error *err, const char *host) {
   static const char no_tls[] = "TLS failed: "; /* of a certificate it speaks otherwise */
   if (strcmp(err->layer, "tls") == 0 && strncmp(err->message, no_tls, sizeof no_tls - 1) == 0)
     return NO_TLS;
+  if (err->code == MS_EUNKNOWNHOST && host && strchr(host, '%')) return NO_INTERFACE;
   return err->code;
 }
 
@@ -41,6 +42,8 @@ static const struct {
 } lines[] = {
     {MS_PHASE_MATCH, 0, 0, "",
      "use a version of multiserver that has this protocol, or another address"},
+    {MS_PHASE_RESOLVE, NO_INTERFACE, 0, "",
+     "what stands after the '%' is an interface of this machine: ip link lists them"},
     {MS_PHASE_RESOLVE, MS_EUNKNOWNHOST, 0, "",
      "check the spelling of the name, and that DNS works here"},
     {MS_PHASE_RESOLVE, MS_ETIMEDOUT, 0, "",
@@ -76,8 +79,8 @@ static const struct {
      "the server does not take our greeting: is it this protocol, and the same --network-key?"},
 };
 
-const char *cli_advice(const ms_error *err) {
-  int code = code_of(err);
+const char *cli_advice(const ms_error *err, const char *host) {
+  int code = code_of(err, host);
   for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
     if (lines[i].phase == err->phase && (!lines[i].code || lines[i].code == code) &&
         (!lines[i].sys || lines[i].sys == err->sys) &&

@@ -13,7 +13,8 @@ struct check {
   uv_loop_t loop;
   ms_ctx *ctx;
   ms_addr *addr;
-  size_t at;   /* the alternative being tried */
+  size_t at; /* the alternative being tried */
+  const ms_alternative *tried;
   size_t open; /* those that could be opened */
   uint32_t timeout_msec;
   uint32_t last[ATTEMPTS + 1]; /* by an attempt's number: when its last step was */
@@ -29,8 +30,9 @@ static void print(const char *what, const char *where, const char *how) {
   (void)puts(text);
 }
 
-static void print_failure(const ms_error *err, const char *place) {
-  const char *advice = cli_advice(err), *what = *err->layer ? err->layer : "dial";
+static void print_failure(const struct check *c, const ms_error *err, const char *place) {
+  const char *advice = cli_advice(err, c->tried->sections[0].host);
+  const char *what = *err->layer ? err->layer : "dial";
   char how[sizeof err->message + 16];
   (void)snprintf(how, sizeof how, "failed: %s", err->message);
   if (err->phase < MS_PHASE_HANDSHAKE) what = ms_phase_text(err->phase);
@@ -58,7 +60,7 @@ static void on_attempt(const ms_attempt *a, void *user) {
   if (a->step == MS_STEP_CONNECT && a->number == 1) print("resolve", "", how);
   if (a->step == MS_STEP_CONNECTED) print("connect", a->place, how);
   if (a->step == MS_STEP_LAYER) print(a->layer, place, how);
-  if (a->step == MS_STEP_FAILED) print_failure(a->error, place);
+  if (a->step == MS_STEP_FAILED) print_failure(c, a->error, place);
   if (a->step != MS_STEP_OPEN) return;
   (void)snprintf(how, sizeof how, "%u ms in all", a->msec);
   print("open", place, how);
@@ -106,6 +108,7 @@ static bool try_one(struct check *c, const ms_alternative *a) {
     return false;
   }
   (void)ms_addr_format(c->addr, c->at - 1, address, n);
+  c->tried = a;
   memset(c->last, 0, sizeof c->last);
   dial.timeout_msec = c->timeout_msec;
   dial.on_dialled = on_dialled;
@@ -114,7 +117,7 @@ static bool try_one(struct check *c, const ms_alternative *a) {
   r = ms_dial(c->ctx, NULL, address, &dial, &err);
   if (r < 0) {
     print_title(c, err.address);
-    print_failure(&err, "");
+    print_failure(c, &err, "");
   }
   sodium_memzero(address, n);
   free(address);

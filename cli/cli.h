@@ -120,8 +120,8 @@ void cli_attempt(const ms_attempt *attempt);
 /* A line for each attempt of a dial that has failed, where there was more than one. */
 void cli_attempts(const ms_dialer *dialer);
 
-/* What to do about an error, or NULL. */
-const char *cli_advice(const ms_error *err);
+/* What to do about an error, or NULL. `host` is that of the address, or NULL. */
+const char *cli_advice(const ms_error *err, const char *host);
 
 /* ---- Who may enter (allow.c) ---- */
 

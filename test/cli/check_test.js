@@ -51,6 +51,7 @@ scenario('what does not work says where, why and what to do', async (world) => {
     [`unix:${world.path('none')}~noauth`, /connect +failed: .*No such file.*\n +-> there is no such socket/],
     [`unix:/${'x'.repeat(200)}~noauth`, /connect +failed: the path has 201 bytes[^\n]*\n$/],
     ['net:nobody.invalid:1~noauth', /resolve +failed: unknown host.*\n +-> check the spelling/],
+    ['net:fe80::1%nope0:1~noauth', /resolve +failed: unknown host.*\n +-> what stands after the '%' is an interface/],
     [`net:127.0.0.1:${quiet}~shs:${key}`, /connect +127\.0\.0\.1:\d+ \d+ ms\n +shs +failed: timed out\n +-> something accepts there/],
     [refusing, /shs +failed: refused.*\n +-> the server knows now who we are/],
     ['onion:x.onion:1~shs:' + key, /match +failed: no stack understands.*\n +-> use a version/],
