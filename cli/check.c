@@ -30,11 +30,13 @@ static void print(const char *what, const char *where, const char *how) {
   (void)puts(text);
 }
 
-static void print_failure(const struct check *c, const ms_error *err, const char *place) {
+/* `when`: "" or " after 3 ms". */
+static void print_failure(const struct check *c, const ms_error *err, const char *place,
+                          const char *when) {
   const char *advice = cli_advice(err, c->tried->sections[0].host);
   const char *what = *err->layer ? err->layer : "dial";
-  char how[sizeof err->message + 16];
-  (void)snprintf(how, sizeof how, "failed: %s", err->message);
+  char how[sizeof err->message + 96];
+  (void)snprintf(how, sizeof how, "failed%s: %s", when, err->message);
   if (err->phase < MS_PHASE_HANDSHAKE) what = ms_phase_text(err->phase);
   print(what, place, how);
   if (advice) print("", "->", advice);
@@ -50,8 +52,9 @@ static void on_attempt(const ms_attempt *a, void *user) {
   uint32_t *last = &c->last[a->number <= ATTEMPTS ? a->number : 0];
   uint32_t before = a->step == MS_STEP_RESOLVE || !*last ? a->begun_msec : *last;
   const char *place = a->number > 1 ? a->place : ""; /* several may be under way */
-  char how[64];
+  char how[64], when[64];
   (void)snprintf(how, sizeof how, "%u ms", a->msec - before);
+  (void)snprintf(when, sizeof when, " after %u ms", a->msec - before);
   *last = a->msec;
   if (a->step == MS_STEP_RESOLVE && a->number == 1) {
     print_title(c, a->address);
@@ -60,7 +63,7 @@ static void on_attempt(const ms_attempt *a, void *user) {
   if (a->step == MS_STEP_CONNECT && a->number == 1) print("resolve", "", how);
   if (a->step == MS_STEP_CONNECTED) print("connect", a->place, how);
   if (a->step == MS_STEP_LAYER) print(a->layer, place, how);
-  if (a->step == MS_STEP_FAILED) print_failure(c, a->error, place);
+  if (a->step == MS_STEP_FAILED) print_failure(c, a->error, place, when);
   if (a->step != MS_STEP_OPEN) return;
   (void)snprintf(how, sizeof how, "%u ms in all", a->msec);
   print("open", place, how);
@@ -117,7 +120,7 @@ static bool try_one(struct check *c, const ms_alternative *a) {
   r = ms_dial(c->ctx, NULL, address, &dial, &err);
   if (r < 0) {
     print_title(c, err.address);
-    print_failure(c, &err, "");
+    print_failure(c, &err, "", "");
   }
   sodium_memzero(address, n);
   free(address);

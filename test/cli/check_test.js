@@ -47,13 +47,13 @@ scenario('what does not work says where, why and what to do', async (world) => {
   const stranger = world.ours(['serve', '--echo', 'net:127.0.0.1:0~shs']) // it admits nobody else
   const refusing = await stranger.line()
   const cases = [
-    [`net:127.0.0.1:${port}~shs:${key}`, /connect +failed: .*refused\n +-> nobody listens there/],
-    [`unix:${world.path('none')}~noauth`, /connect +failed: .*No such file.*\n +-> there is no such socket/],
-    [`unix:/${'x'.repeat(200)}~noauth`, /connect +failed: the path has 201 bytes[^\n]*\n$/],
-    ['net:nobody.invalid:1~noauth', /resolve +failed: unknown host.*\n +-> check the spelling/],
-    ['net:fe80::1%nope0:1~noauth', /resolve +failed: unknown host.*\n +-> what stands after the '%' is an interface/],
-    [`net:127.0.0.1:${quiet}~shs:${key}`, /connect +127\.0\.0\.1:\d+ \d+ ms\n +shs +failed: timed out\n +-> something accepts there/],
-    [refusing, /shs +failed: refused.*\n +-> the server knows now who we are/],
+    [`net:127.0.0.1:${port}~shs:${key}`, /connect +failed after \d+ ms: .*refused\n +-> nobody listens there/],
+    [`unix:${world.path('none')}~noauth`, /connect +failed after \d+ ms: .*No such file.*\n +-> there is no such socket/],
+    [`unix:/${'x'.repeat(200)}~noauth`, /connect +failed after \d+ ms: the path has 201 bytes[^\n]*\n$/],
+    ['net:nobody.invalid:1~noauth', /resolve +failed after \d+ ms: unknown host.*\n +-> check the spelling/],
+    ['net:fe80::1%nope0:1~noauth', /resolve +failed after \d+ ms: unknown host.*\n +-> what stands after the '%' is an interface/],
+    [`net:127.0.0.1:${quiet}~shs:${key}`, /connect +127\.0\.0\.1:\d+ \d+ ms\n +shs +failed after \d+ ms: timed out\n +-> something accepts there/],
+    [refusing, /shs +failed after \d+ ms: refused.*\n +-> the server knows now who we are/],
     ['onion:x.onion:1~shs:' + key, /match +failed: no stack understands.*\n +-> use a version/],
     [`net:127.0.0.1:${port}~shs:${key}:${seed}`, /refused/],
   ]
@@ -85,7 +85,7 @@ async function stopped(world) {
 scenario('a unix server that accepts nobody', async (world) => {
   const proc = await check(world, ['--timeout', '300', await stopped(world)])
   assert.strictEqual(proc.status, 1)
-  assert.match(proc.stdout().toString(), /connect +failed: the server does not accept: .*\n +-> the server is busy, or stopped\n$/)
+  assert.match(proc.stdout().toString(), /connect +failed after \d+ ms: the server does not accept: .*\n +-> the server is busy, or stopped\n$/)
 })
 
 scenario('TLS: none there, or a certificate that is not trusted', async (world) => {
@@ -94,11 +94,11 @@ scenario('TLS: none there, or a certificate that is not trusted', async (world) 
     '-subj', '/CN=localhost', '-keyout', pem, '-out', `${pem}.cert`], { stdio: 'ignore' })
   const serve = world.ours(['serve', '--echo', '--tls-cert', `${pem}.cert`, '--tls-key', pem, 'wss://127.0.0.1:0~noauth'])
   const cases = [
-    [await serve.line(), /tls +failed: the certificate is not trusted: .*\n +-> check the name and the clock; --tls-ca/],
+    [await serve.line(), /tls +failed after \d+ ms: the certificate is not trusted: .*\n +-> check the name and the clock; --tls-ca/],
     [`wss://127.0.0.1:${await answering(world, (socket) => socket.end('HTTP/1.1 400 Bad\r\n\r\n'))}~noauth`,
-      /tls +failed: TLS failed: .*\n +-> the server does not agree with us: is it TLS on this port/],
+      /tls +failed after \d+ ms: TLS failed: .*\n +-> the server does not agree with us: is it TLS on this port/],
     [`wss://127.0.0.1:${await answering(world, (socket) => socket.once('data', () => socket.end()))}~noauth`,
-      /tls +failed: .*ended before.*\n +-> the server hung up on our greeting: is it TLS/],
+      /tls +failed after \d+ ms: .*ended before.*\n +-> the server hung up on our greeting: is it TLS/],
   ]
   for (const [address, wanted] of cases) assert.match((await check(world, [address])).stdout().toString(), wanted)
 })
