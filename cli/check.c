@@ -179,6 +179,7 @@ static int check(const char *address, const struct options *o) {
   int status = read_address(&c, address);
   bool keyed;
   if (status != CLI_OK) return status;
+  (void)setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* a pipe, too, gets each step when it is */
   keyed = has_key(c.addr);
   if (keyed && cli_secret_find(o->key, &id) != CLI_OK) {
     status = CLI_FAILED;

@@ -112,6 +112,12 @@ scenario('one bad alternative does not hide the others', async (world) => {
   assert.match(proc.stdout().toString(), /alternative 1, at byte 0\n +parse +a section begins[^]*refused[^]*open +\d+ ms in all\n$/)
 })
 
+scenario('a pipe gets each step when it is', async (world) => {
+  const proc = world.ours(['check', '--timeout', '3600000', `net:127.0.0.1:${await answering(world, () => {})}~shs:${identity().key}`])
+  await proc.until(() => /connect +127/.test(proc.stdout()), 'the step before the one that hangs')
+  assert.ok(!proc.done)
+})
+
 scenario('old addresses, and wrong usage', async (world) => {
   const { key } = identity()
   const old = await check(world, [`127.0.0.1:${await closedPort()}:@${key}.ed25519`])
