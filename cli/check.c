@@ -60,7 +60,8 @@ static void on_attempt(const ms_attempt *a, void *user) {
     print_title(c, a->address);
     print("parse", "", "ok");
   }
-  if (a->step == MS_STEP_CONNECT && a->number == 1) print("resolve", "", how);
+  if (a->step == MS_STEP_CONNECT && a->number == 1 && c->tried->sections[0].host)
+    print("resolve", "", how);
   if (a->step == MS_STEP_CONNECTED) print("connect", a->place, how);
   if (a->step == MS_STEP_LAYER) print(a->layer, place, how);
   if (a->step == MS_STEP_FAILED) print_failure(c, a->error, place, when);

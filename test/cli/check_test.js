@@ -32,7 +32,7 @@ scenario('what works is taken apart', async (world) => {
   at.split(';').forEach((alternative, i) => {
     const lines = parts[i].trim().split('\n').map((line) => line.trim())
     assert.strictEqual(lines.shift(), alternative)
-    const wanted = [/^parse +ok$/, /^resolve +\d+ ms$/, /^connect +\S+ \d+ ms$/, ...layers[i].map((l) => new RegExp(`^${l} +\\d+ ms$`)),
+    const wanted = [/^parse +ok$/, ...(alternative.startsWith('unix') ? [] : [/^resolve +\d+ ms$/]), /^connect +\S+ \d+ ms$/, ...layers[i].map((l) => new RegExp(`^${l} +\\d+ ms$`)),
       /^open +\d+ ms in all$/]
     assert.strictEqual(lines.length, wanted.length, parts[i])
     wanted.forEach((line, k) => assert.match(lines[k], line))
