@@ -31,14 +31,16 @@ static void print(const char *what, const char *where, const char *how) {
 }
 
 /* `when`: "" or " after 3 ms". */
-static void print_failure(const struct check *c, const ms_error *err, const char *place,
-                          const char *when) {
-  const char *advice = cli_advice(err, c->tried->sections[0].host);
+static void print_failure(const ms_error *err, const char *place, const char *when) {
   const char *what = *err->layer ? err->layer : "dial";
   char how[sizeof err->message + 96];
   (void)snprintf(how, sizeof how, "failed%s: %s", when, err->message);
   if (err->phase < MS_PHASE_HANDSHAKE) what = ms_phase_text(err->phase);
   print(what, place, how);
+}
+
+static void print_advice(const struct check *c, const ms_error *err) {
+  const char *advice = cli_advice(err, c->tried->sections[0].host);
   if (advice) print("", "->", advice);
 }
 
@@ -64,7 +66,7 @@ static void on_attempt(const ms_attempt *a, void *user) {
     print("resolve", "", how);
   if (a->step == MS_STEP_CONNECTED) print("connect", a->place, how);
   if (a->step == MS_STEP_LAYER) print(a->layer, place, how);
-  if (a->step == MS_STEP_FAILED) print_failure(c, a->error, place, when);
+  if (a->step == MS_STEP_FAILED) print_failure(a->error, place, when);
   if (a->step != MS_STEP_OPEN) return;
   (void)snprintf(how, sizeof how, "%u ms in all", a->msec);
   print("open", place, how);
@@ -88,7 +90,7 @@ static void next(struct check *c);
 static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
   static const ms_conn_events events = {.on_close = on_close};
   struct check *c = user;
-  (void)err; /* its attempts have told */
+  if (err) print_advice(c, err); /* its attempts have told the rest */
   if (conn) {
     c->open++;
     ms_conn_handle(conn, &events, NULL);
@@ -121,7 +123,8 @@ static bool try_one(struct check *c, const ms_alternative *a) {
   r = ms_dial(c->ctx, NULL, address, &dial, &err);
   if (r < 0) {
     print_title(c, err.address);
-    print_failure(c, &err, "", "");
+    print_failure(&err, "", "");
+    print_advice(c, &err);
   }
   sodium_memzero(address, n);
   free(address);

@@ -112,6 +112,17 @@ scenario('one bad alternative does not hide the others', async (world) => {
   assert.match(proc.stdout().toString(), /alternative 1, at byte 0\n +parse +a section begins[^]*refused[^]*open +\d+ ms in all\n$/)
 })
 
+scenario('advice is for an alternative, not for each address of its host', async (world) => {
+  const server = world.ours(['serve', '--echo', 'net:127.0.0.1:0~noauth']) // nobody listens at ::1
+  const good = await check(world, [(await server.line()).replace('127.0.0.1', 'localhost')])
+  assert.strictEqual(good.status, 0)
+  assert.ok(!good.stdout().includes('->'), good.stdout())
+  const bad = await check(world, [`net:localhost:${await closedPort()}~noauth`])
+  assert.strictEqual(bad.status, 1)
+  assert.match(bad.stdout().toString(), /127\.0\.0\.1: Connection refused\n +-> nobody listens[^\n]*\n$/)
+  assert.strictEqual(bad.stdout().toString().split('->').length, 2, bad.stdout())
+})
+
 scenario('a pipe gets each step when it is', async (world) => {
   const proc = world.ours(['check', '--timeout', '3600000', `net:127.0.0.1:${await answering(world, () => {})}~shs:${identity().key}`])
   await proc.until(() => /connect +127/.test(proc.stdout()), 'the step before the one that hangs')
