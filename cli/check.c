@@ -9,6 +9,13 @@
 
 enum { ATTEMPTS = 64 }; /* of one dial */
 
+/* How far an attempt has come. */
+struct reached {
+  uint32_t msec; /* its last step */
+  bool connected;
+  size_t layers;
+};
+
 struct check {
   uv_loop_t loop;
   ms_ctx *ctx;
@@ -17,7 +24,8 @@ struct check {
   const ms_alternative *tried;
   size_t open; /* those that could be opened */
   uint32_t timeout_msec;
-  uint32_t last[ATTEMPTS + 1]; /* by an attempt's number: when its last step was */
+  bool several;                         /* attempts at it may be under way */
+  struct reached reached[ATTEMPTS + 1]; /* by an attempt's number */
 };
 
 /* ---- What is printed ---- */
@@ -49,27 +57,60 @@ static void print_title(const struct check *c, const char *text) {
   (void)puts(text);
 }
 
+/* What an attempt waits for that has come so far: its transport, or the next of its layers. */
+static const char *waits_for(const struct reached *r, const ms_alternative *a) {
+  static const char *const of_ws[] = {"tls", "http", "ws"};
+  size_t i = r->layers, n = sizeof of_ws / sizeof *of_ws;
+  if (!r->connected) return "connect";
+  if (a->sections[0].kind == MS_SECTION_WS) {
+    if (!a->sections[0].secure) i++;
+    if (i < n) return of_ws[i];
+    i -= n;
+  }
+  return i + 1 < a->count ? a->sections[i + 1].name : "open";
+}
+
 static void on_attempt(const ms_attempt *a, void *user) {
   struct check *c = user;
-  uint32_t *last = &c->last[a->number <= ATTEMPTS ? a->number : 0];
-  uint32_t before = a->step == MS_STEP_RESOLVE || !*last ? a->begun_msec : *last;
-  const char *place = a->number > 1 ? a->place : ""; /* several may be under way */
-  char how[64], when[64];
-  (void)snprintf(how, sizeof how, "%u ms", a->msec - before);
-  (void)snprintf(when, sizeof when, " after %u ms", a->msec - before);
-  *last = a->msec;
-  if (a->step == MS_STEP_RESOLVE && a->number == 1) {
-    print_title(c, a->address);
-    print("parse", "", "ok");
+  struct reached *r = &c->reached[a->number <= ATTEMPTS ? a->number : 0];
+  uint32_t took = a->msec - (a->step == MS_STEP_RESOLVE || !r->msec ? a->begun_msec : r->msec);
+  const char *place;
+  char how[64];
+  if (a->number > 1) c->several = true;
+  place = c->several ? a->place : "";
+  r->msec = a->msec;
+  (void)snprintf(how, sizeof how, "%u ms", took);
+  switch (a->step) {
+    case MS_STEP_RESOLVE:
+      print_title(c, a->address);
+      print("parse", "", "ok");
+      break;
+    case MS_STEP_CONNECT:
+      if (a->number == 1 && c->tried->sections[0].host) print("resolve", "", how);
+      break;
+    case MS_STEP_CONNECTED:
+      r->connected = true;
+      print("connect", a->place, how);
+      break;
+    case MS_STEP_LAYER:
+      r->layers++;
+      print(a->layer, place, how);
+      break;
+    case MS_STEP_OPEN:
+      (void)snprintf(how, sizeof how, "%u ms in all", a->msec);
+      print("open", place, how);
+      break;
+    case MS_STEP_FAILED:
+      (void)snprintf(how, sizeof how, " after %u ms", took);
+      print_failure(a->error, place, how);
+      break;
+    case MS_STEP_DROPPED:
+      (void)snprintf(how, sizeof how, "no answer yet after %u ms", took);
+      print(waits_for(r, c->tried), place, how);
+      break;
+    case MS_STEP_PASSED_OVER: /* of one alternative that is dialled, none */
+      break;
   }
-  if (a->step == MS_STEP_CONNECT && a->number == 1 && c->tried->sections[0].host)
-    print("resolve", "", how);
-  if (a->step == MS_STEP_CONNECTED) print("connect", a->place, how);
-  if (a->step == MS_STEP_LAYER) print(a->layer, place, how);
-  if (a->step == MS_STEP_FAILED) print_failure(a->error, place, when);
-  if (a->step != MS_STEP_OPEN) return;
-  (void)snprintf(how, sizeof how, "%u ms in all", a->msec);
-  print("open", place, how);
 }
 
 /* ---- One alternative after the other ---- */
@@ -115,7 +156,8 @@ static bool try_one(struct check *c, const ms_alternative *a) {
   }
   (void)ms_addr_format(c->addr, c->at - 1, address, n);
   c->tried = a;
-  memset(c->last, 0, sizeof c->last);
+  c->several = false;
+  memset(c->reached, 0, sizeof c->reached);
   dial.timeout_msec = c->timeout_msec;
   dial.on_dialled = on_dialled;
   dial.on_attempt = on_attempt;

@@ -123,6 +123,24 @@ scenario('advice is for an alternative, not for each address of its host', async
   assert.strictEqual(bad.stdout().toString().split('->').length, 2, bad.stdout())
 })
 
+scenario('a host that is half broken is told as such', async (world, t) => {
+  const me = identity()
+  const server = world.ours(['serve', '--echo', 'net:127.0.0.1:0~shs', 'ws://127.0.0.1:0~shs'], { as: me })
+  const [overNet, overWs] = (await server.line()).split(';').map((at) => at.replace('127.0.0.1', 'localhost'))
+  for (const [at, layer] of [[overNet, 'shs'], [overWs, 'http']]) {
+    const port = Number(/localhost:(\d+)/.exec(at)[1])
+    const silent = net.createServer((socket) => socket.on('error', () => {}))
+    const there = await new Promise((resolve) => silent.on('error', () => resolve(false)).listen(port, '::1', () => resolve(true)))
+    if (!there) return t.skip('there is no IPv6')
+    world.atEnd(() => silent.close())
+    const proc = world.ours(['check', at], { as: me })
+    assert.strictEqual(await proc.finish(), 0)
+    assert.match(proc.stdout().toString(), new RegExp(
+      `connect +\\[::1\\]:${port} \\d+ ms\n +connect +127[^]*shs +127\\.0\\.0\\.1:${port} \\d+ ms\n +open +127[^]*\n` +
+      ` +${layer} +\\[::1\\]:${port} no answer yet after \\d+ ms\n$`))
+  }
+})
+
 scenario('a pipe gets each step when it is', async (world) => {
   const proc = world.ours(['check', '--timeout', '3600000', `net:127.0.0.1:${await answering(world, () => {})}~shs:${identity().key}`])
   await proc.until(() => /connect +127/.test(proc.stdout()), 'the step before the one that hangs')
