@@ -40,6 +40,8 @@ static const struct {
   int code, sys;
   const char *layer, *advice;
 } lines[] = {
+    {MS_PHASE_PARSE, 0, 0, "",
+     "an alternative is as in net:HOST:PORT~shs:KEY: see multiserver address --help"},
     {MS_PHASE_MATCH, 0, 0, "",
      "use a version of multiserver that has this protocol, or another address"},
     {MS_PHASE_RESOLVE, NO_INTERFACE, 0, "",
@@ -57,6 +59,9 @@ static const struct {
      "this machine has no route there: is the network up, does it have IPv6?"},
     {MS_PHASE_CONNECT, 0, EHOSTUNREACH, "",
      "the network does not reach that host: is it on, is it the right address?"},
+    {MS_PHASE_CONNECT, 0, EINVAL, "", "a link-local address needs its interface: fe80::1%eth0"},
+    {MS_PHASE_CONNECT, 0, EMFILE, "", "this process is out of descriptors: ulimit -n"},
+    {MS_PHASE_CONNECT, 0, ENFILE, "", "this machine is out of descriptors: sysctl fs.file-max"},
     {MS_PHASE_CONNECT, MS_ETIMEDOUT, 0, "unix", "the server is busy, or stopped"},
     {MS_PHASE_CONNECT, MS_ETIMEDOUT, 0, "",
      "no answer at all: a firewall drops it, or the host is off"},
@@ -67,6 +72,12 @@ static const struct {
      "address"},
     {MS_PHASE_HANDSHAKE, MS_ETIMEDOUT, 0, "",
      "something accepts there and says nothing: is it the right port and protocol?"},
+    {MS_PHASE_CONNECT, 0, ECONNRESET, "",
+     "the server hung up on us: its limits, a ban, or another protocol there"},
+    {MS_PHASE_HANDSHAKE, MS_ERESET, 0, "",
+     "the server hung up on us: its limits, a ban, or another protocol there"},
+    {MS_PHASE_HANDSHAKE, MS_ETRUNCATED, 0, "shs",
+     "the server hung up on us: another --network-key or protocol there, its limits, or a ban"},
     {MS_PHASE_HANDSHAKE, MS_ETRUNCATED, 0, "tls",
      "the server hung up on our greeting: is it TLS on this port?"},
     {MS_PHASE_HANDSHAKE, NO_TLS, 0, "tls",

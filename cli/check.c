@@ -47,8 +47,8 @@ static void print_failure(const ms_error *err, const char *place, const char *wh
   print(what, place, how);
 }
 
-static void print_advice(const struct check *c, const ms_error *err) {
-  const char *advice = cli_advice(err, c->tried->sections[0].host);
+static void print_advice(const ms_alternative *a, const ms_error *err) {
+  const char *advice = cli_advice(err, a->count ? a->sections[0].host : NULL);
   if (advice) print("", "->", advice);
 }
 
@@ -131,7 +131,7 @@ static void next(struct check *c);
 static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
   static const ms_conn_events events = {.on_close = on_close};
   struct check *c = user;
-  if (err) print_advice(c, err); /* its attempts have told the rest */
+  if (err) print_advice(c->tried, err); /* its attempts have told the rest */
   if (conn) {
     c->open++;
     ms_conn_handle(conn, &events, NULL);
@@ -151,6 +151,7 @@ static bool try_one(struct check *c, const ms_alternative *a) {
     (void)snprintf(title, sizeof title, "alternative %zu, at byte %zu", c->at, a->offset);
     print_title(c, title);
     print("parse", "", a->error.code ? a->error.message : "out of memory");
+    print_advice(a, &a->error);
     free(address);
     return false;
   }
@@ -166,7 +167,7 @@ static bool try_one(struct check *c, const ms_alternative *a) {
   if (r < 0) {
     print_title(c, err.address);
     print_failure(&err, "", "");
-    print_advice(c, &err);
+    print_advice(a, &err);
   }
   sodium_memzero(address, n);
   free(address);

@@ -4,7 +4,7 @@
 const assert = require('assert')
 const { execFileSync } = require('child_process')
 const net = require('net')
-const { scenario, identity, closedPort } = require('../world')
+const { scenario, identity, closedPort, command } = require('../world')
 
 async function check(world, args) {
   const proc = world.ours(['check', ...args])
@@ -54,6 +54,10 @@ scenario('what does not work says where, why and what to do', async (world) => {
     ['net:fe80::1%nope0:1~noauth', /resolve +failed after \d+ ms: unknown host.*\n +-> what stands after the '%' is an interface/],
     [`net:127.0.0.1:${quiet}~shs:${key}`, /connect +127\.0\.0\.1:\d+ \d+ ms\n +shs +failed after \d+ ms: timed out\n +-> something accepts there/],
     [refusing, /shs +failed after \d+ ms: refused.*\n +-> the server knows now who we are/],
+    [`net:127.0.0.1:${await answering(world, (socket) => socket.once('data', () => socket.resetAndDestroy()))}~shs:${key}`,
+      /net +failed after \d+ ms: the connection was lost.*\n +-> the server hung up on us: its limits, a ban/],
+    [`net:127.0.0.1:${await answering(world, (socket) => socket.once('data', () => socket.end()))}~shs:${key}`,
+      /shs +failed after \d+ ms: .*ended before.*\n +-> the server hung up on us: another --network-key/],
     ['onion:x.onion:1~shs:' + key, /match +failed: no stack understands.*\n +-> use a version/],
     [`net:127.0.0.1:${port}~shs:${key}:${seed}`, /refused/],
   ]
@@ -103,13 +107,30 @@ scenario('TLS: none there, or a certificate that is not trusted', async (world) 
   for (const [address, wanted] of cases) assert.match((await check(world, [address])).stdout().toString(), wanted)
 })
 
+scenario('a link-local address without its interface', async (world, t) => {
+  const stdout = (await check(world, ['net:fe80::1:1~noauth'])).stdout().toString()
+  if (!/Invalid argument/.test(stdout)) return t.skip('there is no IPv6')
+  assert.match(stdout, /connect +failed after .*\n +-> a link-local address needs its interface: fe80::1%eth0\n$/)
+})
+
+scenario('no descriptor is left', async (world) => {
+  const secret = world.secretOf()
+  const told = []
+  for (let n = 4; n < 32; n++) { // how many a loop has for itself is libuv's
+    const proc = world.start('sh', 'sh', ['-c', `ulimit -n ${n}; exec "$0" check --key "$1" "$2"`, command, secret, `net:127.0.0.1:${await closedPort()}~noauth`])
+    await proc.finish()
+    told.push(proc.stdout().toString())
+  }
+  assert.match(told.join(''), /connect +failed .*Too many open files\n +-> this process is out of descriptors: ulimit -n\n/)
+})
+
 scenario('one bad alternative does not hide the others', async (world) => {
   const me = identity()
   const server = world.ours(['serve', '--echo', 'net:127.0.0.1:0~shs'], { as: me })
   const at = await server.line()
   const proc = world.ours(['check', `unknown:x~y;net:127.0.0.1:${await closedPort()}~noauth;${at}`], { as: me })
   assert.strictEqual(await proc.finish(), 0)
-  assert.match(proc.stdout().toString(), /alternative 1, at byte 0\n +parse +a section begins[^]*refused[^]*open +\d+ ms in all\n$/)
+  assert.match(proc.stdout().toString(), /alternative 1, at byte 0\n +parse +a section begins[^\n]*\n +-> an alternative is as in net:HOST[^]*refused[^]*open +\d+ ms in all\n$/)
 })
 
 scenario('advice is for an alternative, not for each address of its host', async (world) => {
