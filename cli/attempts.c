@@ -4,16 +4,17 @@
 
 #include "cli.h"
 
+/* The address is cut: what comes after it matters more. */
 void cli_attempt(const ms_attempt *a) {
   const ms_error *err = a->error;
   if (a->step == MS_STEP_PASSED_OVER)
-    cli_note("%5u ms  alternative %zu is passed over: %s%s%s", a->msec, a->alternative + 1,
+    cli_note("%5u ms  alternative %zu is passed over: %.256s%s%s", a->msec, a->alternative + 1,
              a->address, *a->address ? ": " : "", err->message);
   else if (err)
-    cli_note("%5u ms  attempt %u failed: %s: %s %s: %s", a->msec, a->number, a->address, err->layer,
-             ms_phase_text(err->phase), err->message);
+    cli_note("%5u ms  attempt %u failed: %.256s: %s %s: %s", a->msec, a->number, a->address,
+             err->layer, ms_phase_text(err->phase), err->message);
   else
-    cli_note("%5u ms  attempt %u %s: %s: %s%s%s", a->msec, a->number, ms_step_text(a->step),
+    cli_note("%5u ms  attempt %u %s: %.256s: %s%s%s", a->msec, a->number, ms_step_text(a->step),
              a->address, a->layer, *a->layer && *a->place ? " " : "", a->place);
 }
 

@@ -152,6 +152,14 @@ scenario('alternatives are tried in their order', async (world) => {
   steps.forEach((step, i) => assert.match(lines[i], step))
 })
 
+scenario('a long address does not hide why an attempt has failed', async (world) => {
+  const port = await closedPort()
+  const client = world.ours(['connect', '-v', `ws://127.0.0.1:${port}/${'%C3%A9'.repeat(200)}${'é'.repeat(300)}~noauth`])
+  assert.strictEqual(await client.exit(), 1)
+  assert.match(client.err, /ms {2}attempt 1 connects: ws:[^\n]*: ws 127\.0\.0\.1:\d+\n/)
+  assert.match(client.err, /ms {2}attempt 1 failed: ws:[^\n]*: ws connect: [^\n]*refused\n/)
+})
+
 scenario('who is preferred is dialled first, who proves too little is not', async (world) => {
   const { at } = await server(world, 'net~shs')
   const plain = `unix:${world.path('none')}~noauth`
