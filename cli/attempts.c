@@ -1,27 +1,39 @@
 /* What is told of the attempts of a dial, and what to do about a failed one. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cli.h"
 
-/* The address is cut: what comes after it matters more. */
-void cli_attempt(const ms_attempt *a) {
+/* `which` attempt, and when. The address is cut: what comes after it matters more. */
+static void note(const char *which, const ms_attempt *a) {
   const ms_error *err = a->error;
-  if (a->step == MS_STEP_PASSED_OVER)
-    cli_note("%5u ms  alternative %zu is passed over: %.256s%s%s", a->msec, a->alternative + 1,
-             a->address, *a->address ? ": " : "", err->message);
-  else if (err)
-    cli_note("%5u ms  attempt %u failed: %.256s: %s %s: %s", a->msec, a->number, a->address,
-             err->layer, ms_phase_text(err->phase), err->message);
+  if (err)
+    cli_note("%s failed: %.256s: %s %s: %s", which, a->address, err->layer,
+             ms_phase_text(err->phase), err->message);
   else
-    cli_note("%5u ms  attempt %u %s: %.256s: %s%s%s", a->msec, a->number, ms_step_text(a->step),
-             a->address, a->layer, *a->layer && *a->place ? " " : "", a->place);
+    cli_note("%s %s: %.256s: %s%s%s", which, ms_step_text(a->step), a->address, a->layer,
+             *a->layer && *a->place ? " " : "", a->place);
+}
+
+void cli_attempt(const ms_attempt *a) {
+  char which[64];
+  if (a->step == MS_STEP_PASSED_OVER) {
+    cli_note("%5u ms  alternative %zu is passed over: %.256s%s%s", a->msec, a->alternative + 1,
+             a->address, *a->address ? ": " : "", a->error->message);
+    return;
+  }
+  (void)snprintf(which, sizeof which, "%5u ms  attempt %u", a->msec, a->number);
+  note(which, a);
 }
 
 void cli_attempts(const ms_dialer *dialer) {
   ms_attempt a;
-  for (size_t i = 1; ms_dial_attempts(dialer) > 1 && ms_dial_attempt(dialer, i, &a); i++)
-    cli_attempt(&a);
+  for (size_t i = 1; ms_dial_attempts(dialer) > 1 && ms_dial_attempt(dialer, i, &a); i++) {
+    char which[64];
+    (void)snprintf(which, sizeof which, "attempt %u (%u-%u ms)", a.number, a.begun_msec, a.msec);
+    note(which, &a);
+  }
 }
 
 /* What one code stands for, but needs advice of its own. */

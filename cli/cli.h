@@ -117,7 +117,8 @@ int cli_secret_find(const char *path, ms_identity **out);
 /* A line of what one attempt has just done. */
 void cli_attempt(const ms_attempt *attempt);
 
-/* A line for each attempt of a dial that has failed, where there was more than one. */
+/* A line for each attempt of a dial that has failed, where there was more than one: from when to
+ * when, and why. */
 void cli_attempts(const ms_dialer *dialer);
 
 /* What to do about an error, or NULL. `host` is that of the address, or NULL. */
