@@ -71,9 +71,12 @@ static const ms_conn_events events = {
 
 static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
   struct bridge *b = user;
+  if (err && err->code != MS_EABORTED) {
+    (void)cli_error_from("forward", err);
+    cli_attempts(b->dialer);
+  }
   b->dialer = NULL;
   if (err) {
-    if (err->code != MS_EABORTED) (void)cli_error_from("forward", err);
     if (b->in.conn) ms_conn_abort(b->in.conn);
     free_if_over(b);
     return;

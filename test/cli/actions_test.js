@@ -4,7 +4,7 @@
 const assert = require('assert')
 const crypto = require('crypto')
 const fs = require('fs')
-const { scenario, identity, sha256, assertComplaint } = require('../world')
+const { scenario, identity, sha256, assertComplaint, closedPort } = require('../world')
 
 // ---- --chat ----
 
@@ -259,4 +259,10 @@ scenario('--forward: a target that is down is an error for that peer only', asyn
   client.child.stdin.end('now')
   assert.deepStrictEqual([await client.exit(), client.stdout().toString()], [0, 'now'])
   assert.ok(!fs.existsSync(world.path('config')))
+})
+
+scenario('--forward: each way to a target that is down is told', async (world) => {
+  const { proc, at } = await bridge(world, `unix:${world.path('none')}~noauth;net:127.0.0.1:${await closedPort()}~noauth`, 'net:127.0.0.1:0~shs')
+  assert.strictEqual(await world.ours(['connect', at]).exit(), 1)
+  await proc.until(() => /forward: .*\(the furthest of 2 attempts\)\n.*attempt 1 .*No such file.*\n.*attempt 2 .*refused\n/.test(proc.err), 'both')
 })
