@@ -76,6 +76,10 @@ int cli_usage(const struct cli_command *command, const char *where, const char *
 int cli_one_address(const struct cli_command *command, const struct cli_texts *rest,
                     const char *network, uint8_t network_key[MS_KEY_BYTES]);
 
+/* Reads an address to dial. CLI_OK, or an exit status after an error line: a malformed one is wrong
+ * usage. */
+int cli_read_address(const struct cli_command *command, const char *text, ms_addr **out);
+
 /* --help, on stdout. An exit status. */
 int cli_help(const struct cli_command *command);
 

@@ -66,6 +66,7 @@ static int read_security(const char *name) {
 
 static int connect_to(const char *address, const struct options *o) {
   uv_loop_t loop;
+  ms_addr *addr;
   struct session s = {.loop = &loop,
                       .status = CLI_FAILED,
                       .verbose = o->verbose,
@@ -75,6 +76,9 @@ static int connect_to(const char *address, const struct options *o) {
   bool keyed = needs_identity(address);
   ms_identity *id = NULL;
   ms_error err;
+  int status = cli_read_address(&cli_connect, address, &addr);
+  if (status != CLI_OK) return status;
+  ms_addr_free(addr);
   if (o->tls.insecure)
     cli_note("--tls-insecure: any certificate is trusted, anybody can be in between");
   if (keyed && cli_secret_find(o->key, &id) != CLI_OK) return CLI_FAILED;
@@ -167,7 +171,8 @@ const struct cli_command cli_connect = {
         "  -v, --verbose         show the race as it happens, on standard error\n"
         "\n"
         "exit status: 0 after the peer's clean end (authenticated where the stack has such an\n"
-        "end), 1 on a refusal, a truncation, a reset or anything else, 2 on wrong usage\n"
+        "end), 1 on a refusal, a truncation, a reset or anything else, 2 on wrong usage or a\n"
+        "malformed address\n"
         "\n"
         "examples:\n"
         "  multiserver connect 'net:localhost:8008~shs:KEY'\n"

@@ -22,6 +22,13 @@ int cli_one_address(const struct cli_command *command, const struct cli_texts *r
   return CLI_OK;
 }
 
+int cli_read_address(const struct cli_command *command, const char *text, ms_addr **out) {
+  ms_error err;
+  if (ms_addr_parse(out, text, strlen(text), MS_ADDR_DIAL, &err) == 0) return CLI_OK;
+  (void)cli_error_from(command->name, &err);
+  return err.code == MS_EADDRESS ? CLI_USAGE : CLI_FAILED;
+}
+
 int cli_help(const struct cli_command *command) {
   (void)fputs(command->help, stdout);
   if (command->more) (void)fputs(command->more, stdout);

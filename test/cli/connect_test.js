@@ -123,10 +123,10 @@ scenario('a seed is who we are', async (world) => {
 scenario('no seed is ever shown', async (world) => {
   const { seed, key } = identity()
   const port = await closedPort()
-  for (const address of [`net:127.0.0.1:${port}~shs:${key}:${seed}`, `net:h:x~shs:${key}:${seed}`,
-    `net:h:1~foo:${seed}`, `net:h:1~shs:${seed}:${seed}x`]) {
+  for (const [address, status] of [[`net:127.0.0.1:${port}~shs:${key}:${seed}`, 1], [`net:h:x~shs:${key}:${seed}`, 2],
+    [`net:h:1~foo:${seed}`, 1], [`net:h:1~shs:${seed}:${seed}x`, 2]]) {
     const client = world.ours(['connect', '-v', address])
-    assert.strictEqual(await client.exit(), 1)
+    assert.strictEqual(await client.exit(), status)
     assert.match(client.err, /^multiserver: connect: /m)
     assert.ok(!client.err.includes(seed.slice(5, 25)), client.err)
   }
@@ -185,8 +185,6 @@ scenario('nobody there, nobody known, nothing understood', async (world) => {
     [`onion:h.onion:1~shs:${key}`, /no stack understands/],
     [`ws://127.0.0.1:${port}/p~shs:${key}`, /connect: ws:\/\/127\.0\.0\.1:.*refused/],
     [`unix:${world.path('none')}~tls`, /tls:NAME/],
-    ['net:h:1~shs', /byte 8: the peer's public key is missing/],
-    ['', /connect: /],
   ]
   for (const [address, why] of cases) {
     const client = world.ours(['connect', address])
@@ -297,6 +295,9 @@ scenario('closed standard streams do no harm', async (world) => {
 scenario('wrong usage is told and exits with 2', async (world) => {
   const cases = [
     [[], /an address is missing/],
+    [['net:foo'], /connect: at byte \d+: /],
+    [['net:h:1~shs'], /byte 8: the peer's public key is missing/],
+    [[''], /connect: /],
     [['a', 'b'], /connect: b: one address is enough/],
     [['--timeout', '0', 'a'], /milliseconds/],
     [['--timeout', '1s', 'a'], /milliseconds/],
