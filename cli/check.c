@@ -1,7 +1,5 @@
 /* check: takes an address apart and tries each of its alternatives by itself. */
-#include <sodium.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <uv.h>
 
@@ -143,19 +141,16 @@ static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
 /* False: it can't be tried, and why has been printed. */
 static bool try_one(struct check *c, const ms_alternative *a) {
   ms_dial_opts dial = MS_OPTS_INIT(ms_dial_opts);
-  size_t n = ms_addr_format(c->addr, c->at - 1, NULL, 0) + 1;
-  char *address = malloc(n), title[64];
+  char *address = a->error.code ? NULL : cli_address_text(c->addr, c->at - 1), title[64];
   ms_error err;
   int r;
-  if (a->error.code || !address) {
+  if (!address) {
     (void)snprintf(title, sizeof title, "alternative %zu, at byte %zu", c->at, a->offset);
     print_title(c, title);
     print("parse", "", a->error.code ? a->error.message : "out of memory");
     print_advice(a, &a->error);
-    free(address);
     return false;
   }
-  (void)ms_addr_format(c->addr, c->at - 1, address, n);
   c->tried = a;
   c->several = false;
   memset(c->reached, 0, sizeof c->reached);
@@ -169,8 +164,7 @@ static bool try_one(struct check *c, const ms_alternative *a) {
     print_failure(&err, "", "");
     print_advice(a, &err);
   }
-  sodium_memzero(address, n);
-  free(address);
+  cli_address_free(address);
   return r == 0;
 }
 
@@ -190,21 +184,6 @@ struct options {
   ms_tls_opts tls;
 };
 
-static int read_address(struct check *c, const char *text) {
-  ms_error err, legacy;
-  if (ms_addr_parse(&c->addr, text, strlen(text), MS_ADDR_DIAL, &err) == 0) return CLI_OK;
-  if (ms_addr_from_legacy(&c->addr, text, strlen(text), &legacy) == 0) return CLI_OK;
-  (void)cli_error_from("check", &err);
-  return CLI_USAGE;
-}
-
-static bool has_key(const ms_addr *addr) {
-  for (size_t i = 0; i < ms_addr_count(addr); i++)
-    for (size_t j = 0; j < ms_addr_at(addr, i)->count; j++)
-      if (ms_addr_at(addr, i)->sections[j].kind == MS_SECTION_SHS) return true;
-  return false;
-}
-
 static int begin(struct check *c, const struct options *o, bool keyed, const ms_identity *id) {
   ms_ctx_opts opts = MS_OPTS_INIT(ms_ctx_opts);
   ms_error err;
@@ -223,11 +202,11 @@ static int begin(struct check *c, const struct options *o, bool keyed, const ms_
 static int check(const char *address, const struct options *o) {
   struct check c = {.timeout_msec = o->timeout_msec};
   ms_identity *id = NULL;
-  int status = read_address(&c, address);
-  bool keyed;
+  bool legacy, keyed;
+  int status = cli_read_address(&cli_check, address, &c.addr, &legacy);
   if (status != CLI_OK) return status;
   (void)setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* a pipe, too, gets each step when it is */
-  keyed = has_key(c.addr);
+  keyed = cli_address_keyed(c.addr);
   if (keyed && cli_secret_find(o->key, &id) != CLI_OK) {
     status = CLI_FAILED;
   } else if (uv_loop_init(&c.loop) < 0) {

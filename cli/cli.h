@@ -76,16 +76,26 @@ int cli_usage(const struct cli_command *command, const char *where, const char *
 int cli_one_address(const struct cli_command *command, const struct cli_texts *rest,
                     const char *network, uint8_t network_key[MS_KEY_BYTES]);
 
-/* Reads an address to dial. CLI_OK, or an exit status after an error line: a malformed one is wrong
- * usage. */
-int cli_read_address(const struct cli_command *command, const char *text, ms_addr **out);
-
 /* --help, on stdout. An exit status. */
 int cli_help(const struct cli_command *command);
 
 /* False: no memory. */
 bool cli_texts_add(struct cli_texts *texts, const char *text);
 void cli_texts_free(struct cli_texts *texts);
+
+/* ---- Addresses to dial (options.c) ---- */
+
+/* Reads one, or what Scuttlebutt had before: then *legacy. CLI_OK, or an exit status after an error
+ * line: a malformed one is wrong usage. */
+int cli_read_address(const struct cli_command *command, const char *text, ms_addr **out,
+                     bool *legacy);
+
+/* To dial it takes an identity. */
+bool cli_address_keyed(const ms_addr *addr);
+
+/* What ms_addr_format writes, seeds too, or NULL: no memory. It is wiped when freed. */
+char *cli_address_text(const ms_addr *addr, size_t i);
+void cli_address_free(char *text);
 
 /* ---- Keys (secret.c) ---- */
 

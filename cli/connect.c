@@ -8,6 +8,8 @@
 struct session {
   uv_loop_t *loop;
   ms_ctx *ctx;
+  ms_addr *addr; /* until it is being dialled */
+  bool legacy;
   ms_dialer *dialer;
   int status;
   bool verbose;
@@ -42,10 +44,6 @@ static void on_attempt(const ms_attempt *attempt, void *user) {
   cli_attempt(attempt);
 }
 
-static bool needs_identity(const char *address) {
-  return strstr(address, "~shs") != NULL;
-}
-
 struct options {
   const char *key, *network;
   uint8_t network_key[MS_KEY_BYTES];
@@ -64,51 +62,66 @@ static int read_security(const char *name) {
   return name ? -1 : MS_SECURITY_NONE;
 }
 
-static int connect_to(const char *address, const struct options *o) {
+/* CLI_OK, and its callback tells the rest in time; else an error line has been printed. */
+static int dial(struct session *s, const char *text, const struct options *o) {
+  ms_dial_opts opts = MS_OPTS_INIT(ms_dial_opts);
+  char *translated = NULL;
+  ms_error err;
+  int r;
+  opts.timeout_msec = o->timeout_msec;
+  opts.security = (enum ms_security)read_security(o->security);
+  opts.prefer = o->prefer.at;
+  opts.prefer_count = o->prefer.count;
+  opts.on_dialled = on_dialled;
+  opts.on_attempt = o->verbose ? on_attempt : NULL;
+  opts.user = s;
+  if (cli_dial_stacks(s->ctx, cli_address_keyed(s->addr), &o->tls) != CLI_OK) return CLI_FAILED;
+  if (s->legacy && !(translated = cli_address_text(s->addr, 0)))
+    return cli_error("connect", NULL, "out of memory");
+  r = ms_dial(s->ctx, &s->dialer, s->legacy ? translated : text, &opts, &err);
+  cli_address_free(translated);
+  return r < 0 ? cli_error_from("connect", &err) : CLI_OK;
+}
+
+static int begin(struct session *s, const char *text, const struct options *o,
+                 const ms_identity *id) {
+  ms_ctx_opts opts = MS_OPTS_INIT(ms_ctx_opts);
+  ms_error err;
+  opts.loop = s->loop;
+  opts.network_key = o->network_key;
+  opts.identity = id;
+  if (ms_ctx_new(&s->ctx, &opts, &err) < 0) return cli_error_from("connect", &err);
+  if (dial(s, text, o) == CLI_OK) return CLI_OK;
+  ms_ctx_free(s->ctx);
+  return CLI_FAILED;
+}
+
+static int connect_to(const char *text, const struct options *o) {
   uv_loop_t loop;
-  ms_addr *addr;
   struct session s = {.loop = &loop,
                       .status = CLI_FAILED,
                       .verbose = o->verbose,
                       .stdio = {.linger_msec = o->linger_msec, .progress = true}};
-  ms_ctx_opts opts = MS_OPTS_INIT(ms_ctx_opts);
-  ms_dial_opts dial = MS_OPTS_INIT(ms_dial_opts);
-  bool keyed = needs_identity(address);
   ms_identity *id = NULL;
-  ms_error err;
-  int status = cli_read_address(&cli_connect, address, &addr);
+  int status = cli_read_address(&cli_connect, text, &s.addr, &s.legacy);
   if (status != CLI_OK) return status;
-  ms_addr_free(addr);
   if (o->tls.insecure)
     cli_note("--tls-insecure: any certificate is trusted, anybody can be in between");
-  if (keyed && cli_secret_find(o->key, &id) != CLI_OK) return CLI_FAILED;
+  if (cli_address_keyed(s.addr) && cli_secret_find(o->key, &id) != CLI_OK) goto out;
   if (uv_loop_init(&loop) < 0) {
-    ms_identity_free(id);
-    return cli_error("connect", NULL, "no event loop");
+    (void)cli_error("connect", NULL, "no event loop");
+    goto out;
   }
-  opts.loop = &loop;
-  opts.network_key = o->network_key;
-  opts.identity = id;
-  if (ms_ctx_new(&s.ctx, &opts, &err) < 0) {
-    s.status = cli_error_from("connect", &err);
-  } else {
-    dial.timeout_msec = o->timeout_msec;
-    dial.security = (enum ms_security)read_security(o->security);
-    dial.prefer = o->prefer.at;
-    dial.prefer_count = o->prefer.count;
-    dial.on_dialled = on_dialled;
-    dial.on_attempt = o->verbose ? on_attempt : NULL;
-    dial.user = &s;
-    if (cli_dial_stacks(s.ctx, keyed, &o->tls) != CLI_OK) {
-      ms_ctx_free(s.ctx);
-    } else if (ms_dial(s.ctx, &s.dialer, address, &dial, &err) < 0) {
-      s.status = cli_error_from("connect", &err);
-      ms_ctx_free(s.ctx);
-    }
-  }
+  (void)begin(&s, text, o, id);
   ms_identity_free(id);
+  ms_addr_free(s.addr);
+  id = NULL;
+  s.addr = NULL;
   (void)uv_run(&loop, UV_RUN_DEFAULT);
   (void)uv_loop_close(&loop);
+out:
+  ms_identity_free(id);
+  ms_addr_free(s.addr);
   return s.status;
 }
 
@@ -151,7 +164,8 @@ const struct cli_command cli_connect = {
         "input ends our direction only; after the peer's end, what a pipe still gives is sent\n"
         "until it is silent for a while. A file on standard input shows on a terminal how far it\n"
         "has gone.\n"
-        "Quote the address: it has ';' and '~' in it.\n"
+        "An old Scuttlebutt address (HOST:PORT:@KEY.ed25519) or invite will do as well. Quote the\n"
+        "address: it has ';' and '~' in it.\n"
         "\n"
         "  --key FILE            who we are (default: $XDG_CONFIG_HOME/multiserver/secret if it\n"
         "                        is there, else somebody for this once)\n"

@@ -120,11 +120,29 @@ scenario('a seed is who we are', async (world) => {
   assertComplaint(stranger, /refused/)
 })
 
+scenario('what Scuttlebutt had before such addresses: old ones, invites', async (world) => {
+  const guest = identity()
+  const { at } = await server(world, 'net~shs', ['--echo', '--allow', guest.key])
+  const [, port, key] = /^net:127\.0\.0\.1:(\d+)~shs:(.*)$/.exec(at)
+  const old = `127.0.0.1:${port}:@${key}.ed25519`
+  for (const [address, as] of [[old, guest], [`${old}~${guest.seed}`, identity()]]) {
+    const client = world.ours(['connect', '-v', address], { as })
+    client.child.stdin.end('hello')
+    assert.strictEqual(await client.exit(), 0)
+    assert.strictEqual(client.stdout().toString(), 'hello')
+    assert.ok(client.err.includes(`connected to ${at}\n`))
+    assert.ok(!client.err.includes(guest.seed))
+  }
+  const bad = world.ours(['connect', `127.0.0.1:${port}:@${key.slice(2)}.ed25519`])
+  assert.strictEqual(await bad.exit(), 2)
+  assertComplaint(bad, /connect: at byte \d+: the key is not 32 bytes of base64/)
+})
+
 scenario('no seed is ever shown', async (world) => {
   const { seed, key } = identity()
   const port = await closedPort()
   for (const [address, status] of [[`net:127.0.0.1:${port}~shs:${key}:${seed}`, 1], [`net:h:x~shs:${key}:${seed}`, 2],
-    [`net:h:1~foo:${seed}`, 1], [`net:h:1~shs:${seed}:${seed}x`, 2]]) {
+    [`127.0.0.1:${port}:@${key}.ed25519~${seed}`, 1], [`h:1:@${key}.ed25519~${seed}x`, 2], [`net:h:1~foo:${seed}`, 1], [`net:h:1~shs:${seed}:${seed}x`, 2]]) {
     const client = world.ours(['connect', '-v', address])
     assert.strictEqual(await client.exit(), status)
     assert.match(client.err, /^multiserver: connect: /m)
