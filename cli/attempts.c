@@ -80,9 +80,6 @@ static const struct {
      "no answer at all: a firewall drops it, or the host is off"},
     {MS_PHASE_CONNECT, 0, ETIMEDOUT, "",
      "no answer at all: a firewall drops it, or the host is off"},
-    {MS_PHASE_AUTHORISE, MS_EREFUSED, 0, "shs",
-     "the server knows now who we are: have our key admitted there, or check the KEY in the "
-     "address"},
     {MS_PHASE_HANDSHAKE, MS_ETIMEDOUT, 0, "",
      "something accepts there and says nothing: is it the right port and protocol?"},
     {MS_PHASE_CONNECT, 0, ECONNRESET, "",

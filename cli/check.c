@@ -18,6 +18,7 @@ struct check {
   uv_loop_t loop;
   ms_ctx *ctx;
   ms_addr *addr;
+  struct cli_me me;
   size_t at; /* the alternative being tried */
   const ms_alternative *tried;
   size_t open; /* those that could be opened */
@@ -45,8 +46,20 @@ static void print_failure(const ms_error *err, const char *place, const char *wh
   print(what, place, how);
 }
 
-static void print_advice(const ms_alternative *a, const ms_error *err) {
+static void print_refusal(const struct check *c, const ms_alternative *a) {
+  char key[CLI_KEY_TEXT], how[256];
+  bool lasting = cli_known_as(&c->me, a, key);
+  (void)snprintf(how, sizeof how, "the server knows us as %s%s, or check the KEY in the address",
+                 key,
+                 lasting ? ": have it admitted there"
+                         : ", made for this once: run multiserver keygen first, and have that key "
+                           "admitted there");
+  print("", "->", how);
+}
+
+static void print_advice(const struct check *c, const ms_alternative *a, const ms_error *err) {
   const char *advice = cli_advice(err, a->count ? a->sections[0].host : NULL);
+  if (err->code == MS_EREFUSED) print_refusal(c, a);
   if (advice) print("", "->", advice);
 }
 
@@ -129,7 +142,7 @@ static void next(struct check *c);
 static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
   static const ms_conn_events events = {.on_close = on_close};
   struct check *c = user;
-  if (err) print_advice(c->tried, err); /* its attempts have told the rest */
+  if (err) print_advice(c, c->tried, err); /* its attempts have told the rest */
   if (conn) {
     c->open++;
     ms_conn_handle(conn, &events, NULL);
@@ -148,7 +161,7 @@ static bool try_one(struct check *c, const ms_alternative *a) {
     (void)snprintf(title, sizeof title, "alternative %zu, at byte %zu", c->at, a->offset);
     print_title(c, title);
     print("parse", "", a->error.code ? a->error.message : "out of memory");
-    print_advice(a, &a->error);
+    print_advice(c, a, &a->error);
     return false;
   }
   c->tried = a;
@@ -162,7 +175,7 @@ static bool try_one(struct check *c, const ms_alternative *a) {
   if (r < 0) {
     print_title(c, err.address);
     print_failure(&err, "", "");
-    print_advice(a, &err);
+    print_advice(c, a, &err);
   }
   cli_address_free(address);
   return r == 0;
@@ -207,7 +220,7 @@ static int check(const char *address, const struct options *o) {
   if (status != CLI_OK) return status;
   (void)setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* a pipe, too, gets each step when it is */
   keyed = cli_address_keyed(c.addr);
-  if (keyed && cli_secret_find(o->key, &id) != CLI_OK) {
+  if (keyed && cli_secret_find(o->key, &id, &c.me) != CLI_OK) {
     status = CLI_FAILED;
   } else if (uv_loop_init(&c.loop) < 0) {
     status = cli_error("check", NULL, "no event loop");

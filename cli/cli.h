@@ -122,9 +122,19 @@ int cli_secret_create(const char *path, ms_identity **out, bool *existed);
 /* The identity of --key FILE (NULL: the default file, made on first use with a note). */
 int cli_secret_get(const char *path, ms_identity **out);
 
+/* As whom a client shows itself. */
+struct cli_me {
+  uint8_t key[MS_KEY_BYTES];
+  bool once; /* nobody will know that key again */
+};
+
 /* The identity of a client: of --key FILE, else the default one if it is there, else a new one for
  * this once, with a note. */
-int cli_secret_find(const char *path, ms_identity **out);
+int cli_secret_find(const char *path, ms_identity **out, struct cli_me *me);
+
+/* The key that the peer at this address knows us by: of its seed, else of `me`. False: that was for
+ * this once. */
+bool cli_known_as(const struct cli_me *me, const ms_alternative *a, char text[CLI_KEY_TEXT]);
 
 /* ---- Attempts of a dial (attempts.c) ---- */
 

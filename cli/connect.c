@@ -8,7 +8,8 @@
 struct session {
   uv_loop_t *loop;
   ms_ctx *ctx;
-  ms_addr *addr; /* until it is being dialled */
+  ms_addr *addr; /* until it has been reached */
+  struct cli_me me;
   bool legacy;
   ms_dialer *dialer;
   int status;
@@ -27,14 +28,32 @@ static void on_done(int status, void *user) {
   ms_ctx_close(s->ctx, 1000, on_ctx_closed, NULL);
 }
 
+/* A refusal tells who was refused. */
+static int tell(const struct session *s, const ms_error *err) {
+  char key[CLI_KEY_TEXT];
+  ms_error told = *err;
+  ms_attempt a;
+  size_t n = strlen(told.message), at = 0;
+  bool lasting;
+  if (err->code != MS_EREFUSED) return cli_error_from("connect", err);
+  for (size_t i = 1; ms_dial_attempt(s->dialer, i, &a); i++) /* the last is the furthest */
+    if (a.error && a.error->code == MS_EREFUSED) at = a.alternative;
+  lasting = cli_known_as(&s->me, ms_addr_at(s->addr, at), key);
+  (void)snprintf(told.message + n, sizeof told.message - n, "; it knows us as %s%s", key,
+                 lasting ? "" : ", made for this once: run multiserver keygen first");
+  return cli_error_from("connect", &told);
+}
+
 static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
   struct session *s = user;
   if (err) {
-    s->status = cli_error_from("connect", err);
+    s->status = tell(s, err);
     if (!s->verbose) cli_attempts(s->dialer);
     ms_ctx_close(s->ctx, 0, on_ctx_closed, NULL);
     return;
   }
+  ms_addr_free(s->addr); /* a seed need not be there as long as the connection is */
+  s->addr = NULL;
   if (s->verbose) cli_note("connected to %s", ms_conn_address(conn));
   cli_stdio_start(s->loop, conn, &s->stdio, on_done, s);
 }
@@ -107,16 +126,14 @@ static int connect_to(const char *text, const struct options *o) {
   if (status != CLI_OK) return status;
   if (o->tls.insecure)
     cli_note("--tls-insecure: any certificate is trusted, anybody can be in between");
-  if (cli_address_keyed(s.addr) && cli_secret_find(o->key, &id) != CLI_OK) goto out;
+  if (cli_address_keyed(s.addr) && cli_secret_find(o->key, &id, &s.me) != CLI_OK) goto out;
   if (uv_loop_init(&loop) < 0) {
     (void)cli_error("connect", NULL, "no event loop");
     goto out;
   }
   (void)begin(&s, text, o, id);
-  ms_identity_free(id);
-  ms_addr_free(s.addr);
+  ms_identity_free(id); /* the context has a copy */
   id = NULL;
-  s.addr = NULL;
   (void)uv_run(&loop, UV_RUN_DEFAULT);
   (void)uv_loop_close(&loop);
 out:

@@ -105,13 +105,35 @@ int cli_secret_get(const char *path, ms_identity **out) {
   return existed ? cli_secret_load(standard, out) : CLI_FAILED;
 }
 
-int cli_secret_find(const char *path, ms_identity **id) {
-  char standard[4096];
+int cli_secret_find(const char *path, ms_identity **id, struct cli_me *me) {
+  char standard[PATH_TEXT];
   ms_error err;
-  if (path) return cli_secret_load(path, id);
-  if (cli_secret_default(standard, sizeof standard) && access(standard, F_OK) == 0)
-    return cli_secret_load(standard, id);
-  if (ms_identity_generate(id, &err) < 0) return cli_error_from("key", &err);
-  cli_note("no identity yet, using one for this connection only (multiserver keygen makes one)");
-  return CLI_OK;
+  int status = CLI_OK;
+  me->once = false;
+  if (!path && cli_secret_default(standard, sizeof standard) && access(standard, F_OK) == 0)
+    path = standard;
+  if (path) {
+    status = cli_secret_load(path, id);
+  } else if (ms_identity_generate(id, &err) < 0) {
+    status = cli_error_from("key", &err);
+  } else {
+    me->once = true;
+    cli_note("no identity yet, using one for this connection only (multiserver keygen makes one)");
+  }
+  if (status == CLI_OK) memcpy(me->key, ms_identity_key(*id), MS_KEY_BYTES);
+  return status;
+}
+
+bool cli_known_as(const struct cli_me *me, const ms_alternative *a, char text[CLI_KEY_TEXT]) {
+  ms_identity *id = NULL;
+  for (size_t i = 0; i < a->count; i++) {
+    if (!a->sections[i].has_seed) continue;
+    *text = '\0';
+    if (ms_identity_from_seed(&id, a->sections[i].seed, NULL) < 0) return true;
+    cli_key_text(ms_identity_key(id), text);
+    ms_identity_free(id);
+    return true;
+  }
+  cli_key_text(me->key, text);
+  return !me->once;
 }

@@ -44,8 +44,6 @@ scenario('what does not work says where, why and what to do', async (world) => {
   const { key, seed } = identity()
   const port = await closedPort()
   const quiet = await answering(world, () => {})
-  const stranger = world.ours(['serve', '--echo', 'net:127.0.0.1:0~shs']) // it admits nobody else
-  const refusing = await stranger.line()
   const cases = [
     [`net:127.0.0.1:${port}~shs:${key}`, /connect +failed after \d+ ms: .*refused\n +-> nobody listens there/],
     [`unix:${world.path('none')}~noauth`, /connect +failed after \d+ ms: .*No such file.*\n +-> there is no such socket/],
@@ -53,7 +51,6 @@ scenario('what does not work says where, why and what to do', async (world) => {
     ['net:nobody.invalid:1~noauth', /resolve +failed after \d+ ms: unknown host.*\n +-> check the spelling/],
     ['net:fe80::1%nope0:1~noauth', /resolve +failed after \d+ ms: unknown host.*\n +-> what stands after the '%' is an interface/],
     [`net:127.0.0.1:${quiet}~shs:${key}`, /connect +127\.0\.0\.1:\d+ \d+ ms\n +shs +failed after \d+ ms: timed out\n +-> something accepts there/],
-    [refusing, /shs +failed after \d+ ms: refused.*\n +-> the server knows now who we are/],
     [`net:127.0.0.1:${await answering(world, (socket) => socket.once('data', () => socket.resetAndDestroy()))}~shs:${key}`,
       /net +failed after \d+ ms: the connection was lost.*\n +-> the server hung up on us: its limits, a ban/],
     [`net:127.0.0.1:${await answering(world, (socket) => socket.once('data', () => socket.end()))}~shs:${key}`,
@@ -69,6 +66,22 @@ scenario('what does not work says where, why and what to do', async (world) => {
     assert.ok(!out.includes(seed), out)
     assert.strictEqual(proc.err, '')
   }
+})
+
+scenario('a refusal names the key to be admitted', async (world) => {
+  const [me, guest] = [identity(), identity()]
+  const server = world.ours(['serve', '--echo', 'net:127.0.0.1:0~shs']) // it admits nobody else
+  const refusing = await server.line()
+  const advice = async (proc) => {
+    assert.strictEqual(await proc.finish(), 1)
+    const [, text] = /shs +failed after \d+ ms: refused.*\n +-> ([^\n]*)\n$/.exec(proc.stdout())
+    return text
+  }
+  const known = (key) => `the server knows us as ${key}: have it admitted there, or check the KEY in the address`
+  assert.strictEqual(await advice(world.ours(['check', refusing], { as: me })), known(me.key))
+  assert.strictEqual(await advice(world.ours(['check', `${refusing}:${guest.seed}`], { as: me })), known(guest.key))
+  assert.match(await advice(world.start('check', command, ['check', refusing])),
+    /^the server knows us as [\w+/]{43}=, made for this once: run multiserver keygen first, and have that key admitted there, or check/)
 })
 
 // A unix socket whose queue is full.

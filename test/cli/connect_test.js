@@ -85,9 +85,13 @@ scenario('a server killed in mid-stream is no success', async (world) => {
 
 scenario('a refusal says so', async (world) => {
   const { proc, at } = await server(world, 'net~shs', ['--echo'])
-  const client = world.ours(['connect', at])
-  assert.strictEqual(await client.exit(), 1)
-  assertComplaint(client, /connect: net:.*: shs authorise: refused/)
+  const [me, guest] = [identity(), identity()]
+  for (const [address, key] of [[at, me.key], [`${at}:${guest.seed}`, guest.key], [`unix:${world.path('none')}~noauth;${at}`, me.key]]) {
+    const client = world.ours(['connect', address], { as: me })
+    assert.strictEqual(await client.exit(), 1)
+    assert.match(client.err.split('\n')[0], /^multiserver: connect: net:.*: shs authorise: refused: /)
+    assert.ok(client.err.split('\n')[0].endsWith(`; it knows us as ${key}`), client.err)
+  }
   await proc.until(() => proc.err.includes('refused'), 'its own word')
 })
 
@@ -96,7 +100,7 @@ scenario('another network, another server', async (world) => {
   const network = crypto.randomBytes(32).toString('base64')
   const cases = [
     [['--network-key', network, at], /shs handshake: /],
-    [[at.replace(/shs:.*/, `shs:${identity().key}`)], /refused: .* or has another key itself/],
+    [[at.replace(/shs:.*/, `shs:${identity().key}`)], /refused: .* or has another key itself; /],
   ]
   for (const [args, why] of cases) {
     const client = world.ours(['connect', ...args])
@@ -235,7 +239,7 @@ scenario('who we are: --key, else the default, else somebody for once', async (w
   }
   const nobody = plain()
   assert.strictEqual(await nobody.exit(), 1)
-  assert.match(nobody.err, /^multiserver: no identity yet, using one for this connection only .*\n.*: refused: .*\n$/)
+  assert.match(nobody.err, /^multiserver: no identity yet, using one for this connection only .*\n.*: refused: .*; it knows us as [\w+/]{43}=, made for this once: run multiserver keygen first\n$/)
   assert.ok(!fs.existsSync(world.path('config')))
   fs.mkdirSync(world.path('config/multiserver'), { recursive: true })
   world.write('config/multiserver/secret', secretFile(me))
