@@ -81,6 +81,20 @@ static int read_security(const char *name) {
   return name ? -1 : MS_SECURITY_NONE;
 }
 
+/* A stack that this build dials, also "wss~shs"; else the first that is none, or NULL. */
+static const char *wrong_preference(const struct cli_texts *prefer) {
+  for (size_t i = 0; i < prefer->count; i++) {
+    const char *name = prefer->at[i];
+    bool known = false;
+    for (size_t j = 0; cli_stack(j) && !known; j++)
+      known = strcmp(cli_stack(j), name) == 0 ||
+              (strncmp(name, "wss", 3) == 0 && strncmp(cli_stack(j), "ws", 2) == 0 &&
+               strcmp(cli_stack(j) + 2, name + 3) == 0);
+    if (!known) return name;
+  }
+  return NULL;
+}
+
 /* CLI_OK, and its callback tells the rest in time; else an error line has been printed. */
 static int dial(struct session *s, const char *text, const struct options *o) {
   ms_dial_opts opts = MS_OPTS_INIT(ms_dial_opts);
@@ -162,6 +176,9 @@ static int run(int argc, char **argv) {
     status = cli_one_address(&cli_connect, &rest, o.network, o.network_key);
     if (status == CLI_OK && read_security(o.security) < 0)
       status = cli_usage(&cli_connect, "--security", "is one of none, server, key");
+    if (status == CLI_OK && wrong_preference(&o.prefer))
+      status = cli_usage(&cli_connect, wrong_preference(&o.prefer),
+                         "is no stack that can be dialled: as net~shs, wss~shs, unix~noauth");
     if (status == CLI_OK) status = connect_to(rest.at[0], &o);
   }
   cli_texts_free(&rest);
@@ -187,12 +204,10 @@ const struct cli_command cli_connect = {
         "  --key FILE            who we are (default: $XDG_CONFIG_HOME/multiserver/secret if it\n"
         "                        is there, else somebody for this once)\n"
         "  --network-key BASE64  the network (default: Scuttlebutt's main network)\n"
-        "  --prefer STACK        try alternatives of this stack first, as net~shs (ws is wss, "
-        "too);\n"
-        "                        may be repeated, the best first\n"
-        "  --security LEVEL      the least a peer has to prove: key (its key, by shs), server "
-        "(its\n"
-        "                        name, by TLS) or none (default)\n"
+        "  --prefer STACK        try alternatives of this stack first, as net~shs (ws~shs is\n"
+        "                        wss~shs, too); may be repeated, the best first\n"
+        "  --security LEVEL      the least a peer has to prove: key (its key, by shs), server\n"
+        "                        (its name, by TLS) or none (default)\n"
         "  --timeout MSEC        for reaching the peer, all attempts together (default 15000)\n"
         "  --linger MSEC         how long a pipe may be silent after the peer's end; and where a\n"
         "                        stack has no half-close, how long the peer may be silent after\n"

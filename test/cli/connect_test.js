@@ -182,6 +182,18 @@ scenario('a long address does not hide why an attempt has failed', async (world)
   assert.match(client.err, /ms {2}attempt 1 failed: ws:[^\n]*: ws connect: [^\n]*refused\n/)
 })
 
+scenario('who is preferred is a stack, and wss is not ws', async (world) => {
+  const port = await closedPort()
+  for (const prefer of ['nonsense', 'net', 'wss~shs~shs', 'ws~noauth']) {
+    const client = world.ours(['connect', '--prefer', prefer, `net:127.0.0.1:${port}~noauth`])
+    assert.strictEqual(await client.exit(), ['net', 'ws~noauth'].includes(prefer) ? 1 : 2, prefer)
+    if (!['net', 'ws~noauth'].includes(prefer)) assertComplaint(client, /is no stack that can be dialled/)
+  }
+  const client = world.ours(['connect', '-v', '--prefer', 'wss~noauth', `ws://127.0.0.1:${port}~noauth;wss://127.0.0.1:${port}~noauth`])
+  assert.strictEqual(await client.exit(), 1)
+  assert.match(client.err, /attempt 1 connects: wss:/)
+})
+
 scenario('who is preferred is dialled first, who proves too little is not', async (world) => {
   const { at } = await server(world, 'net~shs')
   const plain = `unix:${world.path('none')}~noauth`
