@@ -302,7 +302,13 @@ static void watch_signals(struct server *s) {
   }
 }
 
+/* All is over: one that comes now ends nothing. */
 static void forget_signals(struct server *s) {
+  sigset_t over;
+  (void)sigemptyset(&over);
+  (void)sigaddset(&over, SIGINT);
+  (void)sigaddset(&over, SIGTERM);
+  (void)sigprocmask(SIG_BLOCK, &over, NULL);
   for (size_t i = 0; i < SIGNALS; i++)
     uv_close((uv_handle_t *)&s->signals_of[i], NULL);
 }
