@@ -81,8 +81,9 @@ scenario('a room: those who leave at once all leave in peace', async (world) => 
 scenario('a room that is closed says goodbye to everybody, however slow', async (world) => {
   const { serve, net } = await room(world)
   const [quick, slow] = await pair(world, net)
-  const deaf = world.ours(['connect', net])
-  await quick.until(() => quick.stdout().toString().split(' joined').length > 2, 'joining')
+  const as = identity()
+  const deaf = world.ours(['connect', net], { as })
+  await Promise.all([quick, slow].map((guest) => heard(guest, `* ${as.key.slice(0, 8)} joined\n`)))
   deaf.kill('SIGSTOP')
   slow.kill('SIGSTOP')
   serve.kill('SIGTERM')
