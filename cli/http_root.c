@@ -16,7 +16,8 @@
 
 #include "cli.h"
 
-enum { PIECE = 65536, PATH_TEXT = 4096, STALL_MSEC = 30000 };
+/* Who takes less than PACE_BYTES in PACE_MSEC is cut: bytes that drip buy no time. */
+enum { PIECE = 65536, PATH_TEXT = 4096, PACE_MSEC = 30000, PACE_BYTES = 61440 };
 
 /* ---- Which file ---- */
 
@@ -117,27 +118,29 @@ struct page {
   ms_conn *conn; /* NULL when it is over */
   uv_loop_t *loop;
   uv_fs_t read;
-  uv_timer_t stall;
+  uv_timer_t pace;
   int fd; /* -1: nothing (more) to read */
   int64_t at, left;
   size_t sent, got; /* of the piece */
+  size_t taken;     /* since the timer has run out last */
   bool reading;
   char piece[PIECE];
 };
 
-static void on_stall_closed(uv_handle_t *handle) {
+static void on_pace_closed(uv_handle_t *handle) {
   free(handle->data);
 }
 
 static void free_if_over(struct page *page) {
   if (page->conn || page->reading) return;
   if (page->fd >= 0) (void)close(page->fd);
-  uv_close((uv_handle_t *)&page->stall, on_stall_closed);
+  uv_close((uv_handle_t *)&page->pace, on_pace_closed);
 }
 
-static void on_stall(uv_timer_t *timer) {
+static void on_pace(uv_timer_t *timer) {
   struct page *page = timer->data;
-  if (page->conn) ms_conn_abort(page->conn);
+  if (page->conn && page->taken < PACE_BYTES) ms_conn_abort(page->conn);
+  page->taken = 0;
 }
 
 static void send_more(struct page *page);
@@ -165,11 +168,12 @@ static void send_more(struct page *page) {
   if (page->sent < page->got) {
     ptrdiff_t k = ms_conn_write(page->conn, page->piece + page->sent, page->got - page->sent);
     if (k < 0) return; /* on_close comes */
-    if (k > 0) (void)uv_timer_start(&page->stall, on_stall, STALL_MSEC, 0);
     page->sent += (size_t)k;
+    page->taken += (size_t)k;
     if (page->sent < page->got) return; /* on_writable goes on */
   }
   if (page->left == 0) {
+    uv_timer_stop(&page->pace); /* the drain deadline holds from now on */
     ms_conn_close(page->conn);
   } else {
     uv_buf_t buf = uv_buf_init(page->piece, sizeof page->piece);
@@ -207,14 +211,14 @@ static void respond(uv_loop_t *loop, ms_conn *conn, int status, const char *fiel
   page->conn = conn;
   page->fd = fd;
   page->left = fd >= 0 ? length : 0;
-  (void)uv_timer_init(loop, &page->stall);
-  page->stall.data = page;
+  (void)uv_timer_init(loop, &page->pace);
+  page->pace.data = page;
   if (ms_conn_respond(conn, status, fields, &events, page) < 0) {
     page->conn = NULL;
     free_if_over(page);
     return;
   }
-  (void)uv_timer_start(&page->stall, on_stall, STALL_MSEC, 0);
+  (void)uv_timer_start(&page->pace, on_pace, PACE_MSEC, PACE_MSEC);
   send_more(page);
 }
 
