@@ -52,8 +52,7 @@ static void on_end(ms_conn *conn, void *user) {
   if (s->other->conn) ms_conn_end(s->other->conn);
 }
 
-/* A broken end must not look like a clean one. A clean one before the peer's own is ours: the
- * server ends, and the other side is closed like this one. */
+/* A broken end must not look like a clean one. */
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
   struct side *s = user;
   struct bridge *b = s->bridge;
@@ -61,8 +60,7 @@ static void on_close(ms_conn *conn, const ms_error *err, void *user) {
   s->conn = NULL;
   cli_report_closed(b->report, other ? "forward" : NULL, conn, err);
   if (b->dialer) ms_dial_abort(b->dialer);
-  if (other && err) ms_conn_abort(other);
-  if (other && !err && !s->ended) ms_conn_close(other);
+  if (other && (err || !s->ended)) ms_conn_abort(other);
   free_if_over(b);
 }
 
@@ -83,6 +81,7 @@ static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
   }
   b->out.conn = conn;
   ms_conn_handle(conn, &events, &b->out);
+  ms_conn_set_whole(conn, true);
   pump(&b->in);
   if (b->in.ended) ms_conn_end(conn);
 }
@@ -96,6 +95,7 @@ void cli_forward(struct cli_report *report, ms_conn *conn, const char *address) 
   b->in = (struct side){.bridge = b, .other = &b->out, .conn = conn};
   b->out = (struct side){.bridge = b, .other = &b->in};
   ms_conn_handle(conn, &events, &b->in);
+  ms_conn_set_whole(conn, true);
   dial.on_dialled = on_dialled;
   dial.user = b;
   if (ms_dial(ms_conn_ctx(conn), &b->dialer, address, &dial, &err) < 0) {

@@ -238,6 +238,8 @@ static void on_close(ms_conn *conn, const ms_error *err, void *user) {
     s->status = cli_error(what, ms_conn_address(conn),
                           "the peer has closed before it had all of standard input");
   cli_progress_stop(&s->progress);
+  if (err && err->code == MS_EABORTED && what)
+    (void)cli_error(what, ms_conn_address(conn), "cut: it had not ended when it had to");
   cli_report_closed(s->report, what, conn, err);
   if (err) s->status = CLI_FAILED;
   finish(s);
@@ -269,5 +271,6 @@ void cli_stdio_start(uv_loop_t *loop, ms_conn *conn, const struct cli_stdio_opts
   cli_progress_start(&s->progress, loop, conn,
                      opts->progress && s->in_is_file ? (uint64_t)st.st_size : 0);
   ms_conn_handle(conn, &events, s);
+  ms_conn_set_whole(conn, true);
   send_in(s);
 }

@@ -362,10 +362,11 @@ MS_API int ms_ctx_new(ms_ctx **out, const ms_ctx_opts *opts, ms_error *err);
 /* Is this one of `inherited`, and no stack has taken it? After on_ready: then nobody will. */
 MS_API bool ms_ctx_inherited_left(const ms_ctx *ctx, int fd);
 
-/* Stops listening, aborts dials, closes every connection (as ms_conn_close; a page may be sent to
- * its end), waits up to `drain_msec` and cuts what is left; then calls `done` once. Every
- * connection has had its on_close before, every dial its callback. May be called again before
- * `done`, with a shorter wait (0 cuts now); the first call's `done` is the one called. */
+/* Stops listening, aborts dials, closes every connection (as ms_conn_close, but see
+ * ms_conn_set_whole; a page, too, may be sent to its end), waits up to `drain_msec` and cuts what
+ * is left; then calls `done` once. Every connection has had its on_close before, every dial its
+ * callback. May be called again before `done`, with a shorter wait (0 cuts now); the first call's
+ * `done` is the one called. */
 MS_API void ms_ctx_close(ms_ctx *ctx, uint32_t drain_msec, void (*done)(ms_ctx *ctx, void *user),
                          void *user);
 
@@ -724,6 +725,11 @@ MS_API void ms_conn_end(ms_conn *conn);
 /* Ends our direction, discards what still comes, and waits for the peer's end no longer than the
  * drain deadline. on_close follows. */
 MS_API void ms_conn_close(ms_conn *conn);
+
+/* Is what goes over this connection one piece, of which a part must not be taken for the whole?
+ * Then ms_ctx_close and ms_suspend say no goodbye in the middle of it: it has their wait to end by
+ * itself, and is cut when that is over. Default: false, they close it. */
+MS_API void ms_conn_set_whole(ms_conn *conn, bool whole);
 
 /* Ends now: what was not sent is lost, the peer sees a reset where the transport has one. on_close
  * follows, from the loop, with MS_EABORTED. Legal in any state and inside any callback. */

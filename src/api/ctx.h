@@ -122,6 +122,7 @@ struct ms__link {
   bool lingers;  /* it has failed, and only its last words are on their way */
   bool inside;   /* it is counted at the door */
   bool answered; /* with a page: it is the application's */
+  bool whole;    /* it ends by itself, or is cut */
   uint8_t key[MS_KEY_BYTES];
 };
 

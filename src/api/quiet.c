@@ -10,10 +10,10 @@ static void cut_all(struct ms_ctx *ctx) {
     if (l->conn) ms__conn_cut_short(l->conn);
 }
 
-/* A page that is being sent is finished, if there is time. */
+/* What is one piece, as a page is, is finished, if there is time. */
 static void part(struct ms_ctx *ctx) {
   for (struct ms__link *l = ctx->links; l; l = l->next) {
-    if (!l->conn || l->attempt || l->answered) continue;
+    if (!l->conn || l->attempt || l->answered || l->whole) continue;
     if (l->open)
       ms_conn_close(l->conn);
     else

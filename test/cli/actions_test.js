@@ -225,26 +225,43 @@ scenario('--forward: a broken end is no clean end', async (world) => {
   await other.until(() => /echo: .*(lost|ended before)/.test(other.err), 'an error')
 })
 
-scenario('--forward: a bridge that is closed says goodbye to both sides, however slow', async (world) => {
-  for (const slow of ['client', 'target']) {
-    const target = world.ours(['serve', '--echo', '--json', '--allow-any', 'net:127.0.0.1:0~shs'])
-    const { proc, at } = await bridge(world, (await target.event('listening')).address, 'net:127.0.0.1:0~shs')
-    const clients = [world.ours(['connect', at]), world.ours(['connect', at])]
-    for (const client of clients) client.say('hello')
-    await Promise.all(clients.map((client) => heard(client, 'hello\n')))
-    const [deaf, client] = clients
-    deaf.kill('SIGSTOP')
-    const late = slow === 'client' ? client : target
-    late.kill('SIGSTOP')
-    proc.kill('SIGTERM')
-    if (late === client) await target.event('closed', 1)
-    else assert.strictEqual(await client.exit(), 0, client.err)
-    late.kill('SIGCONT')
-    assert.strictEqual(await client.exit(), 0, client.err)
-    await target.event('closed', 1)
-    assert.deepStrictEqual(target.events('closed').map(({ reason }) => reason), ['end', 'end'])
-    deaf.kill()
-    assert.strictEqual(await proc.exit(), 0)
+scenario('--forward: a bridge that ends lets streams end first, and no part of one pass for all of it', async (world) => {
+  const target = world.ours(['serve', '--echo', '--json', '--allow-any', 'net:127.0.0.1:0~shs'])
+  const { proc, at } = await bridge(world, (await target.event('listening')).address, 'net:127.0.0.1:0~shs')
+  const [done, open] = [world.ours(['connect', at]), world.ours(['connect', at])]
+  for (const client of [done, open]) client.say('hello')
+  await Promise.all([done, open].map((client) => heard(client, 'hello\n')))
+  proc.kill('SIGTERM')
+  for (let refused; !refused;) { // it listens no more
+    const late = world.ours(['connect', at])
+    late.child.stdin.end()
+    refused = (await late.exit()) === 1
+  }
+  done.child.stdin.end('and more\n')
+  assert.strictEqual(await done.exit(), 0, done.err)
+  assert.strictEqual(done.stdout().toString(), 'hello\nand more\n')
+  assert.strictEqual(open.done, null)
+  proc.kill('SIGTERM')
+  assert.strictEqual(await open.exit(), 1, `${open}`)
+  await target.event('closed', 1)
+  assert.deepStrictEqual(target.events('closed').map(({ reason }) => reason), ['end', 'truncated'])
+  assert.strictEqual(await proc.exit(), 0)
+})
+
+scenario('--stdio: what is sent is all of it or an error, also when the server is stopped', async (world) => {
+  const data = crypto.randomBytes(64 << 20)
+  for (const kills of [1, 2]) {
+    const proc = world.ours(['serve', '--stdio', '--allow-any', 'net:127.0.0.1:0~shs'], { stdin: fs.openSync(world.write('in', data), 'r') })
+    const at = (await proc.until(() => /^net:.*$/m.exec(proc.err), 'an address'))[0]
+    const client = world.ours(['connect', at])
+    await client.until(() => client.received > 0, 'the beginning')
+    client.kill('SIGSTOP')
+    for (let i = 0; i < kills; i++) proc.kill(['SIGTERM', 'SIGINT'][i])
+    if (kills === 2) assert.strictEqual(await proc.exit(), 1)
+    client.kill('SIGCONT')
+    assert.strictEqual(await client.exit(), kills - 1, `${client}`)
+    if (kills === 1) assert.ok(client.stdout().equals(data))
+    assert.strictEqual(await proc.exit(), kills - 1)
   }
 })
 
