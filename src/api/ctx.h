@@ -93,6 +93,7 @@ struct ms__http_request {
 struct ms__raising {
   struct ms__link *older, *newer; /* inbound: among those whose handshake is not over, by age */
   uint64_t knocked_at;            /* msec */
+  const char *put_out;            /* by us, and counted so: why; else NULL */
   struct ms__shs_opts shs;
   struct ms__tls_opts tls;          /* outbound: of the transport's section */
   struct ms__tls_opts tls_above;    /* outbound: of a section that stands on it */
@@ -114,7 +115,6 @@ struct ms__link {
   union ms__inet peer; /* inbound: where it comes from, as far as what stands in front tells */
   char *address;       /* made when first asked for; outbound: from the beginning */
   struct ms__raising *raising; /* NULL once it is open */
-  const char *put_out;         /* by us, and counted so: why; else NULL */
   struct ms__guest *guest;     /* inbound: whose address it is counted under */
   uint64_t id;
   bool server, open, has_key;

@@ -18,7 +18,7 @@ static void count(struct ms_ctx *ctx, uint64_t *counter, const char *why) {
 }
 
 static void turn_away(struct ms__link *l, uint64_t *counter, const char *why) {
-  l->put_out = why;
+  l->raising->put_out = why;
   count(l->stack->ctx, counter, why);
 }
 

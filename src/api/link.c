@@ -56,7 +56,7 @@ void ms__link_free(struct ms__link *l) {
 }
 
 void ms__link_put_out(struct ms__link *l, const char *why) {
-  l->put_out = why;
+  l->raising->put_out = why;
   l->stack->ctx->pending--;
   ms__conn_put_out(l->conn);
 }
@@ -174,11 +174,15 @@ static void on_writable(ms_conn *conn) {
   if (l->events && l->events->on_writable) l->events->on_writable(conn, l->user);
 }
 
+static const char *put_out(const struct ms__link *l) {
+  return l->raising ? l->raising->put_out : NULL;
+}
+
 /* Counts and logs. */
 static void note_close(const struct ms__link *l, const ms_error *err) {
   struct ms_ctx *ctx = l->stack->ctx;
   ms_conn_stats n;
-  if (l->put_out) return; /* it was counted then */
+  if (put_out(l)) return; /* it was counted then */
   if (!l->open && !l->answered) {
     ctx->pending--;
     if (!l->server) return; /* the dial knows */
@@ -206,7 +210,7 @@ static void on_close(ms_conn *conn, const ms_error *cause) {
   if (cause) {
     struct ms__text t;
     err = *cause;
-    if (l->put_out) ms__text_copy(err.message, sizeof err.message, l->put_out);
+    if (put_out(l)) ms__text_copy(err.message, sizeof err.message, put_out(l));
     ms__text_init(&t, err.address, sizeof err.address);
     if (l->server)
       format(l, &t, l->open);

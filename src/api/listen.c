@@ -30,7 +30,7 @@ static void on_accepted(void *user, int fd, const struct ms__place *peer) {
   if (link && ms__door_enter(link))
     wire = ms__uv_wire_new(&ctx->loop, b->socket.place.address.ss_family);
   if (!wire || ms__uv_wire_adopt(wire, fd) < 0) {
-    if (!link || !link->put_out) ctx->failed++; /* no memory */
+    if (!link || !link->raising->put_out) ctx->failed++; /* no memory */
     turn_away(fd);
     ms__uv_wire_close(wire, false);
     if (link) ms__link_free(link);
