@@ -29,7 +29,7 @@ static void on_moved(void *user) {
   uint8_t hash[sizeof ctx->told];
   if (!ctx->ready_told) return;
   if (!hash_addresses(ctx, hash)) {
-    ms__addresses_moved(ctx); /* it is looked at again */
+    ms__watch_retry(ctx->watch);
     return;
   }
   if (ctx->has_told && sodium_memcmp(hash, ctx->told, sizeof hash) == 0) return;

@@ -15,7 +15,7 @@
 #include <linux/rtnetlink.h>
 #endif
 
-enum { SETTLE_MSEC = 200, EVERY_MSEC = 30000, READS = 64 };
+enum { SETTLE_MSEC = 200, RETRY_MSEC = 5000, EVERY_MSEC = 30000, READS = 64 };
 
 struct ms__watch {
   struct ms__loop *loop;
@@ -122,6 +122,10 @@ static void on_time(uv_timer_t *timer) {
 void ms__watch_poke(struct ms__watch *w) {
   if (!uv_is_active((uv_handle_t *)&w->timer) || uv_timer_get_due_in(&w->timer) > SETTLE_MSEC)
     (void)uv_timer_start(&w->timer, on_time, SETTLE_MSEC, 0);
+}
+
+void ms__watch_retry(struct ms__watch *w) {
+  (void)uv_timer_start(&w->timer, on_time, RETRY_MSEC, 0);
 }
 
 /* What they say is of no interest: the interfaces themselves are asked. More of it than the kernel

@@ -122,8 +122,9 @@ typedef void (*ms__watch_cb)(void *user);
 /* NULL: no memory. */
 struct ms__watch *ms__watch_new(struct ms__loop *loop, ms__watch_cb cb, void *user);
 
-/* Tells soon, as if there were news. */
+/* Tells soon, as if there were news; or in a few seconds, when they could not be heard now. */
 void ms__watch_poke(struct ms__watch *watch);
+void ms__watch_retry(struct ms__watch *watch);
 
 /* No callback from now on. */
 void ms__watch_close(struct ms__watch *watch);
