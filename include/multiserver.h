@@ -732,7 +732,8 @@ MS_API void ms_conn_close(ms_conn *conn);
 MS_API void ms_conn_set_whole(ms_conn *conn, bool whole);
 
 /* Ends now: what was not sent is lost, the peer sees a reset where the transport has one. on_close
- * follows, from the loop, with MS_EABORTED. Legal in any state and inside any callback. */
+ * follows, from the loop, with MS_EABORTED, or with why it had failed before. Legal in any state
+ * and inside any callback. */
 MS_API void ms_conn_abort(ms_conn *conn);
 
 /* "net:192.0.2.1:5678~shs:KEY": where the peer is and who it proved to be. The connection's, until
