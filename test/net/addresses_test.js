@@ -132,6 +132,7 @@ scenario('without descriptors to ask with nothing is taken back', async (world) 
   await server.event('listening')
   const { pid } = server.child
   const limit = (n) => here.run(`prlimit --pid ${pid} --nofile=${n}:`)
+  await pause(500) // it looks at the interfaces once more when all listen
   const open = new Set(fs.readdirSync(`/proc/${pid}/fd`).map(Number))
   limit([...Array(open.size + 1).keys()].find((fd) => !open.has(fd)))
   here.run('ip addr add 203.0.113.8/24 dev wire0')
