@@ -131,7 +131,7 @@ static int check_loopback(const struct ms__stack *s, const struct ms__places *pl
 
 /* on_ready, once, when those have reported that were there at ms_listen. */
 static void check_ready(struct ms_ctx *ctx) {
-  if (ctx->listening_due || ctx->ready_told || ctx->unlistened || ctx->suspended) return;
+  if (ctx->listening_due || ctx->ready_told || !ms__listening(ctx) || ctx->suspended) return;
   ctx->ready_told = true;
   ms__addresses_known(ctx);
   if (ctx->events->on_ready) ctx->events->on_ready(ctx, ctx->listening_up, ctx->events_user);

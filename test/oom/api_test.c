@@ -238,11 +238,45 @@ static void unix_noauth(void **state) {
   fail_each("unix~noauth", "unix:");
 }
 
+static void never_ready(ms_ctx *ctx, size_t up, void *user) {
+  (void)ctx;
+  (void)user;
+  fail_msg("ready, with %zu up", up);
+}
+
+/* ms_listen fails at the second of two stacks: the first is stopped, and nothing comes of it. */
+static void listening_is_all_or_nothing(void **state) {
+  static const ms_server_events events = {.on_ready = never_ready};
+  int r = MS_ENOMEM;
+  (void)state;
+  for (unsigned long n = 1; r < 0; n++) {
+    struct failing_memory m;
+    struct fixture f;
+    ms_ctx_opts opts;
+    failing_memory_init(&m);
+    fixture_init(&f);
+    opts = fixture_opts(&f, f.server_id);
+    opts.allocator = &m.allocator;
+    assert_int_equal(ms_ctx_new(&f.server, &opts, NULL), 0);
+    for (int i = 0; i < 2; i++)
+      assert_int_equal(ms_add(f.server, "net:127.0.0.1:0~shs", NULL, NULL), i);
+    m.fails_at = m.count + 2 * n - 1; /* a look-up of a stack, then its places */
+    r = ms_listen(f.server, &events, &f, NULL);
+    m.fails_at = 0;
+    for (int i = 0; i < 10 && r < 0; i++)
+      (void)uv_run(&f.loop, UV_RUN_NOWAIT);
+    if (r == 0) ms_unlisten(f.server);
+    fixture_done(&f);
+    assert_int_equal(m.out, 0);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(net_shs),
       cmocka_unit_test(net_by_name),
       cmocka_unit_test(unix_noauth),
+      cmocka_unit_test(listening_is_all_or_nothing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
