@@ -71,10 +71,13 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
   *buf = uv_buf_init((char *)d.p, (unsigned)d.n);
 }
 
-/* libuv tells a reset that follows bytes it has just read as an end. */
+/* libuv tells a reset that follows bytes it has just read as an end. EPIPE is a reset after the
+ * peer's own end, which stands. */
 static int lost(struct ms__uv_wire *w) {
-  socklen_t n = sizeof w->lost;
-  if (!w->lost) (void)getsockopt(ms__uv_wire_fd(w), SOL_SOCKET, SO_ERROR, &w->lost, &n);
+  int error = 0;
+  socklen_t n = sizeof error;
+  (void)getsockopt(ms__uv_wire_fd(w), SOL_SOCKET, SO_ERROR, &error, &n);
+  if (!w->lost && error != EPIPE) w->lost = error;
   return w->lost;
 }
 
