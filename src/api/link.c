@@ -136,7 +136,10 @@ static void on_raised(ms_conn *conn, const struct ms__layer *layer) {
   if (l->attempt) ms__dial_raised(l->attempt, layer->name);
   if (!l->raising->fronted || (layer != &ms__proxy && layer != &ms__http) || ms__door_name(l))
     return;
-  ms__link_put_out(l, "who is behind the proxy has too many connections");
+  if (l->raising->put_out) /* the door has counted it */
+    ms__link_put_out(l, l->raising->put_out);
+  else
+    ms__conn_put_out_for(conn, MS_ENOMEM, ms_code_text(MS_ENOMEM));
 }
 
 static void on_open(ms_conn *conn) {

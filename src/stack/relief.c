@@ -49,9 +49,16 @@ void ms__env_relieve(struct ms__env *env, uint64_t now) {
   if (!pool->limit || pool->out_bytes <= pool->limit - pool->limit / 8) return;
   if (env->relieved_at && now < env->relieved_at + PAUSE_MSEC) return;
   env->relieved_at = now;
+  /* those that have failed and only linger go before any that lives */
   for (ms_conn *c = env->stalled_first; c && pool->out_bytes > enough + freed; c = next) {
     next = c->next_stalled;
-    if (c->aborted || c->close_told) continue;
+    if (!c->close_told) continue;
+    freed += held(c);
+    ms__conn_cut_short(c);
+  }
+  for (ms_conn *c = env->stalled_first; c && pool->out_bytes > enough + freed; c = next) {
+    next = c->next_stalled;
+    if (c->aborted || c->failed) continue;
     freed += held(c);
     env->starved++;
     ms__conn_put_out_for(c, MS_ENOMEM, why);
