@@ -302,8 +302,10 @@ static void watch_signals(struct server *s) {
   }
 }
 
-/* All is over: one that comes now ends nothing. */
+/* All is over: one that comes now ends nothing. libuv gives them back to the system, which may hand
+ * them to a thread of the loop's: blocking them here is not enough. */
 static void forget_signals(struct server *s) {
+  struct sigaction ignore = {.sa_handler = SIG_IGN};
   sigset_t over;
   (void)sigemptyset(&over);
   (void)sigaddset(&over, SIGINT);
@@ -311,6 +313,8 @@ static void forget_signals(struct server *s) {
   (void)sigprocmask(SIG_BLOCK, &over, NULL);
   for (size_t i = 0; i < SIGNALS; i++)
     uv_close((uv_handle_t *)&s->signals_of[i], NULL);
+  (void)sigaction(SIGINT, &ignore, NULL);
+  (void)sigaction(SIGTERM, &ignore, NULL);
 }
 
 static int serve(struct server *s) {

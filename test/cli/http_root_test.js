@@ -8,8 +8,8 @@ const http = require('http')
 const net = require('net')
 const { scenario } = require('../world')
 
-async function pages(world, args = []) {
-  const root = world.socketDir('root')
+async function pages(world, args = [], name = 'root') {
+  const root = world.socketDir(name)
   fs.writeFileSync(`${root}/index.html`, '<p>hello</p>')
   fs.mkdirSync(`${root}/sub`)
   fs.writeFileSync(`${root}/sub/index.html`, 'sub')
@@ -99,6 +99,18 @@ scenario('a large file, to a slow reader and to one that leaves', async (world) 
   assert.strictEqual(proc.err, '')
   proc.child.kill('SIGTERM')
   assert.strictEqual(await proc.exit(), 0)
+})
+
+scenario('signals that come until it is over end it no other way', async (world) => {
+  for (let i = 0; i < 5; i++) {
+    const { port, proc } = await pages(world, [], `root${i}`)
+    assert.strictEqual((await ask(port, '/')).status, 200) // a thread has read it
+    const timer = setInterval(() => proc.done || proc.kill('SIGTERM'), 1)
+    world.atEnd(() => clearInterval(timer))
+    await proc.exit()
+    clearInterval(timer)
+    assert.deepStrictEqual(proc.done, { code: 0, signal: null })
+  }
 })
 
 scenario('a folder that is none', async (world) => {
