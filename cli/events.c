@@ -96,6 +96,7 @@ void cli_events_add(struct cli_events *e, const char *line) {
 
 static void on_patience_over(uv_timer_t *timer) {
   const struct cli_events *e = timer->data;
+  cli_exec_kill(e->loop);
   _exit(cli_error("serve", "stdout", "nobody reads the last %zu bytes of events",
                   e->writing.n + e->waiting.n));
 }
