@@ -298,7 +298,7 @@ enum ms_log_level {
   MS_LOG_WARN,  /* it works, and somebody should look: no descriptors left, a peer that failed */
   MS_LOG_INFO,  /* connections come and go; what ms_server_events tell of, where there is such a one
                  */
-  MS_LOG_DEBUG  /* each step of a dial, each accepted socket */
+  MS_LOG_DEBUG  /* each step of a dial */
 };
 
 /* A line for a log, without its end; valid inside the callback only. No secret and no byte of a

@@ -234,6 +234,10 @@ int ms__link_raise(struct ms__link *link, struct ms__uv_wire *wire, const ms_sec
 /* Ends one that is not open, and that the caller has counted. `why` stays valid. */
 void ms__link_put_out(struct ms__link *link, const char *why);
 
+/* What stands in front may have told by now who it is: false, and it was put out, when that one may
+ * not come in. */
+bool ms__link_name(struct ms__link *link);
+
 /* Frees one that was never raised. */
 void ms__link_free(struct ms__link *link);
 

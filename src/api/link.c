@@ -131,15 +131,19 @@ static void on_question(ms_conn *conn, const struct ms__question *q) {
   s->on_authorise(conn, &peer, s->user);
 }
 
-static void on_raised(ms_conn *conn, const struct ms__layer *layer) {
-  struct ms__link *l = conn->owner;
-  if (l->attempt) ms__dial_raised(l->attempt, layer->name);
-  if (!l->raising->fronted || (layer != &ms__proxy && layer != &ms__http) || ms__door_name(l))
-    return;
+bool ms__link_name(struct ms__link *l) {
+  if (!l->raising->fronted || ms__door_name(l)) return true;
   if (l->raising->put_out) /* the door has counted it */
     ms__link_put_out(l, l->raising->put_out);
   else
-    ms__conn_put_out_for(conn, MS_ENOMEM, ms_code_text(MS_ENOMEM));
+    ms__conn_put_out_for(l->conn, MS_ENOMEM, ms_code_text(MS_ENOMEM));
+  return false;
+}
+
+static void on_raised(ms_conn *conn, const struct ms__layer *layer) {
+  struct ms__link *l = conn->owner;
+  if (l->attempt) ms__dial_raised(l->attempt, layer->name);
+  if (layer == &ms__proxy || layer == &ms__http) (void)ms__link_name(l);
 }
 
 static void on_open(ms_conn *conn) {

@@ -39,7 +39,12 @@ static ms_request *make(const ms_allocator *a, const struct ms__question *q) {
 void ms__link_asked(struct ms__link *l, const struct ms__question *q) {
   const struct ms__stack *s = l->stack;
   const ms_allocator *a = &s->ctx->allocator;
-  ms_request *request = s->on_request ? make(a, q) : NULL;
+  ms_request *request;
+  if (!ms__link_name(l)) {
+    ms__conn_forget_question(l->conn);
+    return;
+  }
+  request = s->on_request ? make(a, q) : NULL;
   if (request) {
     request->address = ms_conn_address(l->conn);
     s->on_request(l->conn, request, s->request_user);

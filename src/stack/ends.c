@@ -144,6 +144,7 @@ void ms__conn_put_out_for(ms_conn *c, int code, const char *why) {
 
 void ms__conn_close_idle(ms_conn *c) {
   if (c->closing || c->failed || c->close_told) return;
+  c->env->idled++;
   set_why(c, MS_ETIMEDOUT, "it carried nothing for too long");
   ms_conn_close(c);
 }

@@ -512,7 +512,6 @@ static void on_time(ms_conn *c) {
     } else if (carried(c) != c->idle_seen) {
       arm_idleness(c);
     } else {
-      c->env->idled++;
       ms__conn_close_idle(c);
     }
   }

@@ -118,6 +118,27 @@ scenario('who is behind a trusted proxy is counted, and not the proxy', async (w
   assert.ok(await proxied('192.0.2.1'))
 })
 
+scenario('who asks a trusted proxy for pages is counted, too', async (world) => {
+  const root = world.socketDir('root')
+  fs.writeFileSync(`${root}/large`, Buffer.alloc(20 << 20))
+  const server = world.ours(['serve', '--echo', '--json', '--trusted-proxy', '127.0.0.1', '--limit', 'per-address=2', '--http-root', root, 'ws://127.0.0.1:0'])
+  const { port } = new URL((await server.event('listening')).address)
+  const page = (address) => new Promise((resolve) => {
+    const socket = net.connect(port, '127.0.0.1', () => socket.write(`GET /large HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: ${address}\r\n\r\n`))
+    world.atEnd(() => socket.destroy())
+    socket.on('error', () => resolve(false)).on('close', () => resolve(false))
+    socket.once('data', () => {
+      socket.pause()
+      resolve(true)
+    })
+  })
+  const admitted = []
+  for (const from of ['192.0.2.1', '192.0.2.1', '192.0.2.1', '192.0.2.2']) admitted.push(await page(from))
+  assert.deepStrictEqual(admitted, [true, true, false, true])
+  const { answered, over_address: over } = await stats(server)
+  assert.deepStrictEqual([answered, over], [3, 1])
+})
+
 scenario('who is idle is closed, who is not is not', async (world) => {
   const me = identity()
   const server = world.ours(['serve', '--echo', '--json', '--limit', 'idle-msec=300', 'net:127.0.0.1:0~shs'], { as: me })
