@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <arpa/inet.h>
 #include <cmocka.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "failing_memory.h"
 #include "loop_fixture.h"
@@ -271,12 +274,63 @@ static void listening_is_all_or_nothing(void **state) {
   }
 }
 
+/* Who is named by what stands in front, and finds no memory, has failed like everybody else. */
+static void who_is_behind_a_proxy_is_counted(void **state) {
+  static const char header[] = "PROXY TCP4 192.0.2.1 127.0.0.1 1 2\r\n";
+  static const char *const trusted[] = {"127.0.0.1"};
+  struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  ms_stack_opts how = MS_OPTS_INIT(ms_stack_opts);
+  ms_ctx_stats stats = {0};
+  unsigned long failed = 0;
+  (void)state;
+  how.trusted_proxies = trusted;
+  how.trusted_proxies_count = 1;
+  for (unsigned long n = 1; stats.entered == 0; n++) {
+    ms_server_events events = fixture_events(NULL);
+    struct failing_memory m;
+    struct fixture f;
+    ms_ctx_opts opts;
+    char text[256];
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    failing_memory_init(&m);
+    fixture_init(&f);
+    opts = fixture_opts(&f, f.server_id);
+    opts.allocator = &m.allocator;
+    assert_int_equal(ms_ctx_new(&f.server, &opts, NULL), 0);
+    assert_int_equal(ms_add(f.server, "net:127.0.0.1:0~noauth", &how, NULL), 0);
+    assert_int_equal(ms_listen(f.server, &events, &f, NULL), 0);
+    fixture_until(&f, &f.ready, -1);
+    (void)ms_stringify(f.server, MS_DEVICE, text, sizeof text);
+    a.sin_port = htons((uint16_t)strtoul(text + strlen("net:127.0.0.1:"), NULL, 10));
+    assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
+    do {
+      (void)uv_run(&f.loop, UV_RUN_NOWAIT);
+      ms_ctx_stat(f.server, &stats);
+    } while (stats.pending == 0);
+    m.fails_at = m.count + n;
+    assert_int_equal(send(fd, header, sizeof header - 1, 0), sizeof header - 1);
+    do {
+      (void)uv_run(&f.loop, UV_RUN_NOWAIT);
+      ms_ctx_stat(f.server, &stats);
+    } while (stats.pending);
+    m.fails_at = 0;
+    if (stats.entered + stats.failed != 1) fail_msg("allocation %lu fails: nowhere counted", n);
+    if (stats.failed) assert_int_equal(f.failed_error.code, MS_ENOMEM);
+    failed += (unsigned long)stats.failed;
+    close(fd);
+    fixture_done(&f);
+    assert_int_equal(m.out, 0);
+  }
+  assert_true(failed > 0); /* its count is what there is no memory for */
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(net_shs),
       cmocka_unit_test(net_by_name),
       cmocka_unit_test(unix_noauth),
       cmocka_unit_test(listening_is_all_or_nothing),
+      cmocka_unit_test(who_is_behind_a_proxy_is_counted),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

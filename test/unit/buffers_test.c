@@ -4,9 +4,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "certificate.h"
 #include "echo.h"
@@ -146,8 +150,88 @@ static void who_does_not_read_makes_room(void **state) {
   fixture_done(&f);
 }
 
+/* ---- Those that linger ---- */
+
+static int codes[32]; /* closed with so many of each ms_code */
+
+static void pour(ms_conn *conn, void *user) {
+  static const uint8_t zeros[4096];
+  const ms_message m = {.data = zeros, .length = sizeof zeros, .type = 2, .last = true};
+  (void)user;
+  while (ms_conn_write_message(conn, &m) == (ptrdiff_t)sizeof zeros)
+    written += sizeof zeros;
+}
+
+static void poured(ms_conn *conn, const ms_error *err, void *user) {
+  (void)conn;
+  (void)user;
+  codes[err ? -err->code : 0]++;
+  closed++;
+}
+
+static void pour_into(ms_conn *conn, void *user) {
+  static const ms_conn_events events = {.on_writable = pour, .on_close = poured};
+  opened++;
+  ms_conn_handle(conn, &events, user);
+  pour(conn, user);
+}
+
+/* Asks for a WebSocket, and reads nothing of what is poured into it. */
+static int thirsty(int port) {
+  static const char head[] =
+      "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+  struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  a.sin_port = htons((uint16_t)port);
+  assert_true(fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0);
+  assert_int_equal(send(fd, head, sizeof head - 1, 0), sizeof head - 1);
+  return fd;
+}
+
+/* Peers that have failed, and hold what they did not read while they hear why, go before any that
+ * has not. */
+static void who_lingers_makes_room_first(void **state) {
+  static const uint8_t no_frame[8] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+  struct fixture f;
+  ms_ctx_opts server, client;
+  char address[TEXT];
+  int fds[2 * DEAF];
+  ms_ctx_stats n;
+  (void)state;
+  begin(&f, &server, &client);
+  server.limits.buffered = ALL;
+  server.drain_timeout_msec = 20000;
+  serve(&f, &server, "ws://127.0.0.1:0~noauth", address, sizeof address);
+  server_events.on_connection = pour_into;
+  opened = closed = 0;
+  memset(codes, 0, sizeof codes);
+  for (int i = 0; i < 2 * DEAF; i++) {
+    int before = opened, were_closed = closed;
+    uint64_t poured_before = 0;
+    fds[i] = thirsty(atoi(address + strlen("ws://127.0.0.1:")));
+    fixture_until(&f, &opened, before);
+    for (int still = 0; still < STILL_TURNS; still++) {
+      if (written != poured_before) still = 0;
+      poured_before = written;
+      (void)uv_run(&f.loop, UV_RUN_NOWAIT);
+    }
+    assert_int_equal(send(fds[i], no_frame, sizeof no_frame, 0), sizeof no_frame);
+    fixture_until(&f, &closed, were_closed);
+    fixture_gets_on(&f);
+    ms_ctx_stat(f.server, &n);
+    assert_true(n.buffered <= ALL);
+  }
+  assert_int_equal(codes[-MS_EPROTO], 2 * DEAF); /* nobody was cut for want of buffers */
+  assert_int_equal(n.over_buffers, 0);
+  for (int i = 0; i < 2 * DEAF; i++)
+    close(fds[i]);
+  fixture_done(&f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(a_connection_holds_so_much),
-                                     cmocka_unit_test(who_does_not_read_makes_room)};
+                                     cmocka_unit_test(who_does_not_read_makes_room),
+                                     cmocka_unit_test(who_lingers_makes_room_first)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
