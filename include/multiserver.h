@@ -317,8 +317,9 @@ typedef struct ms_limits {
   uint32_t handshakes;
   uint32_t per_address; /* connections of one IPv4 address or one IPv6 /56; default 64 */
   uint32_t per_second;  /* new ones of one such address in a second; default 32 */
-  /* A peer's connection that carries nothing for so long, and at most twice as long, is closed: it
-   * hears a goodbye, on_close has MS_ETIMEDOUT. Default: never. */
+  /* A peer's connection over which the application reads and writes nothing for so long, and at
+   * most twice as long, is closed: it hears a goodbye, on_close has MS_ETIMEDOUT. Default: never.
+   */
   uint32_t idle_msec;
   /* Bytes of buffers, of all connections; default 256 MiB. Before they run out, those whose peers
    * have not read for the longest time are cut, until a quarter is free; a connection that needs

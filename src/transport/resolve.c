@@ -111,19 +111,20 @@ static bool keep(struct ms_resolving *l, const struct addrinfo *found) {
   return true;
 }
 
-static void unknown(struct ms_resolving *l, const char *why) {
+static void unknown(struct ms_resolving *l, int sys, const char *why) {
   ms__error(&l->error, MS_EUNKNOWNHOST, MS_PHASE_RESOLVE, "net", "unknown host: %s", why);
+  l->error.sys = sys;
 }
 
 static void on_found(void *user, int error, int sys, struct addrinfo *found) {
   struct ms_resolving *l = user;
   l->lookup = NULL;
   if (error)
-    unknown(l, sys ? strerror(sys) : gai_strerror(error));
+    unknown(l, sys, sys ? strerror(sys) : gai_strerror(error));
   else if (!keep(l, found))
     ms__error(&l->error, MS_ENOMEM, MS_PHASE_RESOLVE, "net", NULL);
   else if (l->places.count == 0)
-    unknown(l, "it has no address");
+    unknown(l, 0, "it has no address");
   if (found) freeaddrinfo(found);
   tell(l);
 }
@@ -207,7 +208,7 @@ void ms_resolve_answer(ms_resolving *l, const char *const *addresses, size_t cou
   } else {
     for (size_t i = 0; i < count; i++)
       add_literal(l, addresses[i]);
-    if (l->places.count == 0) unknown(l, "it has no address");
+    if (l->places.count == 0) unknown(l, 0, "it has no address");
   }
   (void)uv_timer_start(&l->later, on_later, 0, 0); /* callbacks come from the loop */
 }
