@@ -97,7 +97,7 @@ void cli_systemd_tell(const char *state) {
   if (*path == '@') to.sun_path[0] = '\0'; /* Linux' abstract names */
   fd = socket(AF_UNIX, SOCK_DGRAM, 0);
   if (fd < 0) return;
-  (void)sendto(fd, state, strlen(state), 0, (struct sockaddr *)&to,
+  (void)sendto(fd, state, strlen(state), MSG_DONTWAIT, (struct sockaddr *)&to,
                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
   (void)close(fd);
 }
