@@ -130,6 +130,7 @@ struct ms__link {
 struct ms__damper {
   uint64_t told_at; /* msec; 0: never */
   uint64_t untold;
+  const char *why; /* the last of these */
 };
 
 struct ms_ctx {
@@ -255,6 +256,9 @@ bool ms__door_name(struct ms__link *link);
 /* Its handshake is over. Or it has failed, and it is the first to make room. */
 void ms__door_opened(struct ms__link *link);
 void ms__door_failed(struct ms__link *link);
+
+/* Nobody comes any more: what is untold of those turned away is told. */
+void ms__door_close(struct ms_ctx *ctx);
 
 /* There are no descriptors: a handshake that has had its time gives way. */
 void ms__door_make_room(struct ms_ctx *ctx);

@@ -5,16 +5,25 @@ enum { TELL_MSEC = 1000, ENOUGH_MSEC = 1000 };
 
 /* ---- Being told ---- */
 
-static void count(struct ms_ctx *ctx, uint64_t *counter, const char *why) {
+static void tell(struct ms_ctx *ctx) {
   struct ms__damper *d = &ctx->damper;
   uint64_t now = uv_now(ctx->loop.uv);
-  (*counter)++;
-  d->untold++;
-  if (d->told_at && now < d->told_at + TELL_MSEC) return;
   ms__loop_log(&ctx->loop, MS_LOG_WARN, "turned away: %llu peers, the last for %s",
-               (unsigned long long)d->untold, why);
+               (unsigned long long)d->untold, d->why);
   d->told_at = now ? now : 1;
   d->untold = 0;
+}
+
+static void count(struct ms_ctx *ctx, uint64_t *counter, const char *why) {
+  struct ms__damper *d = &ctx->damper;
+  (*counter)++;
+  d->untold++;
+  d->why = why;
+  if (!d->told_at || uv_now(ctx->loop.uv) >= d->told_at + TELL_MSEC) tell(ctx);
+}
+
+void ms__door_close(struct ms_ctx *ctx) {
+  if (ctx->damper.untold) tell(ctx);
 }
 
 static void turn_away(struct ms__link *l, uint64_t *counter, const char *why) {

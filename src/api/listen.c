@@ -271,5 +271,6 @@ int ms_listen(ms_ctx *ctx, const ms_server_events *events, void *user, ms_error 
 void ms_unlisten(ms_ctx *ctx) {
   ctx->unlistened = true;
   ms__stacks_stop(ctx);
+  ms__door_close(ctx);
   ms__inherited_close(ctx->inherited, ctx->inherited_count);
 }
