@@ -197,6 +197,9 @@ struct cli_events {
   int error;                /* the thread's */
 };
 
+/* The event that tells of so many lost ones (report.c): of malloc, or NULL. */
+char *cli_event_lost(uint64_t count);
+
 /* A line, without its end. */
 void cli_events_add(struct cli_events *events, const char *line);
 
@@ -276,9 +279,8 @@ size_t cli_limits_text(const ms_limits *of, char *buf, size_t size);
 /* ---- Descriptors (descriptors.c) ---- */
 
 /* Asks the system for as many as these connections need, `each` of them; a note where it gives
- * fewer.
- */
-void cli_descriptors(uint32_t connections, unsigned each);
+ * fewer. How many there were before, or 0: they were enough. */
+unsigned long cli_descriptors(uint32_t connections, unsigned each);
 
 /* ---- What stands in front (external.c) ---- */
 
@@ -377,6 +379,7 @@ void cli_http_root(int folder, uv_loop_t *loop, ms_conn *conn, const ms_request 
 struct cli_exec {
   struct cli_report *report;
   const char *command;
+  unsigned long descriptors; /* what a child may have; 0: what we may */
 };
 void cli_exec(struct cli_exec *exec, uv_loop_t *loop, ms_conn *conn);
 

@@ -5,15 +5,18 @@
 
 enum { OTHERS = 96 }; /* listeners, who asks for metrics, files */
 
-void cli_descriptors(uint32_t connections, unsigned each) {
+unsigned long cli_descriptors(uint32_t connections, unsigned each) {
   struct rlimit limit;
+  unsigned long before;
   rlim_t wanted = connections == UINT32_MAX ? RLIM_INFINITY : (rlim_t)connections * each + OTHERS;
-  if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted) return;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted) return 0;
+  before = (unsigned long)limit.rlim_cur;
   limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
   if (setrlimit(RLIMIT_NOFILE, &limit) < 0) (void)getrlimit(RLIMIT_NOFILE, &limit);
-  if (limit.rlim_cur >= wanted || wanted == RLIM_INFINITY) return;
-  cli_note(
-      "%llu descriptors are not enough for %lu connections: peers will wait for others to leave "
-      "(ulimit -n, LimitNOFILE, --limit connections=N)",
-      (unsigned long long)limit.rlim_cur, (unsigned long)connections);
+  if (limit.rlim_cur < wanted && wanted != RLIM_INFINITY)
+    cli_note(
+        "%llu descriptors are not enough for %lu connections: peers will wait for others to leave "
+        "(ulimit -n, LimitNOFILE, --limit connections=N)",
+        (unsigned long long)limit.rlim_cur, (unsigned long)connections);
+  return before;
 }

@@ -59,7 +59,7 @@ static void on_timer_closed(uv_handle_t *handle) {
 
 static void on_written(uv_work_t *work, int status) {
   struct cli_events *e = work->data;
-  char line[64];
+  char *line;
   (void)status;
   e->busy = false;
   e->writing.n = 0;
@@ -69,10 +69,9 @@ static void on_written(uv_work_t *work, int status) {
     e->waiting.n = 0;
     e->on_broken(e->user);
   }
-  if (e->lost && !e->broken) {
-    int n = snprintf(line, sizeof line, "{\"event\":\"lost\",\"count\":%llu}",
-                     (unsigned long long)e->lost);
-    if (append(e, line, (size_t)n)) e->lost = 0;
+  if (e->lost && !e->broken && (line = cli_event_lost(e->lost))) {
+    if (append(e, line, strlen(line))) e->lost = 0;
+    free(line);
   }
   write_more(e);
   if (!e->busy && e->timed) uv_close((uv_handle_t *)&e->patience, on_timer_closed);

@@ -212,11 +212,17 @@ static int spawn(struct child *c, uv_loop_t *loop, const ms_conn *conn) {
   const uint8_t *key = ms_conn_key(conn);
   const char *path = getenv("PATH");
   char key_text[CLI_KEY_TEXT], env_key[32 + CLI_KEY_TEXT], env_address[1200], env_path[4096];
-  char shell[] = "/bin/sh", flag[] = "-c";
-  char *args[] = {shell, flag, (char *)(uintptr_t)c->exec->command, NULL};
+  char shell[] = "/bin/sh", flag[] = "-c", descriptors[24];
+  /* programs that select() break where there are many descriptors */
+  char limited[] = "ulimit -Sn \"$1\" && exec /bin/sh -c \"$0\"";
+  char *command = (char *)(uintptr_t)c->exec->command;
+  char *args[] = {shell,   flag,        c->exec->descriptors ? limited : command,
+                  command, descriptors, NULL};
   char *env[4] = {env_path, env_address, NULL, NULL};
   uv_stdio_container_t stdio[3];
   uv_process_options_t options = {.exit_cb = on_exit, .file = shell, .args = args, .env = env};
+  (void)snprintf(descriptors, sizeof descriptors, "%lu", c->exec->descriptors);
+  if (!c->exec->descriptors) args[3] = NULL;
   (void)snprintf(env_path, sizeof env_path, "PATH=%s", path ? path : "/usr/bin:/bin");
   (void)snprintf(env_address, sizeof env_address, "MULTISERVER_ADDRESS=%s", ms_conn_address(conn));
   if (key) {

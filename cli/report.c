@@ -23,8 +23,9 @@ static json_t *now(void) {
   return json_string(text);
 }
 
-/* Takes `fields` over, and writes them behind those that every event has. */
-static void write_event(struct cli_report *r, const char *event, uint64_t id, json_t *fields) {
+/* Takes `fields` over, and puts them behind those that every event has. A line of malloc, or NULL.
+ */
+static char *make_event(const char *event, uint64_t id, json_t *fields) {
   json_t *o = json_object();
   char *line;
   json_object_set_new(o, "event", json_string(event));
@@ -32,10 +33,19 @@ static void write_event(struct cli_report *r, const char *event, uint64_t id, js
   json_object_set_new(o, "id", json_integer((json_int_t)id));
   json_object_update(o, fields);
   line = json_dumps(o, JSON_COMPACT);
-  if (line) cli_events_add(&r->events, line);
-  free(line);
   json_decref(fields);
   json_decref(o);
+  return line;
+}
+
+static void write_event(struct cli_report *r, const char *event, uint64_t id, json_t *fields) {
+  char *line = make_event(event, id, fields);
+  if (line) cli_events_add(&r->events, line);
+  free(line);
+}
+
+char *cli_event_lost(uint64_t count) {
+  return make_event("lost", 0, json_pack("{s:I}", "count", (json_int_t)count));
 }
 
 static void write_error(struct cli_report *r, uint64_t id, const ms_error *err) {
@@ -166,14 +176,6 @@ void cli_report_addresses(struct cli_report *r, const ms_ctx *ctx) {
     cli_note("now reached at: %s", *addresses ? addresses : "nothing");
 }
 
-void cli_report_free(struct cli_report *r) {
-  cli_events_free(&r->events);
-  free(r->addresses);
-  for (size_t i = 0; i < r->listening_count; i++)
-    free(r->listening[i]);
-  free(r->listening);
-}
-
 void cli_report_connection(struct cli_report *r, const ms_conn *conn) {
   const uint8_t *key = ms_conn_key(conn);
   char text[CLI_KEY_TEXT];
@@ -187,14 +189,18 @@ void cli_report_connection(struct cli_report *r, const ms_conn *conn) {
   write_event(r, "connection", ms_conn_id(conn), o);
 }
 
+static void tell_untold(struct cli_report *r) {
+  if (r->untold) cli_note("%llu more lines about peers", (unsigned long long)r->untold);
+  r->untold = 0;
+}
+
 /* Whoever floods us does not flood the log. */
 static bool may_tell(struct cli_report *r) {
   uint64_t now = uv_hrtime() / 1000000000;
   if (now != r->second) {
-    if (r->untold) cli_note("%llu more lines about peers", (unsigned long long)r->untold);
+    tell_untold(r);
     r->second = now;
     r->told = 0;
-    r->untold = 0;
   }
   if (r->told++ < LINES_PER_SECOND) return true;
   r->untold++;
@@ -225,4 +231,13 @@ void cli_report_closed(struct cli_report *r, const char *what, const ms_conn *co
   if (!r || !r->json || !ms_conn_is_server(conn)) return;
   if (err) write_error(r, ms_conn_id(conn), err);
   write_closed(r, conn, err);
+}
+
+void cli_report_free(struct cli_report *r) {
+  tell_untold(r);
+  cli_events_free(&r->events);
+  free(r->addresses);
+  for (size_t i = 0; i < r->listening_count; i++)
+    free(r->listening[i]);
+  free(r->listening);
 }

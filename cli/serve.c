@@ -267,7 +267,9 @@ static int start(struct server *s) {
   opts.user = s;
   opts.on_log = on_log;
   (void)cli_limits(&s->limits, &opts.limits, &why);
-  cli_descriptors(opts.limits.connections, s->exec.command ? 3 : s->forward ? 2 : 1);
+  s->exec.descriptors = cli_descriptors(opts.limits.connections, s->exec.command ? 3
+                                                                 : s->forward    ? 2
+                                                                                 : 1);
   s->metrics.limits = opts.limits;
   opts.inherited = s->inherited.fds;
   opts.inherited_count = s->inherited.count;
@@ -533,8 +535,9 @@ const struct cli_command cli_serve = {
         "                        on first use)\n"
         "  --network-key BASE64  the network (default: Scuttlebutt's main network)\n"
         "  --json                events on standard output, one JSON object a line: listening,\n"
-        "                        connection, closed, error; each with event, time and id; on\n"
-        "                        SIGUSR1 an event stats with all counters\n"
+        "                        addresses, connection, closed, error, lost (events that nobody\n"
+        "                        read in time); each with event, time and id; on SIGUSR1 an event\n"
+        "                        stats with all counters\n"
         "  --reuse-port          share the port with other processes that say so too: the system\n"
         "                        spreads peers over them, a process to a core\n"
         "  --metrics ADDRESS     serve the counters to Prometheus, at net:HOST:PORT or unix:PATH\n"

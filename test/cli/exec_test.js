@@ -5,7 +5,7 @@ const assert = require('assert')
 const crypto = require('crypto')
 const fs = require('fs')
 const net = require('net')
-const { scenario, identity, secretFile, sha256, command } = require('../world')
+const { scenario, identity, secretFile, sha256, command, closedPort } = require('../world')
 
 async function exec(world, what, listen = 'net:127.0.0.1:0~shs', ...args) {
   const serve = world.ours(['serve', '--exec', what, '--allow-any', ...args, listen])
@@ -28,7 +28,11 @@ const stateOf = (pid) => fs.readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^
 
 // Looks every few milliseconds; the scenario's deadline ends it.
 async function become(what) {
-  while (!what()) await new Promise((resolve) => setTimeout(resolve, 5))
+  const deadline = Date.now() + 20000
+  while (!what()) {
+    if (Date.now() > deadline) throw new Error(`it did not become so: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
 }
 
 scenario("a command's input and output are the peer", async (world) => {
@@ -157,6 +161,40 @@ scenario('a second interrupt kills what ignores the first, and no third one leav
     assert.ok(!fs.existsSync(`/proc/${shell}`), 'an orphan')
     assert.ok(Date.now() - from < 3000, 'it was waited for')
   }
+})
+
+scenario('commands have the descriptors that serve began with', async (world) => {
+  const serve = world.start('serve', 'bash', ['-c', 'ulimit -Sn 300; exec "$0" serve --exec "ulimit -Sn" net:127.0.0.1:0', command])
+  const client = world.ours(['connect', await serve.line()])
+  client.child.stdin.end()
+  assert.strictEqual(await client.exit(), 0)
+  assert.strictEqual(client.stdout().toString(), '300\n')
+})
+
+scenario('nobody reads the events: serve ends all the same, and no command is left', async (world) => {
+  const port = await closedPort()
+  // the pipe is full before the first event, and stays so
+  const script = 'sh -c \'echo $$ >&2; head -c 65536 /dev/zero; exec "$@"\' sh "$@" | sh -c \'echo reader $$ >&2; exec sleep 1000\''
+  const proc = world.start('serve into a full pipe', 'sh', ['-c', script, 'sh', command, 'serve', '--json', '--exec',
+    "trap '' TERM; while :; do sleep 0.1; done", `net:127.0.0.1:${port}`])
+  const [, reader] = await proc.until(() => /^reader (\d+)$/m.exec(proc.err), 'the reader')
+  const [, server] = await proc.until(() => /^(\d+)$/m.exec(proc.err), 'the server')
+  const left = [server, reader]
+  world.atEnd(() => left.forEach((pid) => {
+    try {
+      process.kill(Number(pid), 'SIGKILL')
+    } catch { } // it is over
+  }))
+  const peers = Array.from({ length: 3 }, () => world.ours(['connect', `net:127.0.0.1:${port}`]))
+  await become(() => {
+    peers.forEach((peer, i) => peer.done && (peers[i] = world.ours(['connect', `net:127.0.0.1:${port}`]))) // it did not listen yet
+    return children(server).length === 3
+  })
+  const shells = children(server)
+  left.push(...shells)
+  process.kill(Number(server), 'SIGTERM')
+  await proc.until(() => /nobody reads the last \d+ bytes of events/.test(proc.err), 'the end')
+  await become(() => shells.every((pid) => !fs.existsSync(`/proc/${pid}`) || stateOf(pid) === 'Z'))
 })
 
 scenario('an interrupt ends all commands', async (world) => {

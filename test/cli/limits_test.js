@@ -255,12 +255,12 @@ scenario('metrics, over TCP and over a unix socket', async (world) => {
 
 scenario('who stops to read the events stops nobody else', async (world) => {
   const metrics = `${world.socketDir('m')}/socket`
-  // the first line, then none: the pipe fills up
-  const script = 'sh -c \'echo $$ >&2; exec "$@"\' sh "$@" | sh -c \'read -r line; echo "$line"; echo $$ >&2; exec sleep 1000\''
+  // a reader that is stopped: the pipe fills up
+  const script = 'sh -c \'echo $$ >&2; exec "$@"\' sh "$@" | sh -c \'echo reader $$ >&2; exec cat\''
   const proc = world.start('serve into a pipe', 'sh', ['-c', script, 'sh', command, 'serve', '--echo', '--json', '--metrics', `unix:${metrics}`, 'net:127.0.0.1:0'])
-  const pid = Number(await proc.line('stderr'))
+  const pid = Number((await proc.until(() => /^(\d+)$/m.exec(proc.err), 'the server'))[1])
   const port = portOf((await proc.event('listening')).address)
-  const reader = Number((await proc.until(() => /\n(\d+)\n/.exec(proc.err), 'the reader'))[1])
+  const reader = Number((await proc.until(() => /^reader (\d+)$/m.exec(proc.err), 'the reader'))[1])
   world.atEnd(() => [pid, reader].forEach((one) => {
     try {
       process.kill(one, 'SIGKILL')
@@ -269,9 +269,18 @@ scenario('who stops to read the events stops nobody else', async (world) => {
   const one = () => new Promise((resolve) => {
     net.connect(port, '127.0.0.1', function () { this.end() }).on('error', () => {}).on('close', resolve).resume()
   })
-  for (let i = 0; i < 6000; i += 50) await Promise.all(Array.from({ length: 50 }, one))
+  const crowd = async (n) => {
+    for (let i = 0; i < n; i += 50) await Promise.all(Array.from({ length: 50 }, one))
+  }
+  process.kill(reader, 'SIGSTOP')
+  await crowd(6000)
   await proc.until(() => proc.err.includes('nobody reads the events: from now on some are lost'), 'a word of the lost events')
   assert.match((await get({ socketPath: metrics, path: '/metrics' })).body, /\nmultiserver_entered_total 6000\n/)
+  process.kill(reader, 'SIGCONT')
+  const lost = await proc.event('lost')
+  assert.ok(lost.count > 0 && lost.time && lost.id === 0, JSON.stringify(lost))
+  process.kill(reader, 'SIGSTOP')
+  await crowd(600)
   process.kill(pid, 'SIGTERM')
   await proc.until(() => /nobody reads the last \d+ bytes of events/.test(proc.err), 'the end')
 })
