@@ -216,13 +216,13 @@ static int spawn(struct child *c, uv_loop_t *loop, const ms_conn *conn) {
   /* programs that select() break where there are many descriptors */
   char limited[] = "ulimit -Sn \"$1\" && exec /bin/sh -c \"$0\"";
   char *command = (char *)(uintptr_t)c->exec->command;
-  char *args[] = {shell,   flag,        c->exec->descriptors ? limited : command,
-                  command, descriptors, NULL};
+  char *plain[] = {shell, flag, command, NULL};
+  char *fewer[] = {shell, flag, limited, command, descriptors, NULL};
   char *env[4] = {env_path, env_address, NULL, NULL};
   uv_stdio_container_t stdio[3];
-  uv_process_options_t options = {.exit_cb = on_exit, .file = shell, .args = args, .env = env};
+  uv_process_options_t options = {.exit_cb = on_exit, .file = shell, .env = env};
   (void)snprintf(descriptors, sizeof descriptors, "%lu", c->exec->descriptors);
-  if (!c->exec->descriptors) args[3] = NULL;
+  options.args = c->exec->descriptors ? fewer : plain;
   (void)snprintf(env_path, sizeof env_path, "PATH=%s", path ? path : "/usr/bin:/bin");
   (void)snprintf(env_address, sizeof env_address, "MULTISERVER_ADDRESS=%s", ms_conn_address(conn));
   if (key) {

@@ -254,6 +254,7 @@ static int start(struct server *s) {
   ms_identity *id = NULL;
   ms_error err;
   int r;
+  unsigned each = 1; /* descriptors of a connection */
   bool keyed = needs_identity(s);
   const char *why;
   if (s->exec.command) cli_exec_prepare();
@@ -267,9 +268,9 @@ static int start(struct server *s) {
   opts.user = s;
   opts.on_log = on_log;
   (void)cli_limits(&s->limits, &opts.limits, &why);
-  s->exec.descriptors = cli_descriptors(opts.limits.connections, s->exec.command ? 3
-                                                                 : s->forward    ? 2
-                                                                                 : 1);
+  if (s->exec.command) each = 3;
+  if (s->forward) each = 2;
+  s->exec.descriptors = cli_descriptors(opts.limits.connections, each);
   s->metrics.limits = opts.limits;
   opts.inherited = s->inherited.fds;
   opts.inherited_count = s->inherited.count;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -89,6 +90,8 @@ bool cli_systemd_listens(void) {
 
 void cli_systemd_tell(const char *state) {
   struct sockaddr_un to = {.sun_family = AF_UNIX};
+  /* who does not read must not stop us, and READY must not be lost for a moment's want of room */
+  const struct timeval patience = {.tv_sec = 1};
   const char *path = notify_socket();
   size_t n = path ? strlen(path) : 0;
   int fd;
@@ -97,7 +100,8 @@ void cli_systemd_tell(const char *state) {
   if (*path == '@') to.sun_path[0] = '\0'; /* Linux' abstract names */
   fd = socket(AF_UNIX, SOCK_DGRAM, 0);
   if (fd < 0) return;
-  (void)sendto(fd, state, strlen(state), MSG_DONTWAIT, (struct sockaddr *)&to,
+  (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  (void)sendto(fd, state, strlen(state), 0, (struct sockaddr *)&to,
                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
   (void)close(fd);
 }

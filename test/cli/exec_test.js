@@ -26,7 +26,7 @@ function children(pid) {
 
 const stateOf = (pid) => fs.readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /, '')[0]
 
-// Looks every few milliseconds; the scenario's deadline ends it.
+// Looks every few milliseconds, for 20 s.
 async function become(what) {
   const deadline = Date.now() + 20000
   while (!what()) {
