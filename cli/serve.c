@@ -311,13 +311,14 @@ static void forget_signals(struct server *s) {
   struct sigaction ignore = {.sa_handler = SIG_IGN};
   sigset_t over;
   (void)sigemptyset(&over);
-  (void)sigaddset(&over, SIGINT);
-  (void)sigaddset(&over, SIGTERM);
-  (void)sigprocmask(SIG_BLOCK, &over, NULL);
   for (size_t i = 0; i < SIGNALS; i++)
+    (void)sigaddset(&over, s->signals_of[i].signum);
+  (void)sigprocmask(SIG_BLOCK, &over, NULL);
+  for (size_t i = 0; i < SIGNALS; i++) {
+    int number = s->signals_of[i].signum; /* 0 once it is closed */
     uv_close((uv_handle_t *)&s->signals_of[i], NULL);
-  (void)sigaction(SIGINT, &ignore, NULL);
-  (void)sigaction(SIGTERM, &ignore, NULL);
+    (void)sigaction(number, &ignore, NULL);
+  }
 }
 
 static int serve(struct server *s) {

@@ -44,7 +44,7 @@ static size_t held(const ms_conn *c) {
 
 void ms__env_relieve(struct ms__env *env, uint64_t now) {
   const struct ms__pool *pool = &env->pool;
-  size_t enough = pool->limit - pool->limit / 4, freed = 0;
+  size_t enough = pool->limit - pool->limit / 4, freed = 0, before;
   ms_conn *next;
   if (!pool->limit || pool->out_bytes <= pool->limit - pool->limit / 8) return;
   if (env->relieved_at && now < env->relieved_at + PAUSE_MSEC) return;
@@ -53,8 +53,10 @@ void ms__env_relieve(struct ms__env *env, uint64_t now) {
   for (ms_conn *c = env->stalled_first; c && pool->out_bytes > enough + freed; c = next) {
     next = c->next_stalled;
     if (!c->close_told) continue;
+    before = pool->out_bytes;
     freed += held(c);
     ms__conn_cut_short(c);
+    freed -= before - pool->out_bytes; /* that is back already */
   }
   for (ms_conn *c = env->stalled_first; c && pool->out_bytes > enough + freed; c = next) {
     next = c->next_stalled;
