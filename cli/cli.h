@@ -22,6 +22,9 @@ struct cli_command {
 
 extern const struct cli_command cli_keygen, cli_id, cli_address, cli_serve, cli_connect, cli_check;
 
+/* The two parts of serve --help (serve_help.c). */
+extern const char cli_serve_help[], cli_serve_more[];
+
 /* ---- Errors (error.c) ---- */
 
 /* A terminal shall not obey what a peer or a file has written: each byte of a control character
