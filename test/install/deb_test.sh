@@ -3,7 +3,7 @@
 # folder. As root, with MS_TEST_DEB_INSTALL=1, it installs them on this machine too, and removes
 # them.
 . "${0%/*}/support.sh"
-needs dpkg-deb dpkg-shlibdeps dpkg-buildflags file pkg-config
+needs dpkg-deb dpkg-shlibdeps dpkg-buildflags file pkg-config readelf objdump
 packages=${TREE%/*}/install-deb
 root=$scratch/root
 triplet=$(dpkg-architecture -qDEB_HOST_MULTIARCH)
@@ -65,6 +65,8 @@ dpkg-deb -I "$packages/libmultiserver0_${version}-1_$arch.deb" shlibs | grep -q 
 for dir in "$packages" "$SOURCE"; do
   ! grep -rlF "$dir" "$root" || fail "these files name $dir"
 done
+hardened "$root/usr/bin/multiserver" PIE
+hardened "$root/$lib/libmultiserver.so.$version"
 gzip -t "$root"/usr/share/man/man?/*.gz "$root"/usr/share/doc/*/*.gz
 
 # works ROOT: the command runs, and a program is built and runs.

@@ -60,3 +60,41 @@ options_of_help() {
 file_options_of_help() {
   "$MULTISERVER" "$1" --help | sed '/^examples:/,$d' | grep -oE -- '--[a-z-]+ FILE' | sed 's/ FILE//'
 }
+
+# ---- What a file of ELF has against faults in memory ----
+
+# lacks FILE [PIE]: what of it is missing, a line each.
+lacks() {
+  readelf -hlWd "$1" >"$scratch/elf"
+  readelf -Ws "$1" >"$scratch/symbols"
+  has() { grep -qE -e "$2" "$scratch/$1" || echo "$3"; }
+  has symbols '__stack_chk_fail' 'stack protector'
+  has symbols '__[a-z]+_chk' FORTIFY
+  has elf '^ *GNU_RELRO ' RELRO
+  has elf 'BIND_NOW|Flags:.*NOW' BIND_NOW
+  has elf '^ *GNU_STACK .* RW ' 'executable stack'
+  ! grep -q TEXTREL "$scratch/elf" || echo 'text relocations'
+  [ "${2-}" != PIE ] || has elf 'Flags:.*PIE' PIE
+  [ "$(uname -m)" = x86_64 ] || return 0
+  readelf -n "$1" >"$scratch/notes"
+  has notes 'SHSTK' 'shadow stack'
+  # How far a big frame reaches is touched page by page; where a call through a pointer ends, it may.
+  objdump -d --no-show-raw-insn "$1" | awk -v file="$scratch/code" '
+    /sub +\$0x1000,%rsp/ { page = 1; next }
+    page && /(or|mov)q +\$0x0,(0x[0-9a-f]+)?\(%rsp\)/ { probes++ }
+    { page = 0 }
+    / endbr64/ || /\tendbr64/ { branches++ }
+    END {
+      if (probes) print "probes" >file
+      if (branches > 100) print "branches" >file
+      print "end" >file
+    }'
+  has code probes 'stack clash'
+  has code branches 'control flow'
+}
+
+# hardened FILE [PIE]
+hardened() {
+  lacking=$(lacks "$@")
+  [ -z "$lacking" ] || fail "$1 is not hardened:" "$lacking"
+}
