@@ -191,6 +191,7 @@ static void next(struct check *c) {
 /* ---- Starting ---- */
 
 struct options {
+  struct cli_given given;
   const char *key, *network;
   uint8_t network_key[MS_KEY_BYTES];
   uint32_t timeout_msec;
@@ -217,7 +218,11 @@ static int check(const char *address, const struct options *o) {
   ms_identity *id = NULL;
   bool legacy, keyed;
   int status = cli_read_address(&cli_check, address, &c.addr, &legacy);
-  if (status != CLI_OK) return status;
+  if (status == CLI_OK) status = cli_unused_dialling(&o->given, c.addr);
+  if (status != CLI_OK) {
+    ms_addr_free(c.addr);
+    return status;
+  }
   (void)setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* a pipe, too, gets each step when it is */
   keyed = cli_address_keyed(c.addr);
   if (keyed && cli_secret_find(o->key, &id, &c.me) != CLI_OK) {
@@ -247,6 +252,7 @@ static int run(int argc, char **argv) {
   };
   struct cli_texts rest = {0};
   int status;
+  o.given = (struct cli_given){&cli_check, options, sizeof options / sizeof *options};
   if (cli_options(&cli_check, argc, argv, options, sizeof options / sizeof *options, &rest,
                   &status) == 0) {
     status = cli_one_address(&cli_check, &rest, o.network, o.network_key);

@@ -74,6 +74,27 @@ int cli_options(const struct cli_command *command, int argc, char **argv,
 /* A usage error: one line, and where to read more. Returns CLI_USAGE. */
 int cli_usage(const struct cli_command *command, const char *where, const char *why);
 
+/* ---- Options that nothing can use (needs.c) ---- */
+
+/* The options of a command, with the values that they were given. */
+struct cli_given {
+  const struct cli_command *command;
+  const struct cli_option *options;
+  size_t count;
+};
+
+/* Is there one that nothing in the address that is dialled (`addr`), or in those that are served
+ * and that of --forward (or NULL), can use; or two that make no sense together? CLI_OK, or
+ * CLI_USAGE after an error line. */
+int cli_unused_dialling(const struct cli_given *given, const ms_addr *addr);
+int cli_unused_serving(const struct cli_given *given, const struct cli_texts *addresses,
+                       const ms_addr *forward);
+
+/* Why no alternative can ever be dialled, or NULL. */
+const char *cli_not_dialled(const ms_addr *addr, bool tls_insecure);
+
+/* ---- Arguments (options.c) ---- */
+
 /* What is left of a client's arguments is one address; its --network-key, or NULL, is read. CLI_OK,
  * or CLI_USAGE after an error line. */
 int cli_one_address(const struct cli_command *command, const struct cli_texts *rest,
@@ -311,15 +332,19 @@ uint64_t cli_stat(const ms_ctx_stats *stats, size_t i);
 /* A line of them all on stderr: "NAME=NUMBER ...". */
 void cli_stats_note(const ms_ctx *ctx);
 
-/* Serves them to Prometheus, as text over HTTP, at an address of net or unix. The server is freed
- * after cli_metrics_close. */
+/* What is wrong with the address, or NULL. */
+const char *cli_metrics_wrong(const char *address);
+
+/* Serves them to Prometheus, as text over HTTP, at an address of net or unix; off this machine only
+ * when that is `insecure`. The server is freed after cli_metrics_close. */
 struct cli_metrics {
   const ms_ctx *of; /* whose */
   ms_limits limits; /* its limits; the caller's to set */
   ms_ctx *ctx;      /* its own */
   uv_loop_t *loop;
 };
-int cli_metrics_open(struct cli_metrics *m, uv_loop_t *loop, const ms_ctx *of, const char *address);
+int cli_metrics_open(struct cli_metrics *m, uv_loop_t *loop, const ms_ctx *of, const char *address,
+                     bool insecure);
 void cli_metrics_close(struct cli_metrics *m);
 
 /* ---- Stacks (stacks.c) ---- */

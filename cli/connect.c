@@ -64,6 +64,7 @@ static void on_attempt(const ms_attempt *attempt, void *user) {
 }
 
 struct options {
+  struct cli_given given;
   const char *key, *network;
   uint8_t network_key[MS_KEY_BYTES];
   const char *security;
@@ -93,6 +94,21 @@ static const char *wrong_preference(const struct cli_texts *prefer) {
     if (!known) return name;
   }
   return NULL;
+}
+
+/* Some alternative has a stack that is preferred. */
+static bool any_preferred(const ms_addr *addr, const struct cli_texts *prefer) {
+  const ms_alternative *a;
+  for (size_t i = 0; (a = ms_addr_at(addr, i)); i++)
+    for (size_t j = 0; j < prefer->count; j++)
+      if (ms_addr_match(a, prefer->at[j])) return true;
+  return prefer->count == 0;
+}
+
+static int check_use(const ms_addr *addr, const struct options *o) {
+  int status = cli_unused_dialling(&o->given, addr);
+  if (status != CLI_OK || any_preferred(addr, &o->prefer)) return status;
+  return cli_usage(&cli_connect, "--prefer", "the address has no alternative of such a stack");
 }
 
 /* CLI_OK, and its callback tells the rest in time; else an error line has been printed. */
@@ -138,6 +154,10 @@ static int connect_to(const char *text, const struct options *o) {
   ms_identity *id = NULL;
   int status = cli_read_address(&cli_connect, text, &s.addr, &s.legacy);
   if (status != CLI_OK) return status;
+  if ((status = check_use(s.addr, o)) != CLI_OK) {
+    s.status = status;
+    goto out;
+  }
   if (o->tls.insecure)
     cli_note("--tls-insecure: any certificate is trusted, anybody can be in between");
   if (cli_address_keyed(s.addr) && cli_secret_find(o->key, &id, &s.me) != CLI_OK) goto out;
@@ -171,6 +191,7 @@ static int run(int argc, char **argv) {
   };
   struct cli_texts rest = {0};
   int status;
+  o.given = (struct cli_given){&cli_connect, options, sizeof options / sizeof *options};
   if (cli_options(&cli_connect, argc, argv, options, sizeof options / sizeof *options, &rest,
                   &status) == 0) {
     status = cli_one_address(&cli_connect, &rest, o.network, o.network_key);

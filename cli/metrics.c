@@ -207,24 +207,31 @@ static void on_listen(ms_ctx *ctx, int stack, const ms_error *err, void *user) {
 
 static const ms_server_events events = {.on_connection = on_connection, .on_listen = on_listen};
 
-int cli_metrics_open(struct cli_metrics *m, uv_loop_t *loop, const ms_ctx *of,
-                     const char *address) {
+const char *cli_metrics_wrong(const char *address) {
+  bool plain = !strchr(address, '~') &&
+               (strncmp(address, "net:", 4) == 0 || strncmp(address, "unix:", 5) == 0);
+  return plain ? NULL : "metrics are served at net:HOST:PORT or unix:PATH";
+}
+
+int cli_metrics_open(struct cli_metrics *m, uv_loop_t *loop, const ms_ctx *of, const char *address,
+                     bool insecure) {
   ms_ctx_opts opts = MS_OPTS_INIT(ms_ctx_opts);
   ms_stack_opts stack = MS_OPTS_INIT(ms_stack_opts);
   ms_error err;
+  int r;
   opts.loop = loop;
   opts.limits.connections = CONNECTIONS;
-  stack.insecure_noauth = true; /* where it is served is the operator's word */
+  stack.insecure_noauth = insecure;
   m->of = of;
   m->loop = loop;
-  if (strchr(address, '~') ||
-      (strncmp(address, "net:", 4) != 0 && strncmp(address, "unix:", 5) != 0))
-    return cli_error("serve", address, "metrics are served at net:HOST:PORT or unix:PATH");
   if (ms_ctx_new(&m->ctx, &opts, &err) < 0) return cli_error_from("metrics", &err);
-  if (ms_add(m->ctx, address, &stack, &err) >= 0 && ms_listen(m->ctx, &events, m, &err) == 0)
-    return CLI_OK;
+  r = ms_add(m->ctx, address, &stack, &err);
+  if (r >= 0 && (r = ms_listen(m->ctx, &events, m, &err)) == 0) return CLI_OK;
   ms_ctx_free(m->ctx);
   m->ctx = NULL;
+  if (r == MS_EINSECURE)
+    return cli_error("metrics", address,
+                     "they are served to this machine only; --insecure-noauth lets anybody ask");
   return cli_error_from("metrics", &err);
 }
 

@@ -279,7 +279,7 @@ static int start(struct server *s) {
   if (r < 0) return cli_error_from("serve", &err);
   r = add_stacks(s, keyed);
   if (r == CLI_OK && s->metrics_at)
-    r = cli_metrics_open(&s->metrics, &s->loop, s->ctx, s->metrics_at);
+    r = cli_metrics_open(&s->metrics, &s->loop, s->ctx, s->metrics_at, s->insecure_noauth);
   if (r == CLI_OK && ms_listen(s->ctx, &events, s, &err) < 0) {
     r = cli_error_from("serve", &err);
     cli_metrics_close(&s->metrics);
@@ -376,19 +376,25 @@ static int check_scopes(struct server *s) {
   return CLI_OK;
 }
 
-static int check_forward(const struct server *s) {
-  ms_addr *addr;
+/* What the command line alone shows to be in vain shall not wait for the first peer. */
+static int check_addresses(const struct server *s, const struct cli_given *given) {
+  ms_addr *forward = NULL;
   ms_error err;
-  if (!s->forward) return CLI_OK;
-  if (ms_addr_parse(&addr, s->forward, strlen(s->forward), MS_ADDR_DIAL, &err) < 0) {
+  const char *why;
+  int status;
+  if (s->forward &&
+      ms_addr_parse(&forward, s->forward, strlen(s->forward), MS_ADDR_DIAL, &err) < 0) {
     (void)cli_error_from("serve: --forward", &err);
     return CLI_USAGE;
   }
-  ms_addr_free(addr);
-  return CLI_OK;
+  why = forward ? cli_not_dialled(forward, s->tls.insecure) : NULL;
+  status = why ? cli_usage(&cli_serve, "--forward", why)
+               : cli_unused_serving(given, &s->addresses, forward);
+  ms_addr_free(forward);
+  return status;
 }
 
-static int check(struct server *s) {
+static int check(struct server *s, const struct cli_given *given) {
   int actions = s->echo + s->chat + s->stdio + (s->forward != NULL) + (s->exec.command != NULL),
       status;
   const char *wrong, *why;
@@ -398,9 +404,6 @@ static int check(struct server *s) {
     return cli_usage(&cli_serve, NULL,
                      "say what to do with peers: one of --echo, --chat, --stdio, --exec COMMAND, "
                      "--forward ADDRESS");
-  if (s->allow_any && (s->allow.count || s->allow_file))
-    return cli_usage(&cli_serve, s->allow.count ? "--allow" : "--allow-file",
-                     "makes no sense beside --allow-any");
   if (s->report.json && s->stdio)
     return cli_usage(&cli_serve, "--json", "and --stdio both want standard output");
   if (s->network && !cli_key_read(s->network, s->network_key))
@@ -409,7 +412,10 @@ static int check(struct server *s) {
     return cli_usage(&cli_serve, wrong, why);
   if ((wrong = cli_limits(&s->limits, &(ms_limits){0}, &why)))
     return cli_usage(&cli_serve, wrong, why);
-  if ((status = check_scopes(s)) != CLI_OK || (status = check_forward(s)) != CLI_OK) return status;
+  if (s->metrics_at && (why = cli_metrics_wrong(s->metrics_at)))
+    return cli_usage(&cli_serve, s->metrics_at, why);
+  if ((status = check_scopes(s)) != CLI_OK) return status;
+  if ((status = check_addresses(s, given)) != CLI_OK) return status;
   return read_allowed(s);
 }
 
@@ -442,13 +448,14 @@ static int run(int argc, char **argv) {
       {"exec", 0, CLI_TEXT, &s.exec.command},
       {"forward", 0, CLI_TEXT, &s.forward},
   };
+  const struct cli_given given = {&cli_serve, options, sizeof options / sizeof *options};
   int status;
   s.room.report = s.exec.report = &s.report;
   s.report.events = (struct cli_events){.loop = &s.loop, .on_broken = on_broken, .user = &s};
   memcpy(s.network_key, ms_scuttlebutt_network_key, sizeof s.network_key);
   if (cli_options(&cli_serve, argc, argv, options, sizeof options / sizeof *options, &s.addresses,
                   &status) == 0) {
-    status = check(&s);
+    status = check(&s, &given);
     if (status == CLI_OK) status = serve(&s);
   }
   cli_report_free(&s.report);

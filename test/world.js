@@ -17,6 +17,12 @@ if (!command) {
   process.exit(2)
 }
 
+// An address, or an old one, that has to do with keys.
+const KEYED = /~shs|:@/
+
+// An address to listen on where peers prove a key.
+const SERVED = /^(net|ws|wss|unix)\b[^;]*~shs/
+
 const DEADLINE_MSEC = 60000 // of one scenario
 
 // An identity from a seed, as base64, and as the raw secret key.
@@ -183,10 +189,18 @@ class World {
     return this.write(`secret-${this.procs.length}`, secretFile(as))
   }
 
-  // Our command, with an identity.
-  ours([subcommand, ...args], { as, ...opts } = {}) {
-    const all = [subcommand, '--key', this.secretOf(as), ...args]
-    return this.start(`multiserver ${subcommand}`, command, all, opts)
+  // What our command is given: with an identity where one is asked for. Tests that go through many
+  // stacks say --allow-any for each: it, too, is left out where nothing could use it, which is wrong
+  // usage.
+  arguments([subcommand, ...args], as) {
+    const key = args.some((arg) => KEYED.test(arg)) ? ['--key', this.secretOf(as)] : []
+    const asked = args.some((arg, i) => SERVED.test(arg) && args[i - 1] !== '--forward')
+    const rest = subcommand !== 'serve' || asked ? args : args.filter((arg) => arg !== '--allow-any')
+    return [subcommand, ...key, ...rest]
+  }
+
+  ours(args, { as, ...opts } = {}) {
+    return this.start(`multiserver ${args[0]}`, command, this.arguments(args, as), opts)
   }
 
   // Our command as it is, to its end.

@@ -127,10 +127,9 @@ scenario('a link-local address without its interface', async (world, t) => {
 })
 
 scenario('no descriptor is left', async (world) => {
-  const secret = world.secretOf()
   const told = []
   for (let n = 4; n < 32; n++) { // how many a loop has for itself is libuv's
-    const proc = world.start('sh', 'sh', ['-c', `ulimit -n ${n}; exec "$0" check --key "$1" "$2"`, command, secret, `net:127.0.0.1:${await closedPort()}~noauth`])
+    const proc = world.start('sh', 'sh', ['-c', `ulimit -n ${n}; exec "$0" check "$1"`, command, `net:127.0.0.1:${await closedPort()}~noauth`])
     await proc.finish()
     told.push(proc.stdout().toString())
   }

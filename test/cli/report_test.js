@@ -148,7 +148,7 @@ scenario('--print-addresses, --scope and --external say where it can be reached'
       'public', stack)).line, '', stack)
   }
   assert.strictEqual((await printed('--external', 'pub.example', '--scope', 'public', '--print-addresses', 'public',
-    `unix:${world.socketDir('s')}/socket~shs`)).line, '')
+    `unix:${world.socketDir('s')}/socket~shs`, 'net:127.0.0.1:0~shs')).line, '')
   assert.strictEqual((await printed('--scope', 'device', '--print-addresses', 'local', wildcard)).line, '')
   // the scope told is one that the stacks have
   assert.match((await printed('--scope', 'public', '--scope', 'local', '--external', 'pub.example', wildcard)).line, /^net:pub\.example:/)

@@ -7,7 +7,7 @@ const dgram = require('dgram')
 const fs = require('fs')
 const net = require('net')
 const path = require('path')
-const { scenario, closedPort, identity, secretFile, command } = require('../world')
+const { scenario, closedPort, identity, command } = require('../world')
 
 const NOTIFY = path.join(path.dirname(command), 'test', 'notify-listen')
 
@@ -20,11 +20,9 @@ async function listening(where) {
 
 // Our serve with these as descriptors 3 and so on; systemd names the process that they are for.
 function activated(world, servers, args, env = {}) {
-  const me = identity()
-  const secret = world.write('secret', secretFile(me))
-  const proc = world.start('multiserver serve', 'sh', ['-c', 'LISTEN_PID=$$ exec "$@"', 'sh', command, 'serve', '--key', secret, ...args],
+  const proc = world.start('multiserver serve', 'sh', ['-c', 'LISTEN_PID=$$ exec "$@"', 'sh', command, 'serve', ...args],
     { fds: servers.map((server) => server._handle.fd), env: { LISTEN_FDS: String(servers.length), ...env } })
-  return { proc, secret }
+  return { proc }
 }
 
 scenario('it takes over what systemd has opened', async (world) => {

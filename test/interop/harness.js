@@ -71,7 +71,8 @@ class NpmWorld extends World {
 
   // Our command; it trusts the certificate of the test.
   ours([subcommand, ...args], opts) {
-    const trust = isTls ? ['--tls-ca', certificate().cert] : []
+    const dials = subcommand !== 'serve' || args.includes('--forward')
+    const trust = isTls && dials ? ['--tls-ca', certificate().cert] : []
     return super.ours([subcommand, ...trust, ...args], opts)
   }
 

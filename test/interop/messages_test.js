@@ -201,7 +201,8 @@ scenario('a reload is whole or none', async (world) => {
   const cert = world.write('cert.pem', fs.readFileSync(made.cert))
   const key = world.write('key.pem', fs.readFileSync(made.key))
   const ca = world.write('ca.pem', fs.readFileSync(made.cert))
-  const proc = world.ours(['serve', '--echo', '--tls-cert', cert, '--tls-key', key, '--tls-ca', ca, 'net:127.0.0.1:0~tls'])
+  const proc = world.ours(['serve', '--tls-cert', cert, '--tls-key', key, '--tls-ca', ca, 'net:127.0.0.1:0~tls',
+    '--forward', 'net:127.0.0.1:1~tls'])
   const port = Number((await proc.line('stdout')).split(':')[2].split('~')[0])
   const shown = () => new Promise((resolve, reject) => {
     const socket = tls.connect({ port, host: '127.0.0.1', rejectUnauthorized: false }, () => {

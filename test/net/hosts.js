@@ -46,9 +46,9 @@ class Host {
   }
 
   // Our command in there; `dns`: whom it asks for the names that `hosts`, an object, does not have.
-  ours([subcommand, ...args], { as, dns, hosts = {}, ...opts } = {}) {
-    const secret = this.world.secretOf(as)
-    const ours = [command, subcommand, '--key', secret, ...args]
+  ours(args, { as, dns, hosts = {}, ...opts } = {}) {
+    const [subcommand] = args
+    const ours = [command, ...this.world.arguments(args, as)]
     if (!dns) return this.start(`multiserver ${subcommand}`, ours[0], ours.slice(1), opts)
     const conf = this.world.write('resolv.conf', `nameserver ${dns}\noptions timeout:5 attempts:2\n`)
     const file = this.world.write('hosts', Object.entries(hosts).map(([name, at]) => `${at} ${name}\n`).join(''))

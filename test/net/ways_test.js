@@ -22,7 +22,8 @@ async function hosts(world) {
 async function serve(host, [transport, above], args = []) {
   const as = identity()
   const wildcard = transport === 'net:' ? '::' : '[::]'
-  const server = host.ours(['serve', '--echo', '--allow-any', '--insecure-noauth', '--json', ...args, `${transport}${wildcard}:${PORT}${above}`], { as })
+  const anybody = above === '~shs' ? '--allow-any' : '--insecure-noauth'
+  const server = host.ours(['serve', '--echo', anybody, '--json', ...args, `${transport}${wildcard}:${PORT}${above}`], { as })
   await server.event('listening')
   return { server, at: (ip) => `${transport}${ip}:${PORT}${above}${above === '~shs' ? `:${as.key}` : ''}` }
 }

@@ -1,0 +1,207 @@
+/* Which options nothing can use: what each needs of the addresses, and what it makes no sense
+ * beside. An option that does nothing is a mistake, often one that leaves a door open: --allow
+ * where ~shs was forgotten. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+/* What there is among the stacks that are served, and in the address that is dialled. */
+enum has {
+  SERVES_SHS = 1,  /* a key is proved */
+  SERVES_OPEN = 2, /* none is; and the metrics */
+  SERVES_HOST = 4, /* net, ws, wss */
+  SERVES_WS = 8,   /* ws, wss */
+  SERVES_TLS = 16, /* wss, tls */
+  DIALS_SHS = 32,
+  DIALS_TLS = 64,
+  ANYTHING = 127
+};
+
+static bool is_per_address(const char *limit) {
+  return strncmp(limit, "per-", 4) == 0;
+}
+
+static bool is_of_requests(const char *trusted) {
+  const char *what = strchr(trusted, '=');
+  return what && strcmp(what, "=proxy") != 0;
+}
+
+/* Each option needs one of `needs`, told as `words`; with a `value` that is about the entries of a
+ * list that have it. Those that are not here are always used. */
+static const struct need {
+  const char *option;
+  unsigned needs;
+  const char *words;
+  bool (*value)(const char *text); /* NULL: any */
+} needs[] = {
+    {"key", SERVES_SHS | DIALS_SHS, "an address with ~shs", NULL},
+    {"network-key", SERVES_SHS | DIALS_SHS, "an address with ~shs", NULL},
+    {"allow", SERVES_SHS, "an ADDRESS with ~shs: elsewhere everybody enters", NULL},
+    {"allow-file", SERVES_SHS, "an ADDRESS with ~shs: elsewhere everybody enters", NULL},
+    {"allow-any", SERVES_SHS, "an ADDRESS with ~shs: elsewhere everybody enters", NULL},
+    {"insecure-noauth", SERVES_OPEN, "an ADDRESS without ~shs, or --metrics", NULL},
+    {"origin", SERVES_WS, "an ADDRESS of ws or wss", NULL},
+    {"http-root", SERVES_WS, "an ADDRESS of ws or wss", NULL},
+    {"tls-cert", SERVES_TLS, "an ADDRESS of wss or with ~tls", NULL},
+    {"tls-key", SERVES_TLS, "an ADDRESS of wss or with ~tls", NULL},
+    {"tls-ca", DIALS_TLS, "a dialled address (of --forward, in serve) of wss or with ~tls", NULL},
+    {"tls-insecure", DIALS_TLS, "a dialled address (of --forward, in serve) of wss or with ~tls",
+     NULL},
+    {"trusted-proxy", SERVES_HOST, "an ADDRESS of net, ws or wss", NULL},
+    {"trusted-proxy", SERVES_WS, "an ADDRESS of ws or wss", is_of_requests},
+    {"scope", SERVES_HOST, "an ADDRESS of net, ws or wss: a unix socket is the device's", NULL},
+    {"external", SERVES_HOST, "an ADDRESS of net, ws or wss", NULL},
+    {"reuse-port", SERVES_HOST, "an ADDRESS of net, ws or wss", NULL},
+    {"limit", SERVES_HOST, "an ADDRESS of net, ws or wss", is_per_address},
+};
+
+/* Of these the first is nothing beside the second. */
+static const struct {
+  const char *option, *beside;
+} contrary[] = {
+    {"allow", "allow-any"},
+    {"allow-file", "allow-any"},
+    {"tls-ca", "tls-insecure"},
+};
+
+/* ---- What there is ---- */
+
+static unsigned section_served(const ms_section *s) {
+  switch (s->kind) {
+    case MS_SECTION_NET:
+      return SERVES_HOST;
+    case MS_SECTION_WS:
+      return SERVES_HOST | SERVES_WS | (s->secure ? SERVES_TLS : 0);
+    case MS_SECTION_TLS:
+      return SERVES_TLS;
+    case MS_SECTION_SHS:
+      return SERVES_SHS;
+    case MS_SECTION_ONION: /* what this version does not serve is an error of its own, later */
+    case MS_SECTION_OTHER:
+      return ANYTHING;
+    case MS_SECTION_UNIX:
+    case MS_SECTION_NOAUTH:
+      break;
+  }
+  return 0;
+}
+
+static unsigned section_dialled(const ms_section *s) {
+  if (s->kind == MS_SECTION_SHS) return DIALS_SHS;
+  return s->kind == MS_SECTION_TLS || s->secure ? DIALS_TLS : 0;
+}
+
+/* Of every alternative that can be read. */
+static unsigned served(const ms_addr *addr) {
+  const ms_alternative *a;
+  unsigned all = 0;
+  for (size_t i = 0; (a = ms_addr_at(addr, i)); i++) {
+    unsigned has = 0;
+    for (size_t j = 0; j < a->count; j++)
+      has |= section_served(&a->sections[j]);
+    all |= has | (has & SERVES_SHS ? 0 : SERVES_OPEN);
+  }
+  return all;
+}
+
+static unsigned dialled(const ms_addr *addr) {
+  const ms_alternative *a;
+  unsigned has = 0;
+  for (size_t i = 0; (a = ms_addr_at(addr, i)); i++)
+    for (size_t j = 0; j < a->count; j++)
+      has |= section_dialled(&a->sections[j]);
+  return has;
+}
+
+/* ---- What is given ---- */
+
+static bool is_given(const struct cli_option *o) {
+  switch (o->kind) {
+    case CLI_FLAG:
+      return *(const bool *)o->value;
+    case CLI_TEXT:
+      return *(const char *const *)o->value != NULL;
+    case CLI_LIST:
+      return ((const struct cli_texts *)o->value)->count > 0;
+    case CLI_MSEC: /* it has a default, and is always used */
+      break;
+  }
+  return false;
+}
+
+static bool is_given_by_name(const struct cli_given *given, const char *name) {
+  for (size_t i = 0; i < given->count; i++)
+    if (strcmp(given->options[i].name, name) == 0) return is_given(&given->options[i]);
+  return false;
+}
+
+/* The entry that the need is about, or NULL: there is none. */
+static const char *entry_of(const struct need *need, const struct cli_option *o) {
+  const struct cli_texts *all = o->value;
+  for (size_t i = 0; o->kind == CLI_LIST && i < all->count; i++)
+    if (need->value(all->at[i])) return all->at[i];
+  return NULL;
+}
+
+static int check_need(const struct cli_given *given, const struct need *need,
+                      const struct cli_option *o, unsigned has) {
+  const char *entry = need->value ? entry_of(need, o) : "";
+  char where[128], why[256];
+  if (strcmp(need->option, o->name) != 0 || need->needs & has || !is_given(o) || !entry)
+    return CLI_OK;
+  (void)snprintf(where, sizeof where, "--%s%s%s", o->name, *entry ? " " : "", entry);
+  (void)snprintf(why, sizeof why, "nothing here can use it: it needs %s", need->words);
+  return cli_usage(given->command, where, why);
+}
+
+static int check(const struct cli_given *given, unsigned has) {
+  char where[64], why[128];
+  for (size_t i = 0; i < given->count; i++)
+    for (size_t j = 0; j < sizeof needs / sizeof *needs; j++)
+      if (check_need(given, &needs[j], &given->options[i], has) != CLI_OK) return CLI_USAGE;
+  for (size_t i = 0; i < sizeof contrary / sizeof *contrary; i++) {
+    if (!is_given_by_name(given, contrary[i].option) ||
+        !is_given_by_name(given, contrary[i].beside))
+      continue;
+    (void)snprintf(where, sizeof where, "--%s", contrary[i].option);
+    (void)snprintf(why, sizeof why, "makes no sense beside --%s", contrary[i].beside);
+    return cli_usage(given->command, where, why);
+  }
+  return CLI_OK;
+}
+
+int cli_unused_dialling(const struct cli_given *given, const ms_addr *addr) {
+  return check(given, dialled(addr));
+}
+
+int cli_unused_serving(const struct cli_given *given, const struct cli_texts *addresses,
+                       const ms_addr *forward) {
+  unsigned has = forward ? dialled(forward) : 0;
+  if (is_given_by_name(given, "metrics")) has |= SERVES_OPEN;
+  for (size_t i = 0; i < addresses->count; i++) {
+    const char *text = addresses->at[i];
+    ms_addr *addr;
+    /* what cannot be read is an error of its own, later */
+    if (ms_addr_parse(&addr, text, strlen(text), MS_ADDR_LISTEN, NULL) < 0) return CLI_OK;
+    has |= served(addr);
+    ms_addr_free(addr);
+  }
+  return check(given, has);
+}
+
+const char *cli_not_dialled(const ms_addr *addr, bool tls_insecure) {
+  const char *why = "no stack of this version understands it";
+  const ms_alternative *a;
+  for (size_t i = 0; (a = ms_addr_at(addr, i)); i++)
+    for (size_t j = 0; cli_stack(j); j++) {
+      const ms_section *tls = a->count > 1 ? &a->sections[1] : NULL;
+      if (!ms_addr_match(a, cli_stack(j))) continue;
+      if (a->sections[0].kind != MS_SECTION_UNIX || tls_insecure || !tls ||
+          tls->kind != MS_SECTION_TLS || tls->host)
+        return NULL;
+      why = "~tls over a unix socket has to say whom the certificate shall name: tls:NAME";
+    }
+  return why;
+}
