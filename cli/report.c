@@ -70,6 +70,8 @@ static const char *reason(const ms_error *err) {
       return "timeout";
     case MS_EABORTED:
       return "aborted";
+    case MS_EFAILED:
+      return "failed";
     case MS_OK:
     case MS_EINVAL:
     case MS_ENOMEM:

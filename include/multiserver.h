@@ -87,7 +87,8 @@ enum ms_code {
   MS_EABORTED = -16,    /* the application aborted it */
   MS_ESTATE = -17,      /* the call is not legal in the state the object is in */
   MS_EINSECURE = -18,   /* without authentication, off this machine or against what was asked */
-  MS_ESYSTEM = -19      /* the operating system refused; `sys` says why */
+  MS_ESYSTEM = -19,     /* the operating system refused; `sys` says why */
+  MS_EFAILED = -21      /* the application has failed, and said why (ms_conn_fail) */
 };
 
 /* What was being done when it went wrong. */
@@ -726,6 +727,14 @@ MS_API void ms_conn_end(ms_conn *conn);
 /* Ends our direction, discards what still comes, and waits for the peer's end no longer than the
  * drain deadline. on_close follows. */
 MS_API void ms_conn_close(ms_conn *conn);
+
+/* As ms_conn_close, for an application that has failed: what was written is sent, but no clean end
+ * follows. shs and TLS end without their goodbye, a WebSocket is closed with 1011 and `why` as its
+ * reason, net without a layer that has an end is reset; a unix socket without one has nothing to
+ * show it by, and the peer takes it for an end. An end that is on its way stands. `why`, a sentence
+ * for people, is copied, and is the message of on_close's MS_EFAILED. It may be called after
+ * ms_conn_end or ms_conn_close, as long as what they let go out has not gone. */
+MS_API void ms_conn_fail(ms_conn *conn, const char *why);
 
 /* Is what goes over this connection one piece, of which a part must not be taken for the whole?
  * Then ms_ctx_close and ms_suspend say no goodbye in the middle of it: it has their wait to end by

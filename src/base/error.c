@@ -30,6 +30,7 @@ static const struct {
     CODE(MS_ESTATE, "not possible in this state"),
     CODE(MS_EINSECURE, "not without authentication"),
     CODE(MS_ESYSTEM, "the operating system refused"),
+    CODE(MS_EFAILED, "the application has failed"),
 };
 
 static const char *const phase_texts[] = {
@@ -41,7 +42,7 @@ static const char *const phase_texts[] = {
 };
 
 static bool is_code(int code) {
-  return code <= 0 && code > -(int)(sizeof codes / sizeof *codes);
+  return code <= 0 && code > -(int)(sizeof codes / sizeof *codes) && codes[-code].name;
 }
 
 const char *ms_code_text(int code) {

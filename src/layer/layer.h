@@ -57,6 +57,7 @@ struct ms__port {
   uint64_t wake;                /* in and out: when `tick` is due, absolute, or MS__NEVER */
   void *scratch;                /* during the handshake only, else NULL */
   struct ms__question question; /* to be filled before returning MS__ASK */
+  const char *why; /* in end, of an application that has failed: its sentence, or NULL */
   bool
       proved; /* out: we have shown who we are; an end before DONE is a refusal, not a truncation */
   bool unread; /* in tick: nobody reads the transport for now, so that silence proves nothing */

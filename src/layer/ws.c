@@ -371,16 +371,30 @@ static int ws_tick(void *st, struct ms__port *p) {
   return MS__OWES;
 }
 
+/* As much of a reason as a Close has room for: whole characters. */
+static size_t put_reason(uint8_t *to, const char *why) {
+  size_t n = ms__min(strlen(why), MS__WS_CONTROL_MAX - CODE_BYTES);
+  memcpy(to, why, n);
+  for (; n; n--) {
+    struct ms__utf8 u = {0};
+    if (ms__utf8_read(&u, to, n) && !u.left) break;
+  }
+  return n;
+}
+
 static int ws_end(void *st, struct ms__port *p, int err) {
   struct state *s = st;
   unsigned code = s->code;
-  uint8_t payload[CODE_BYTES];
+  uint8_t payload[MS__WS_CONTROL_MAX];
+  size_t n = 0;
   if (!s->closed && !err) code = MS__WS_NORMAL;
   if (err && is_clean(code)) code = MS__WS_INTERNAL;
   payload[0] = (uint8_t)(code >> 8);
   payload[1] = (uint8_t)code;
   s->ended = true;
-  put_frame(s, &p->wire_out, MS__WS_CLOSE, true, payload, code ? CODE_BYTES : 0);
+  if (code) n = CODE_BYTES;
+  if (code == MS__WS_INTERNAL && p->why) n += put_reason(payload + n, p->why);
+  put_frame(s, &p->wire_out, MS__WS_CLOSE, true, payload, n);
   return MS__DONE;
 }
 

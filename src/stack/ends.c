@@ -136,6 +136,14 @@ static void set_why(ms_conn *c, int code, const char *why) {
   if (set_cause(c, code, 0, NULL)) c->cause.why = ms__strdup(c->env->allocator, why);
 }
 
+void ms_conn_fail(ms_conn *c, const char *why) {
+  if (c->aborted || c->failed || c->close_told) return;
+  set_why(c, MS_EFAILED, why ? why : ms_code_text(MS_EFAILED));
+  c->broken = true;
+  ms_conn_close(c);
+  ms__conn_mark(c);
+}
+
 void ms__conn_put_out_for(ms_conn *c, int code, const char *why) {
   if (c->aborted || c->failed || c->close_told) return;
   set_why(c, code, why);
@@ -191,7 +199,7 @@ void ms__conn_tell_close(ms_conn *c) {
     (void)set_cause(c, MS_EABORTED, 0, NULL);
     c->finished = true;
     ms__conn_cut(c, true);
-  } else if (c->failed) {
+  } else if (c->failed || (c->broken && (c->fin_sent || c->write_over || !c->wire))) {
     c->finished = true;
   } else if (peer_done && (c->fin_sent || c->write_over)) {
     if (!c->fin_sent && c->unsent) (void)set_cause(c, MS_EPIPE, 0, NULL);

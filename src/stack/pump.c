@@ -374,7 +374,7 @@ static void run_end(ms_conn *c, size_t i) {
   struct ms__edge *lo = &c->out[i];
   /* No clean end after a failure: from the last word up to the failing layer all hear of it. */
   int floor = c->last < c->failed_at ? c->last : c->failed_at;
-  int err = c->failed && (int)i >= floor ? c->cause.code : 0;
+  bool unclean = c->failed ? (int)i >= floor : c->broken && (int)i >= c->last;
   int r = MS__DONE;
   if (s->layer->end) {
     struct ms__port p = port_of(c, s);
@@ -389,7 +389,8 @@ static void run_end(ms_conn *c, size_t i) {
     }
     p.wire_out = ms__edge_tail(lo);
     shown = p.wire_out.n;
-    r = s->layer->end(s->state, &p, err);
+    if (c->broken) p.why = c->cause.why;
+    r = s->layer->end(s->state, &p, unclean ? c->cause.code : 0);
     if (gave(c, lo, shown, &p.wire_out) && c->failed) c->said = true;
   }
   if (r == MS__FULL) return;
@@ -445,8 +446,9 @@ static void flush(ms_conn *c) {
   }
   if (!c->flying) ms__conn_note_end_sent(c);
   if (!e->fin || e->len || c->flying || c->fin_sent || !released(c, -1)) return;
-  if (c->failed && c->last == -1 && !c->said) {
+  if (c->last == -1 && ((c->failed && !c->said) || c->broken)) {
     ms__conn_cut(c, true); /* a FIN would be a clean end */
+    c->moved = true;
     return;
   }
   c->wire->ops->fin(c->wire);

@@ -146,6 +146,7 @@ struct ms_conn {
   bool messages : 1, top_granted : 1;
   bool proved : 1; /* a handshake has shown who we are */
   bool closing : 1, aborted : 1, detached : 1, failed : 1;
+  bool broken : 1;                 /* our end is no clean one (ms_conn_fail); with `closing` */
   bool implied : 1;                /* our end came from the peer's: later writes are EPIPE */
   bool short_write : 1;            /* `writable` is owed */
   bool write_over : 1, unsent : 1; /* the wire takes no more; something was lost by it */

@@ -224,6 +224,10 @@ static void leave(struct side *s) {
   if (s->world->mode == ABORT) {
     a->aborted = true;
     ms_conn_abort(s->conn);
+  } else if (s->world->mode == BROKEN) { /* an end that is asked for may be on its way */
+    a->closed = true;
+    a->broken = a->opened && !a->ended;
+    ms_conn_fail(s->conn, "it has failed");
   } else {
     a->closed = true;
     ms_conn_close(s->conn);
@@ -232,7 +236,8 @@ static void leave(struct side *s) {
 
 static bool leaves_now(const struct side *s) {
   const struct app *a = &s->app;
-  return (s->world->mode == CLOSE || s->world->mode == ABORT) && a->act_after != UINT64_MAX &&
+  enum mode mode = s->world->mode;
+  return (mode == CLOSE || mode == ABORT || mode == BROKEN) && a->act_after != UINT64_MAX &&
          !a->closed && !a->aborted && !a->close_seen && a->received + a->accepted >= a->act_after &&
          (a->opened || a->act_after == 0);
 }
@@ -309,6 +314,8 @@ static void on_end(ms_conn *c) {
   count_callback(s);
   if (content_is_random(s) || (faked && c->last == -1)) return;
   if (w->mode == PLAIN) return;
+  /* where one end is both, that of the broken one may have been said before */
+  if (peer->broken && (w->half || !s->app.ended)) world_blame(w, "on_end, and the peer has failed");
   if (!peer->ended && !peer->closed && w->half)
     world_blame(w, "on_end, and the peer has not ended");
   if (s->app.received != peer->accepted) world_blame(w, "on_end, and bytes are missing");
@@ -446,6 +453,9 @@ void app_judge(struct side *s) {
     case SPOILED:
       if (w->toys.spoils[!s->server] && peer->accepted > 65535 && !a->error)
         world_blame(w, "a broken frame was not noticed");
+      break;
+    case BROKEN:
+      if (a->broken && !a->error) world_blame(w, "a failed application without an error");
       break;
     case CLOSE:
     case FIN_AT:

@@ -171,6 +171,132 @@ static void a_failure_over_an_end_does_not_end(void **state) {
   lone_end(&l);
 }
 
+/* ---- An application that fails ---- */
+
+static const char why[] = "the command has exited with 3";
+
+/* What it wrote arrives; then the last word says something that is no end. */
+static void a_failed_application_is_heard_and_has_no_end(void **state) {
+  static const struct {
+    const struct ms__layer *layers[2];
+    const char *sent;
+    size_t n;
+  } cases[] = {
+      {{&toy_squash}, "\3a\0\xee", 4},
+      {{&toy_squash, &toy_lp}, "\1\0\1\3\3a\0\xee", 8},
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct lone l;
+    lone_begin(&l, SERVER, cases[i].layers, cases[i].layers[1] ? 2 : 1, NULL, BLOCK);
+    lone_run(&l);
+    assert_int_equal(ms_conn_write(l.conn, "aaa", 3), 3);
+    ms_conn_fail(l.conn, why);
+    assert_int_equal(ms_conn_write(l.conn, "b", 1), MS_EPIPE);
+    lone_put(&l, "\2\0", 2); /* nobody reads it any more */
+    lone_run(&l);
+    expect_sent(&l, cases[i].sent, cases[i].n);
+    assert_true(ended(&l));
+    assert_int_equal(l.error, MS_EFAILED);
+    assert_string_equal(l.message, why);
+    l.to_us.fin = true;
+    lone_run(&l);
+    lone_end(&l);
+  }
+}
+
+static void a_failed_application_over_nothing_resets(void **state) {
+  struct lone l;
+  (void)state;
+  lone_begin(&l, SERVER, LAYERS(&toy_lp), NULL, BLOCK);
+  lone_run(&l);
+  assert_int_equal(ms_conn_write(l.conn, "aaa", 3), 3);
+  ms_conn_fail(l.conn, why);
+  lone_run(&l);
+  assert_true(l.from_us.rst);
+  assert_int_equal(l.error, MS_EFAILED);
+  lone_end(&l);
+}
+
+static void a_failed_application_tells_a_websocket_why(void **state) {
+  static const char said[] = "\x82\3abc\x88\x1f\x03\xf3the command has exited with 3";
+  struct lone l;
+  ms_message m = {(const uint8_t *)"abc", 3, 2, true};
+  (void)state;
+  lone_begin(&l, SERVER, LAYERS(&ms__ws), NULL, BLOCK);
+  lone_run(&l);
+  assert_int_equal(ms_conn_write_message(l.conn, &m), 3);
+  ms_conn_fail(l.conn, why);
+  lone_run(&l);
+  expect_sent(&l, said, sizeof said - 1);
+  assert_true(ended(&l));
+  assert_int_equal(l.error, MS_EFAILED);
+  lone_wait(&l, 5000); /* a peer that stays is cut off */
+  lone_end(&l);
+}
+
+/* A Close has room for 123 bytes of reason, and they have to be UTF-8. */
+static void a_long_reason_is_cut_between_characters(void **state) {
+  struct lone l;
+  char reason[200] = "";
+  uint8_t buf[200];
+  (void)state;
+  for (unsigned i = 0; i < 40; i++)
+    strcat(reason, "\u20ac"); /* three bytes each: 41 of them would fit, and 1 byte */
+  strcat(reason, "xxxx\u20ac");
+  lone_begin(&l, SERVER, LAYERS(&ms__ws), NULL, BLOCK);
+  lone_run(&l);
+  ms_conn_fail(l.conn, reason + 1); /* which begins inside a character */
+  lone_run(&l);
+  assert_int_equal(lone_take(&l, buf, sizeof buf), 4);
+  lone_wait(&l, 5000);
+  lone_end(&l);
+  lone_begin(&l, SERVER, LAYERS(&ms__ws), NULL, BLOCK);
+  lone_run(&l);
+  memmove(reason + 1, reason, 150); /* "x" and 40 characters are 121 bytes, and 41 are 124 */
+  reason[0] = 'x';
+  memcpy(reason + 121, "\u20ac", 4);
+  ms_conn_fail(l.conn, reason);
+  lone_run(&l);
+  assert_int_equal(lone_take(&l, buf, sizeof buf), 4 + 121);
+  assert_memory_equal(buf + 4, reason, 121);
+  lone_wait(&l, 5000);
+  lone_end(&l);
+}
+
+static void a_failed_application_does_not_wait_for_ever(void **state) {
+  struct lone l;
+  uint8_t buf[8192] = {0};
+  (void)state;
+  lone_begin(&l, SERVER, LAYERS(&toy_squash, &toy_lp), NULL, BLOCK);
+  lone_run(&l);
+  l.wire.stuck = true;
+  while (ms_conn_write(l.conn, buf, sizeof buf) > 0)
+    lone_run(&l);
+  ms_conn_fail(l.conn, why);
+  lone_wait(&l, 4900);
+  assert_int_equal(l.closes, 0);
+  lone_wait(&l, 200);
+  assert_int_equal(l.error, MS_EFAILED);
+  assert_true(l.from_us.rst);
+  lone_end(&l);
+}
+
+/* An end that the application has asked for, and that has not gone, is taken back. */
+static void a_failure_takes_an_end_back(void **state) {
+  struct lone l;
+  (void)state;
+  lone_begin(&l, SERVER, LAYERS(&toy_squash), NULL, BLOCK);
+  lone_run(&l);
+  ms_conn_end(l.conn);
+  ms_conn_fail(l.conn, why);
+  lone_run(&l);
+  expect_sent(&l, "\0\xee", 2);
+  l.to_us.fin = true;
+  lone_run(&l);
+  lone_end(&l);
+}
+
 /* ---- Questions ---- */
 
 /* A seal server that has been told everything up to the question. */
@@ -538,6 +664,12 @@ int main(void) {
       cmocka_unit_test(shs_says_nothing),
       cmocka_unit_test(a_failure_over_nothing_resets),
       cmocka_unit_test(a_failure_over_an_end_does_not_end),
+      cmocka_unit_test(a_failed_application_is_heard_and_has_no_end),
+      cmocka_unit_test(a_failed_application_over_nothing_resets),
+      cmocka_unit_test(a_failed_application_tells_a_websocket_why),
+      cmocka_unit_test(a_long_reason_is_cut_between_characters),
+      cmocka_unit_test(a_failed_application_does_not_wait_for_ever),
+      cmocka_unit_test(a_failure_takes_an_end_back),
       cmocka_unit_test(a_reset_voids_the_question),
       cmocka_unit_test(a_fin_leaves_the_question),
       cmocka_unit_test(an_answer_comes_once),

@@ -52,6 +52,7 @@ static void on_close(ms_conn *c, const ms_error *err) {
   struct lone *l = c->owner;
   l->closes++;
   l->error = err ? err->code : 0;
+  if (err) memcpy(l->message, err->message, sizeof l->message);
 }
 
 static void on_gone(ms_conn *c) {

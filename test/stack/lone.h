@@ -18,6 +18,7 @@ struct lone {
   size_t head, body; /* not 0: reads a head, then asks for a body at once */
   unsigned questions, opens, readables, writables, ends, closes;
   int error;
+  char message[256]; /* of that */
   uint8_t got[4096]; /* what the application read, its first bytes */
   size_t got_n, read_n;
 };

@@ -8,8 +8,9 @@
 #include "base/mem.h"
 #include "certificate.h"
 
-const char *const mode_names[MODES] = {"whole",   "slow", "close", "abort",  "fin",  "rst",
-                                       "silence", "no",   "plain", "memory", "flip", "spoilt"};
+const char *const mode_names[MODES] = {"whole",  "slow", "close",   "abort", "broken",
+                                       "fin",    "rst",  "silence", "no",    "plain",
+                                       "memory", "flip", "spoilt"};
 
 enum { ATTEMPT_MSEC = 15000, DRAIN_MSEC = 5000, STEPS = 400000 };
 
@@ -101,6 +102,7 @@ static void choose_faults(struct world *w, uint64_t most) {
       break;
     case CLOSE:
     case ABORT:
+    case BROKEN:
       if (rng_once_in(&w->rng, 2))
         s->app.act_after = rng_once_in(&w->rng, 3) ? 0 : at;
       else

@@ -19,6 +19,7 @@ enum mode {
   SLOW,       /* the same; applications read only when nothing else can happen */
   CLOSE,      /* one side closes, from outside or in its n-th callback */
   ABORT,      /* the same, aborts */
+  BROKEN,     /* the same, has failed */
   FIN_AT,     /* a FIN after byte k */
   RST_AT,     /* a reset after byte k */
   UNANSWERED, /* the question is never answered */
@@ -44,8 +45,8 @@ struct app {
   bool waits_for_end; /* ends only after the peer has */
   bool late;          /* answers later */
   bool lazy;          /* reads nothing in callbacks */
-  bool opened, asked, asked_head, answered, blocked, ended, closed, aborted, end_seen, close_seen,
-      gone;
+  bool opened, asked, asked_head, answered, blocked, ended, closed, broken, aborted, end_seen,
+      close_seen, gone;
   bool reply_checked;
   int error;
 };
