@@ -676,7 +676,8 @@ typedef struct ms_conn_events {
   void (*on_writable)(ms_conn *conn, void *user);
   /* The connection is over and `conn` is invalid once this returns. The last call for it, exactly
    * one. `err` is NULL when both directions ended cleanly, or it was closed and everything written
-   * was sent. */
+   * was sent; and then, as far as the transport tells, the peer's system has acknowledged all of it
+   * but for our end itself (a unix socket: the peer has read it). */
   void (*on_close)(ms_conn *conn, const ms_error *err, void *user);
 } ms_conn_events;
 
@@ -740,6 +741,12 @@ MS_API void ms_conn_fail(ms_conn *conn, const char *why);
  * Then ms_ctx_close and ms_suspend say no goodbye in the middle of it: it has their wait to end by
  * itself, and is cut when that is over. Default: false, they close it. */
 MS_API void ms_conn_set_whole(ms_conn *conn, bool whole);
+
+/* Does the application read all that comes before it hears of a failure? Then on_close with an
+ * error comes when it has consumed what was received until then, as read(2) has it, and it must
+ * consume what it is shown; no more can be written meanwhile. Default: false, on_close comes at
+ * once and what is unread is lost. */
+MS_API void ms_conn_set_read_first(ms_conn *conn, bool read_first);
 
 /* Ends now: what was not sent is lost, the peer sees a reset where the transport has one. on_close
  * follows, from the loop, with MS_EABORTED, or with why it had failed before. Legal in any state

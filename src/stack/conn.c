@@ -84,7 +84,7 @@ ms_conn *ms__conn_new(struct ms__env *env, struct ms__wire *wire, bool server,
   c->failed_at = -1;
   c->deadline = deadline;
   c->deadline_of = deadline == MS__NEVER ? MS__NO_DEADLINE : MS__ATTEMPT;
-  c->armed = MS__NEVER;
+  c->armed = c->look_at = MS__NEVER;
   c->need = 1;
   for (size_t i = 0; i < n; i++) {
     c->slots[i].layer = floors[i].layer;
@@ -97,6 +97,11 @@ ms_conn *ms__conn_new(struct ms__env *env, struct ms__wire *wire, bool server,
   ms__conn_size_edges(c);
   ms__conn_mark(c);
   return c;
+}
+
+void ms_conn_set_read_first(ms_conn *c, bool read_first) {
+  c->read_first = read_first;
+  ms__conn_mark(c);
 }
 
 void ms__conn_as_stream(ms_conn *c) {
@@ -129,8 +134,12 @@ void ms__conn_read_done(ms_conn *c, ptrdiff_t n) {
     c->eof = true;
     if (c->failed || c->close_told)
       ms__conn_cut(c, false);
+    else if (n == -ENOMEM)
+      ms__conn_fail(c, -1, MS_ENOMEM, 0);
+    else if (c->read_first)
+      ms__conn_fail_in_order(c, -1, MS_ERESET, (int)-n);
     else
-      ms__conn_fail(c, -1, n == -ENOMEM ? MS_ENOMEM : MS_ERESET, n == -ENOMEM ? 0 : (int)-n);
+      ms__conn_fail(c, -1, MS_ERESET, (int)-n);
   }
 }
 

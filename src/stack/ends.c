@@ -39,15 +39,6 @@ void ms__conn_note_end_sent(ms_conn *c) {
   c->end_sent = true;
 }
 
-/* Is anything lost when writing is over now? An end that the application asked for counts. */
-static bool any_unsent(const ms_conn *c) {
-  if (all_sent(c)) return false;
-  if (c->flying || c->out[c->n].fin) return true;
-  for (size_t i = 0; i <= c->n; i++)
-    if (c->out[i].len) return true;
-  return false;
-}
-
 static void drop_out(ms_conn *c) {
   for (size_t i = 0; i <= c->n; i++)
     ms__edge_drop(&c->env->pool, &c->out[i]);
@@ -62,7 +53,7 @@ static void writing_over(ms_conn *c, bool unsent) {
 }
 
 void ms__conn_write_failed(ms_conn *c) {
-  writing_over(c, any_unsent(c));
+  writing_over(c, !ms__conn_heard(c));
 }
 
 void ms__conn_cut(ms_conn *c, bool reset) {
@@ -99,9 +90,10 @@ void ms__conn_fail(ms_conn *c, int k, int code, int sys) {
   bool first;
   if (c->failed || c->close_told) return;
   c->moved = true;
+  c->deferred = false;
   if (k == -1) c->eof = true;
-  if (c->in_end && (k == -1 || k < c->last)) { /* the peer said all it had to say */
-    writing_over(c, any_unsent(c));
+  if (c->in_end && (k == -1 || k < c->last)) { /* the peer said all it had to say; have we? */
+    writing_over(c, !ms__conn_heard(c));
     if (k >= 0) c->slots[k].done = true; /* it is not called again */
     return;
   }
@@ -130,6 +122,50 @@ void ms__conn_fail(ms_conn *c, int k, int code, int sys) {
     s->ended = true;
     ms__edge_finish(&c->out[k]);
   }
+}
+
+/* Is there anything that came before a failure of layer k, and that somebody may still read? */
+static bool any_above(const ms_conn *c, int k) {
+  if (c->up < c->n || ms__conn_discards(c)) return false;
+  for (size_t j = (size_t)(k + 1); j <= c->n; j++)
+    if (c->in[j].len) return true;
+  return false;
+}
+
+/* Has a layer above still something to do with what came before? */
+static bool any_steps_above(const ms_conn *c, int k) {
+  if (ms__conn_discards(c)) return false;
+  for (size_t j = (size_t)(k + 1); j < c->n; j++) {
+    const struct ms__slot *s = &c->slots[j];
+    bool full = s->last_in == MS__FULL;
+    if (c->in[j].len && !s->done &&
+        (full ? c->in[j + 1].changes != s->seen_up : c->in[j].changes != s->seen_in))
+      return true;
+  }
+  return false;
+}
+
+void ms__conn_fail_in_order(ms_conn *c, int k, int code, int sys) {
+  if (c->failed || c->close_told || !any_above(c, k)) {
+    ms__conn_fail(c, k, code, sys);
+    return;
+  }
+  c->moved = true;
+  if (c->deferred && c->deferred_at > k) return; /* that came before */
+  if (k == -1) {
+    c->eof = true;
+    writing_over(c, !ms__conn_heard(c));
+  }
+  c->deferred = true;
+  c->deferred_at = (int8_t)k;
+  c->deferred_code = (int8_t)code;
+  c->deferred_sys = sys;
+}
+
+void ms__conn_fail_deferred(ms_conn *c) {
+  if (!c->deferred || any_steps_above(c, c->deferred_at)) return;
+  if (c->read_first && c->in[c->n].len && !ms__conn_discards(c)) return;
+  ms__conn_fail(c, c->deferred_at, c->deferred_code, c->deferred_sys);
 }
 
 static void set_why(ms_conn *c, int code, const char *why) {
@@ -161,7 +197,7 @@ void ms__conn_close_idle(ms_conn *c) {
 
 void ms__conn_arm_drain(ms_conn *c) {
   if (c->drained || !c->wire) return;
-  if (!((c->fin_sent && (c->in_end || c->detached)) || c->closing || c->failed ||
+  if (!((c->fin_sent && ((c->in_end && c->heard) || c->detached)) || c->closing || c->failed ||
         (c->write_over && c->opened)))
     return;
   c->drained = true;
@@ -174,7 +210,7 @@ void ms__conn_arm_drain(ms_conn *c) {
 /* Cuts the wire; what the application has still to read stays readable. While it has, and the
  * peer's end may stand behind that, the deadline is not the peer's. */
 void ms__conn_drain_is_over(ms_conn *c) {
-  bool sent = all_sent(c), over = c->write_over;
+  bool sent = all_sent(c), heard = ms__conn_heard(c), over = c->write_over;
   if (!ms__conn_discards(c) && !c->in_end && c->in[c->n].len) {
     c->drained = false;
     return;
@@ -183,7 +219,7 @@ void ms__conn_drain_is_over(ms_conn *c) {
   ms__conn_cut(c, !sent);
   c->moved = true;
   if (c->finished || c->failed || (c->in_end && !c->closing && !c->detached)) return;
-  if (!((c->closing || c->detached) && sent))
+  if (!((c->closing || c->detached) && heard))
     (void)set_cause(c, over ? MS_EPIPE : MS_ETIMEDOUT, 0, NULL);
   c->finished = true;
 }
@@ -201,8 +237,8 @@ void ms__conn_tell_close(ms_conn *c) {
     ms__conn_cut(c, true);
   } else if (c->failed || (c->broken && (c->fin_sent || c->write_over || !c->wire))) {
     c->finished = true;
-  } else if (peer_done && (c->fin_sent || c->write_over)) {
-    if (!c->fin_sent && c->unsent) (void)set_cause(c, MS_EPIPE, 0, NULL);
+  } else if (peer_done && (c->write_over || (c->fin_sent && ms__conn_heard(c)))) {
+    if (c->unsent) (void)set_cause(c, MS_EPIPE, 0, NULL);
     c->finished = true;
   }
   if (!c->finished) return;

@@ -208,7 +208,10 @@ static void ended_below(ms_conn *c, size_t i, enum ms__step result) {
   bool between = result == MS__IDLE && c->in[i].len == 0;
   if (c->in_end && (int)i <= c->last) return;
   if ((int)i == c->last || ((int)i > c->last && !between)) {
-    ms__conn_fail(c, (int)i, MS_ETRUNCATED, 0);
+    if (c->read_first)
+      ms__conn_fail_in_order(c, (int)i, MS_ETRUNCATED, 0);
+    else
+      ms__conn_fail(c, (int)i, MS_ETRUNCATED, 0);
     return;
   }
   if (c->in[i + 1].fin) return;
@@ -228,27 +231,6 @@ static void peer_ended(ms_conn *c, size_t i) {
   }
 }
 
-/* Is there anything that came before a layer's failure, and that somebody may still read? */
-static bool any_above(const ms_conn *c, size_t i) {
-  if (c->up < c->n || ms__conn_discards(c)) return false;
-  for (size_t j = i + 1; j <= c->n; j++)
-    if (c->in[j].len) return true;
-  return false;
-}
-
-/* Has a layer above still something to do with what came before? */
-static bool any_steps_above(const ms_conn *c, size_t i) {
-  if (ms__conn_discards(c)) return false;
-  for (size_t j = i + 1; j < c->n; j++) {
-    const struct ms__slot *s = &c->slots[j];
-    bool full = s->last_in == MS__FULL;
-    if (!s->doomed && c->in[j].len &&
-        (full ? c->in[j + 1].changes != s->seen_up : c->in[j].changes != s->seen_in))
-      return true;
-  }
-  return false;
-}
-
 static void up_data(ms_conn *c, size_t i) {
   struct ms__slot *s = &c->slots[i];
   struct ms__edge *lo = &c->in[i], *hi = &c->in[i + 1], *out = &c->out[i];
@@ -260,10 +242,7 @@ static void up_data(ms_conn *c, size_t i) {
     ms__edge_drop(&c->env->pool, lo);
     return;
   }
-  if (s->doomed) {
-    if (!any_steps_above(c, i)) ms__conn_fail(c, (int)i, s->doomed, 0);
-    return;
-  }
+  if (c->deferred && (int)i <= c->deferred_at) return;
   if (s->stepped &&
       (s->last_in == MS__FULL ? hi->changes == s->seen_up && !squeeze : lo->changes == s->seen_in))
     return;
@@ -287,13 +266,8 @@ static void up_data(ms_conn *c, size_t i) {
   s->seen_in = lo->changes;
   s->seen_up = hi->changes;
   s->in_left = (uint32_t)p.app_in.n;
-  if (r < 0 && any_above(c, i)) { /* what came before it is told, and perhaps answered, first */
-    s->doomed = (int8_t)r;
-    c->moved = true;
-    return;
-  }
-  if (r < 0) {
-    ms__conn_fail(c, (int)i, r, 0);
+  if (r < 0) { /* what came before it is told, and perhaps answered, first */
+    ms__conn_fail_in_order(c, (int)i, r, 0);
     return;
   }
   if (r & MS__OWES) {
@@ -309,6 +283,7 @@ static void up_data(ms_conn *c, size_t i) {
 
 static void go_up(ms_conn *c) {
   size_t i = 0;
+  ms__conn_fail_deferred(c);
   while (i < c->n && !c->failed) {
     size_t n = c->n;
     if (!c->slots[i].started) {
@@ -390,6 +365,7 @@ static void run_end(ms_conn *c, size_t i) {
     p.wire_out = ms__edge_tail(lo);
     shown = p.wire_out.n;
     if (c->broken) p.why = c->cause.why;
+    if ((int)i == c->last && !unclean) ms__conn_end_begins(c);
     r = s->layer->end(s->state, &p, unclean ? c->cause.code : 0);
     if (gave(c, lo, shown, &p.wire_out) && c->failed) c->said = true;
   }
@@ -397,6 +373,15 @@ static void run_end(ms_conn *c, size_t i) {
   s->ended = true;
   c->moved = true;
   ms__edge_finish(lo);
+}
+
+/* The last word's end goes out behind all else, not in one frame of a lower layer with it: so it is
+ * known what has been heard of us when nothing but the end has not. */
+static bool may_end(const ms_conn *c, size_t i) {
+  if ((int)i == c->last)
+    for (size_t j = 1; j <= i; j++)
+      if (c->out[j].len || c->out[0].len) return false;
+  return released(c, (int)i);
 }
 
 static void down(ms_conn *c, size_t i) {
@@ -410,7 +395,7 @@ static void down(ms_conn *c, size_t i) {
     failing = c->failed && c->failed_at == (int)i;
   }
   if (failing || (i < c->up && hi->fin && hi->len == 0 && s->last_out != MS__FULL && !s->kick &&
-                  released(c, (int)i)))
+                  may_end(c, i)))
     run_end(c, i);
 }
 
@@ -451,8 +436,10 @@ static void flush(ms_conn *c) {
     c->moved = true;
     return;
   }
+  if (c->last == -1) ms__conn_end_begins(c);
   c->wire->ops->fin(c->wire);
   c->fin_sent = true;
+  c->end_at = c->now;
   c->moved = true;
 }
 
@@ -504,6 +491,7 @@ static void tell(ms_conn *c) {
 /* ---- Time ---- */
 
 static void on_time(ms_conn *c) {
+  ms__conn_look(c);
   if (c->deadline_of != MS__NO_DEADLINE && c->deadline <= c->now) {
     enum ms__deadline kind = c->deadline_of;
     c->deadline_of = MS__NO_DEADLINE;
@@ -538,6 +526,7 @@ static void on_time(ms_conn *c) {
 
 static uint64_t next_time(const ms_conn *c) {
   uint64_t t = c->deadline_of == MS__NO_DEADLINE ? MS__NEVER : c->deadline;
+  if (c->look_at < t) t = c->look_at;
   for (size_t i = 0; i < c->n && !c->failed; i++)
     if (c->slots[i].started && c->slots[i].wake < t) t = c->slots[i].wake;
   return t;
@@ -567,6 +556,7 @@ static void settle(ms_conn *c) {
   if (!c->wire) return;
   read = wants_to_read(c);
   if (read != c->reading) c->wire->ops->reading(c->wire, c->reading = read);
+  ms__conn_set_look(c);
   t = next_time(c);
   if (t != c->armed) c->wire->ops->wake(c->wire, c->armed = t);
 }

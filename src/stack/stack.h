@@ -59,6 +59,13 @@ struct ms__wire_ops {
   int (*send)(struct ms__wire *w, const struct ms__edge *flight);
   /* Ends our direction after all that was written. */
   void (*fin)(struct ms__wire *w);
+  /* How many bytes of what was written the other side has not taken: TCP's has not acknowledged
+   * them, a unix socket's reader has not read them (SIZE_MAX: some, and nobody knows how many). Our
+   * FIN is none of them. It can still be asked after a reset. */
+  size_t (*untaken)(struct ms__wire *w);
+  /* A negative errno: the other side is gone, both ways. 0: not as far as the system knows. Where
+   * nothing is read any more, nothing else tells. */
+  int (*lost)(struct ms__wire *w);
   /* Starts or stops reading. */
   void (*reading)(struct ms__wire *w, bool on);
   /* ms__conn_turn shall be called at this time, or not at all (MS__NEVER). */
@@ -98,7 +105,6 @@ struct ms__slot {
   bool asked : 1;   /* a question stands */
   bool done : 1;    /* the peer's end has come through this layer */
   bool ended : 1;   /* our end has gone through this layer */
-  int8_t doomed;    /* an ms_code: it fails as soon as what came before was told */
 };
 
 /* Why it is over; the first cause wins. */
@@ -134,6 +140,9 @@ struct ms_conn {
   uint32_t read_seen; /* in[n].changes when readable last fired */
   uint64_t opened_at; /* with `opened` */
   uint64_t idle_seen; /* bytes carried when MS__IDLENESS was armed */
+  uint64_t look_at;   /* when to ask whether the peer is there, and what it has heard (heard.c) */
+  uint64_t end_from;  /* the first byte on the wire of our end, or of what carries it */
+  uint64_t end_at;    /* when our FIN went out */
   struct ms__counts counts;
 
   struct ms__cause cause;
@@ -150,6 +159,7 @@ struct ms_conn {
   bool implied : 1;                /* our end came from the peer's: later writes are EPIPE */
   bool short_write : 1;            /* `writable` is owed */
   bool write_over : 1, unsent : 1; /* the wire takes no more; something was lost by it */
+  bool heard : 1;                  /* the other side has taken all that was before our end */
   bool end_sent : 1; /* the last word's end has been taken by the wire, and all before it */
   bool fin_sent : 1, eof : 1; /* FIN out, FIN in */
   bool in_end : 1;            /* the peer's clean end has come */
@@ -158,6 +168,11 @@ struct ms_conn {
   bool said : 1;     /* a failing layer had last words */
   bool drained : 1;  /* the drain deadline was armed */
   bool reading : 1;
+  bool read_first : 1;  /* the application reads what came before it hears of a failure */
+  bool deferred : 1;    /* a failure waits for that: */
+  int8_t deferred_at;   /* its layer, or -1 */
+  int8_t deferred_code; /* an ms_code */
+  int deferred_sys;
 };
 
 /* One layer to stand on the others. */
@@ -242,6 +257,28 @@ void ms__conn_size_edges(ms_conn *c);
 
 /* Layer k has failed (-1: the transport); the first failure wins. `sys`: an errno, or 0. */
 void ms__conn_fail(ms_conn *c, int k, int code, int sys);
+
+/* The same for what was met in reading: what came before it has its turn in the layers above, and
+ * is read by an application that wants to (ms_conn_set_read_first). Until then layer k and those
+ * below read no more. */
+void ms__conn_fail_in_order(ms_conn *c, int k, int code, int sys);
+
+/* Lets such a failure happen once nothing is before it. */
+void ms__conn_fail_deferred(ms_conn *c);
+
+/* ---- What the other side has taken (heard.c) ---- */
+
+/* The next byte on the wire is of our end. */
+void ms__conn_end_begins(ms_conn *c);
+
+/* Has all been taken that we had to say, but for our end itself? False while that is not out. */
+bool ms__conn_heard(ms_conn *c);
+
+/* Sets the time to ask again, where that is of use; asks when it has come. */
+void ms__conn_set_look(ms_conn *c);
+void ms__conn_look(ms_conn *c);
+
+/* ---- Ends ---- */
 
 /* The wire takes no more. */
 void ms__conn_write_failed(ms_conn *c);

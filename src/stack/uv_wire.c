@@ -2,8 +2,11 @@
 #include "stack/uv_wire.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -14,7 +17,8 @@ struct ms__uv_wire {
   struct ms__loop *loop;
   ms_conn *conn; /* NULL until attached and after close */
   struct ms__alarm alarm;
-  int lost; /* the errno that a write has taken from the socket, so that no read tells it */
+  int lost;      /* the errno that a write has taken from the socket, so that no read tells it */
+  bool finished; /* our FIN is out */
   bool closed;
   union { /* last: no longer than it has to be */
     uv_handle_t handle;
@@ -71,9 +75,15 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
   *buf = uv_buf_init((char *)d.p, (unsigned)d.n);
 }
 
+/* A reset is told once, to whoever asks first; then the socket only says that it has ended. EPIPE
+ * is what a write gets after the peer's own end. */
+static void note_loss(struct ms__uv_wire *w, int error) {
+  if (!w->lost && error != EPIPE) w->lost = error;
+}
+
 /* libuv tells a reset that follows bytes it has just read as an end. EPIPE is a reset after the
  * peer's own end, which stands. */
-static int lost(struct ms__uv_wire *w) {
+static int loss(struct ms__uv_wire *w) {
   int error = 0;
   socklen_t n = sizeof error;
   (void)getsockopt(ms__uv_wire_fd(w), SOL_SOCKET, SO_ERROR, &error, &n);
@@ -88,10 +98,11 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   if (!conn) return;
   if (n == UV_EOF) {
     uv_read_stop(stream);
-    ms__conn_read_done(conn, -lost(w)); /* 0: an end */
+    ms__conn_read_done(conn, -loss(w)); /* 0: an end */
   } else if (n == UV_ENOBUFS) {
     ms__conn_read_done(conn, -ENOMEM);
   } else if (n != 0) { /* 0: nothing there after all */
+    if (n < 0) note_loss(w, (int)-n);
     ms__conn_read_done(conn, n);
   }
   turn(w, conn);
@@ -114,12 +125,6 @@ static void wire_reading(struct ms__wire *wire, bool on) {
 int ms__uv_wire_fd(const struct ms__uv_wire *w) {
   uv_os_fd_t fd;
   return uv_fileno(&w->io.handle, &fd) == 0 ? fd : -1;
-}
-
-/* A reset is told once, to whoever asks first; then the socket only says that it has ended. EPIPE
- * is what a write gets after the peer's own end. */
-static void note_loss(struct ms__uv_wire *w, int error) {
-  if (!w->lost && error != EPIPE) w->lost = error;
 }
 
 static ptrdiff_t wire_write(struct ms__wire *wire, const uint8_t *p, size_t n) {
@@ -165,7 +170,30 @@ static int wire_send(struct ms__wire *wire, const struct ms__edge *e) {
 /* Nothing flies when the pump says this, so there is no queue of libuv's to wait for. */
 static void wire_fin(struct ms__wire *wire) {
   struct ms__uv_wire *w = (struct ms__uv_wire *)wire;
-  (void)shutdown(ms__uv_wire_fd(w), SHUT_WR);
+  w->finished = shutdown(ms__uv_wire_fd(w), SHUT_WR) == 0;
+}
+
+/* ---- What the other side has taken ---- */
+
+/* tcp(7) and unix(7), SIOCOUTQ. A unix socket counts memory, and forgets it when its reader goes:
+ * only that error tells then that something was not read. */
+static size_t wire_untaken(struct ms__wire *wire) {
+  const struct ms__uv_wire *w = (const struct ms__uv_wire *)wire;
+  bool tcp = w->io.handle.type == UV_TCP;
+  int n = 0;
+  if (!tcp && w->lost == ECONNRESET) return SIZE_MAX;
+  if (ioctl(ms__uv_wire_fd(w), SIOCOUTQ, &n) < 0 || n <= 0) return 0;
+  return tcp ? (size_t)n - w->finished : SIZE_MAX;
+}
+
+static int wire_lost(struct ms__wire *wire) {
+  struct ms__uv_wire *w = (struct ms__uv_wire *)wire;
+  struct pollfd p = {.fd = ms__uv_wire_fd(w)};
+  if (w->lost) return -w->lost;
+  if (poll(&p, 1, 0) <= 0 || !(p.revents & (POLLERR | POLLHUP))) return 0;
+  if (p.revents & POLLERR && loss(w)) return -w->lost;
+  if (w->finished && !(p.revents & POLLERR)) return 0; /* both have ended */
+  return -EPIPE;
 }
 
 /* ---- Time ---- */
@@ -239,6 +267,8 @@ static const struct ms__wire_ops ops = {
     .write = wire_write,
     .send = wire_send,
     .fin = wire_fin,
+    .untaken = wire_untaken,
+    .lost = wire_lost,
     .reading = wire_reading,
     .wake = wire_wake,
     .close = wire_close,

@@ -105,6 +105,20 @@ static void fake_fin(struct ms__wire *wire) {
   if (!w->tx->severed) w->tx->fin = true;
 }
 
+/* A side that is gone has forgotten what it had not taken. */
+static size_t fake_untaken(struct ms__wire *wire) {
+  const struct fake_wire *w = (const struct fake_wire *)wire;
+  if (w->closed) *w->blame = "a question to a wire that is closed";
+  if (w->untaken) return w->untaken;
+  return w->takes_at_once ? 0 : w->tx->length;
+}
+
+static int fake_lost(struct ms__wire *wire) {
+  const struct fake_wire *w = (const struct fake_wire *)wire;
+  if (w->closed) *w->blame = "a question to a wire that is closed";
+  return is_dead(w) ? -ECONNRESET : w->tx->abandoned ? -EPIPE : 0;
+}
+
 static void fake_reading(struct ms__wire *wire, bool on) {
   struct fake_wire *w = (struct fake_wire *)wire;
   if (w->reading == on) *w->blame = "reading was switched to what it is";
@@ -147,6 +161,8 @@ static const struct ms__wire_ops ops = {
     .write = fake_write,
     .send = fake_send,
     .fin = fake_fin,
+    .untaken = fake_untaken,
+    .lost = fake_lost,
     .reading = fake_reading,
     .wake = fake_wake,
     .close = fake_close,

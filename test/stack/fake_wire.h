@@ -33,6 +33,8 @@ struct fake_wire {
   bool flying, reading, closed, fin;
   bool has_rst;       /* no: as a unix socket, a reset looks like an end */
   bool stuck;         /* writes are accepted by nobody */
+  bool takes_at_once; /* what is in the queue has been taken: TCP, whose system acknowledges */
+  size_t untaken;     /* not 0: so much has not been */
   const char **blame; /* where to say what the pump did wrong */
 };
 

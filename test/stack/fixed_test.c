@@ -472,6 +472,177 @@ static void the_attempt_has_a_deadline(void **state) {
   lone_end(&l);
 }
 
+/* ---- What the other side has taken ---- */
+
+/* Over toy_squash, whose end is two bytes. The peer has ended, we have not. */
+static void begin_half(struct lone *l) {
+  lone_begin(l, CLIENT, LAYERS(&toy_squash), NULL, BLOCK);
+  lone_put(l, "\0\xfe", 2);
+  lone_run(l);
+  assert_int_equal(l->opens, 1);
+  assert_int_equal(l->ends, 1);
+}
+
+static void lose(struct lone *l) {
+  l->to_us.rst = l->from_us.rst = true;
+  lone_run(l);
+}
+
+static void a_reset_before_our_end_is_a_failure(void **state) {
+  struct lone l;
+  (void)state;
+  begin_half(&l); /* nothing is written, nothing waits: but nobody said that all was said */
+  lose(&l);
+  assert_int_equal(l.closes, 1);
+  assert_int_equal(l.error, MS_EPIPE);
+  lone_end(&l);
+}
+
+static void a_reset_before_all_was_taken_is_a_failure(void **state) {
+  struct lone l;
+  (void)state;
+  begin_half(&l);
+  assert_int_equal(ms_conn_write(l.conn, "aaa", 3), 3);
+  lone_run(&l);
+  expect_sent(&l, "\3a", 2);
+  l.wire.untaken = 3; /* one byte of those two, and our end */
+  ms_conn_end(l.conn);
+  lone_run(&l);
+  expect_sent(&l, "\0\xfe", 2);
+  assert_true(l.from_us.fin);
+  lone_wait(&l, 60 * 1000); /* nobody hurries a slow reader */
+  assert_int_equal(l.closes, 0);
+  lose(&l);
+  assert_int_equal(l.closes, 1);
+  assert_int_equal(l.error, MS_EPIPE);
+  lone_end(&l);
+}
+
+static void a_reset_that_answers_our_end_is_clean(void **state) {
+  struct lone l;
+  (void)state;
+  begin_half(&l);
+  assert_int_equal(ms_conn_write(l.conn, "aaa", 3), 3);
+  l.wire.untaken = 4;
+  ms_conn_end(l.conn);
+  lone_run(&l);
+  expect_sent(&l, "\3a\0\xfe", 4);
+  assert_int_equal(l.closes, 0);
+  l.wire.untaken = 2;
+  lose(&l);
+  assert_int_equal(l.closes, 1);
+  assert_int_equal(l.error, 0);
+  lone_end(&l);
+}
+
+static void what_was_taken_is_asked_again(void **state) {
+  struct lone l;
+  (void)state;
+  lone_begin(&l, CLIENT, NULL, 0, NULL, BLOCK);
+  l.to_us.fin = true;
+  lone_run(&l);
+  assert_int_equal(ms_conn_write(l.conn, "aaa", 3), 3);
+  l.wire.untaken = 1;
+  ms_conn_end(l.conn);
+  lone_wait(&l, 10 * 1000);
+  assert_true(l.from_us.fin);
+  assert_int_equal(l.closes, 0);
+  l.wire.untaken = 0;
+  lone_wait(&l, 250);
+  assert_int_equal(l.closes, 1);
+  assert_int_equal(l.error, 0);
+  lone_end(&l);
+}
+
+/* A frame of a layer below with both in it could not be told apart. */
+static void our_end_has_a_frame_of_its_own(void **state) {
+  struct lone l;
+  uint8_t buf[64];
+  (void)state;
+  lone_begin(&l, CLIENT, LAYERS(&toy_lp, &toy_squash), NULL, BLOCK);
+  lone_put_frame(&l, "\0\xfe", 2);
+  lone_run(&l);
+  assert_int_equal(ms_conn_write(l.conn, "aaa", 3), 3);
+  l.wire.untaken = 8;
+  ms_conn_end(l.conn);
+  lone_run(&l);
+  assert_int_equal(lone_take(&l, buf, sizeof buf), 8);
+  assert_memory_equal(buf, "\0\2\3a\0\2\0\xfe", 8);
+  l.wire.untaken = 4;
+  lose(&l);
+  assert_int_equal(l.closes, 1);
+  assert_int_equal(l.error, 0);
+  lone_end(&l);
+}
+
+static void a_peer_that_has_ended_and_dies_is_noticed(void **state) {
+  struct lone l;
+  (void)state;
+  lone_begin(&l, SERVER, NULL, 0, NULL, BLOCK);
+  l.to_us.fin = true;
+  lone_run(&l);
+  assert_int_equal(l.ends, 1);
+  lone_wait(&l, 3600 * 1000); /* it may listen for as long as it likes */
+  assert_int_equal(l.closes, 0);
+  l.from_us.abandoned = true;
+  lone_wait(&l, 1000);
+  assert_int_equal(l.closes, 1);
+  assert_int_equal(l.error, MS_EPIPE);
+  lone_end(&l);
+}
+
+/* ---- What came before a failure ---- */
+
+static void expect_read_first(struct lone *l, int error) {
+  const uint8_t *p;
+  lone_run(l);
+  assert_int_equal(l->closes, 0);
+  assert_int_equal(ms_conn_peek(l->conn, &p), 3);
+  assert_memory_equal(p, "abc", 3);
+  ms_conn_consume(l->conn, 2);
+  lone_run(l);
+  assert_int_equal(l->closes, 0);
+  ms_conn_consume(l->conn, 1);
+  lone_run(l);
+  assert_int_equal(l->closes, 1);
+  assert_int_equal(l->error, error);
+  assert_int_equal(l->ends, 0);
+}
+
+static void what_came_before_a_failure_is_read_first(void **state) {
+  static const struct {
+    const struct ms__layer *layer;
+    const char *bytes;
+    size_t n;
+    bool fin, rst;
+    int error;
+  } cases[] = {
+      {&toy_lp, "\0\3abc", 5, false, true, MS_ERESET},
+      {&toy_lp, "\0\3abc\0", 6, true, false, MS_ETRUNCATED},
+      {&toy_lp, "\0\3abc\0\0", 7, false, false, MS_EPROTO},
+      {&toy_squash, "\1a\1b\1c", 6, true, false, MS_ETRUNCATED},
+      {&toy_squash, "\1a\1b\1c\0\0", 8, false, false, MS_EPROTO},
+      {NULL, "abc", 3, false, true, MS_ERESET},
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    struct lone l;
+    lone_begin(&l, CLIENT, &cases[i].layer, cases[i].layer ? 1 : 0, NULL, BLOCK);
+    lone_run(&l);
+    ms_conn_set_read_first(l.conn, true);
+    l.paused = true;
+    lone_put(&l, cases[i].bytes, cases[i].n);
+    lone_run(&l);
+    l.to_us.fin = cases[i].fin;
+    l.to_us.rst = l.from_us.rst = cases[i].rst;
+    expect_read_first(&l, cases[i].error);
+    l.to_us.fin = true;
+    lone_run(&l);
+    lone_wait(&l, 6000);
+    lone_end(&l);
+  }
+}
+
 /* ---- Economy ---- */
 
 static unsigned decodes, encodes;
@@ -678,6 +849,13 @@ int main(void) {
       cmocka_unit_test(keepalive_against_a_deaf_peer_does_not_spin),
       cmocka_unit_test(a_reply_is_read_after_a_failed_write),
       cmocka_unit_test(the_attempt_has_a_deadline),
+      cmocka_unit_test(a_reset_before_our_end_is_a_failure),
+      cmocka_unit_test(a_reset_before_all_was_taken_is_a_failure),
+      cmocka_unit_test(a_reset_that_answers_our_end_is_clean),
+      cmocka_unit_test(what_was_taken_is_asked_again),
+      cmocka_unit_test(our_end_has_a_frame_of_its_own),
+      cmocka_unit_test(a_peer_that_has_ended_and_dies_is_noticed),
+      cmocka_unit_test(what_came_before_a_failure_is_read_first),
       cmocka_unit_test(a_message_costs_two_calls_a_layer),
       cmocka_unit_test(a_stalled_connection_holds_little),
       cmocka_unit_test(readable_waits_for_what_is_needed),

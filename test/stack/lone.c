@@ -84,6 +84,7 @@ void lone_begin(struct lone *l, bool server, const struct ms__layer *const *laye
   ms__env_init(&l->env, &ms__default_allocator, block);
   l->env.drain_msec = 5000;
   fake_wire_init(&l->wire, &l->rng, &l->env, &l->from_us, &l->to_us, &l->blame);
+  l->wire.takes_at_once = true;
   for (size_t i = 0; i < n; i++) {
     floors[i].layer = layers[i];
     floors[i].opts = layers[i] == &ms__shs    ? opts

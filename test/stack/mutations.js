@@ -47,7 +47,7 @@ function sources (folder, wanted) {
 
 const all = [
   ...sources('test/stack', name => /^toy_|^(fake_wire|app|world|matrix_test)\.c$/.test(name)),
-  ...sources('src/stack', name => /^(pool|edge|conn|pump|ends|relief)\.c$/.test(name)),
+  ...sources('src/stack', name => /^(pool|edge|conn|pump|ends|heard|relief)\.c$/.test(name)),
   ...sources('src/base', () => true),
   ...sources('src/addr', name => /^(host|cidr|inet)\.c$/.test(name)),
   ...sources('src/layer', () => true)
