@@ -21,9 +21,20 @@ bool ms__conn_heard(ms_conn *c) {
   return c->heard;
 }
 
+bool ms__conn_may_reset(ms_conn *c) {
+  if (!c->broken || !untaken(c)) return true;
+  if (!c->end_at) c->end_at = c->now;
+  return false;
+}
+
 /* The peer's end has come and ours is out, and what was before it is still on its way. */
 static bool waits_to_be_heard(const ms_conn *c) {
   return c->fin_sent && c->in_end && !c->heard && !c->write_over;
+}
+
+/* A reset takes the place of our end, and would overtake what is on its way. */
+static bool waits_to_reset(const ms_conn *c) {
+  return c->broken && c->end_at && !c->fin_sent && !c->write_over;
 }
 
 /* Nothing more can be read, and we have still something to say: only the system can tell that
@@ -35,12 +46,12 @@ static bool speaks_into_silence(const ms_conn *c) {
 void ms__conn_set_look(ms_conn *c) {
   uint64_t wait = LOOK_MSEC;
   if (!c->wire || c->failed || c->close_told || c->aborted ||
-      !(waits_to_be_heard(c) || speaks_into_silence(c))) {
+      !(waits_to_be_heard(c) || waits_to_reset(c) || speaks_into_silence(c))) {
     c->look_at = MS__NEVER;
     return;
   }
   if (c->look_at != MS__NEVER) return;
-  if (waits_to_be_heard(c)) {
+  if (c->end_at) {
     wait = (c->now - c->end_at) / 4; /* the longer it takes, the less it matters */
     wait = wait < ASK_MIN_MSEC ? ASK_MIN_MSEC : wait > ASK_MAX_MSEC ? ASK_MAX_MSEC : wait;
   }

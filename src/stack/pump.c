@@ -432,6 +432,7 @@ static void flush(ms_conn *c) {
   if (!c->flying) ms__conn_note_end_sent(c);
   if (!e->fin || e->len || c->flying || c->fin_sent || !released(c, -1)) return;
   if (c->last == -1 && ((c->failed && !c->said) || c->broken)) {
+    if (!ms__conn_may_reset(c)) return;
     ms__conn_cut(c, true); /* a FIN would be a clean end */
     c->moved = true;
     return;

@@ -142,7 +142,7 @@ struct ms_conn {
   uint64_t idle_seen; /* bytes carried when MS__IDLENESS was armed */
   uint64_t look_at;   /* when to ask whether the peer is there, and what it has heard (heard.c) */
   uint64_t end_from;  /* the first byte on the wire of our end, or of what carries it */
-  uint64_t end_at;    /* when our FIN went out */
+  uint64_t end_at;    /* when our FIN went out, or a reset in its place first had to wait; 0: not */
   struct ms__counts counts;
 
   struct ms__cause cause;
@@ -273,6 +273,9 @@ void ms__conn_end_begins(ms_conn *c);
 
 /* Has all been taken that we had to say, but for our end itself? False while that is not out. */
 bool ms__conn_heard(ms_conn *c);
+
+/* Has all been taken that a reset would take back? Where an end is withheld, it waits for that. */
+bool ms__conn_may_reset(ms_conn *c);
 
 /* Sets the time to ask again, where that is of use; asks when it has come. */
 void ms__conn_set_look(ms_conn *c);

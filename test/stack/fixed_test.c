@@ -575,6 +575,24 @@ static void our_end_has_a_frame_of_its_own(void **state) {
   lone_end(&l);
 }
 
+static void a_reset_in_the_place_of_an_end_overtakes_nothing(void **state) {
+  struct lone l;
+  (void)state;
+  lone_begin(&l, SERVER, NULL, 0, NULL, BLOCK);
+  lone_run(&l);
+  assert_int_equal(ms_conn_write(l.conn, "aaa", 3), 3);
+  l.wire.untaken = 1;
+  ms_conn_fail(l.conn, "it has failed");
+  lone_wait(&l, 1000);
+  assert_int_equal(l.closes, 0);
+  expect_sent(&l, "aaa", 3);
+  l.wire.untaken = 0;
+  lone_wait(&l, 250);
+  assert_true(l.from_us.rst);
+  assert_int_equal(l.error, MS_EFAILED);
+  lone_end(&l);
+}
+
 static void a_peer_that_has_ended_and_dies_is_noticed(void **state) {
   struct lone l;
   (void)state;
@@ -854,6 +872,7 @@ int main(void) {
       cmocka_unit_test(a_reset_that_answers_our_end_is_clean),
       cmocka_unit_test(what_was_taken_is_asked_again),
       cmocka_unit_test(our_end_has_a_frame_of_its_own),
+      cmocka_unit_test(a_reset_in_the_place_of_an_end_overtakes_nothing),
       cmocka_unit_test(a_peer_that_has_ended_and_dies_is_noticed),
       cmocka_unit_test(what_came_before_a_failure_is_read_first),
       cmocka_unit_test(a_message_costs_two_calls_a_layer),
