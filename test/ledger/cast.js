@@ -8,6 +8,7 @@ const { World, identity, command } = require('../world')
 const { certificate } = require('../interop/certificate')
 const { place } = require('../interop/proxy')
 const { Relay } = require('./relay')
+const { tool } = require('../tools/find')
 const { RECORD_BYTES } = require('./plan')
 
 const LATE_MSEC = Number(process.env.LEDGER_LATE_MSEC) || 30000 // for everybody to be over
@@ -270,7 +271,7 @@ class Round {
     if (plan.endpoint === 'exec') {
       const dir = world.socketDir('command')
       const file = world.write('given-down', given('down', plan.down))
-      const line = `exec '${process.env.LEDGER_PEER}' '${dir}' '${file}'${plan.answers ? ' answer' : ''}`
+      const line = `exec '${tool('ledger-peer')}' '${dir}' '${file}'${plan.answers ? ' answer' : ''}`
       at = await this.#serve('server', hops[last], ['--exec', line])
     } else {
       const stdin = this.#source('down', plan.down)

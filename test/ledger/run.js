@@ -5,18 +5,16 @@
 //   node test/ledger/run.js [--rounds N] [--seconds N] [--seed N] [--stack STACK...] [--action ACTION...]
 //     [--jobs N] [--round SEED] [--verbose]
 //
-// $MULTISERVER is the command (default: build/release/multiserver), $LEDGER_PEER the command of
-// --exec (default: test/ledger-peer of a build). Prints the seed; the same seed has the same plans.
+// $MULTISERVER is the command (default: build/release/multiserver). Prints the seed; the same seed has the same plans.
 // A round that fails is told with its own seed: --round SEED plays it alone, as often as --rounds
 // says. Exits 1 when a round has failed. What no stack could have shown is counted apart.
 
-const fs = require('fs')
-const path = require('path')
 const { parseArgs } = require('util')
+require('../tools/find') // names MULTISERVER
 const { plan: planOf, roundSeed, describe, shows, STACKS, ACTIONS } = require('./plan')
 const { judge, APART } = require('./judge')
+const { play } = require('./cast')
 
-const root = path.join(__dirname, '..', '..')
 const { values: options } = parseArgs({
   options: {
     rounds: { type: 'string', default: '600' },
@@ -36,11 +34,6 @@ function wrong(text) {
 }
 if (options.stack?.some((one) => !STACKS.includes(one))) wrong(`--stack is one of ${STACKS.join(', ')}`)
 if (options.action?.some((one) => !ACTIONS.includes(one))) wrong(`--action is one of ${ACTIONS.join(', ')}`)
-process.env.MULTISERVER ||= path.join(root, 'build/release/multiserver')
-process.env.LEDGER_PEER ||= ['asan', 'release', 'debug'].map((preset) => path.join(root, `build/${preset}/test/ledger-peer`))
-  .find((file) => fs.existsSync(file)) || wrong('ledger-peer is not built: cmake --build build/asan')
-
-const { play } = require('./cast') // needs MULTISERVER
 const seed = Number(options.seed)
 const rounds = Number(options.rounds)
 const until = Number(options.seconds) ? Date.now() + 1000 * Number(options.seconds) : Infinity
