@@ -322,9 +322,11 @@ typedef struct ms_limits {
    * most twice as long, is closed: it hears a goodbye, on_close has MS_ETIMEDOUT. Default: never.
    */
   uint32_t idle_msec;
-  /* Bytes of buffers, of all connections; default 256 MiB. Before they run out, those whose peers
-   * have not read for the longest time are cut, until a quarter is free; a connection that needs
-   * more all the same fails. Both with MS_ENOMEM. */
+  /* Bytes of buffers, of all connections; default 256 MiB, and no less than 1 MiB makes sense. When
+   * one needs more than is left, those are cut that have held most for longest without progress,
+   * with MS_ENOMEM: a connection makes progress when as much gets through it, one way, as it holds
+   * that way. One that only waits for its application to read goes last. Where that does not help,
+   * whoever needs more fails, with MS_ENOMEM. */
   size_t buffered;
   /* Bytes of buffers that one connection keeps while its peer or its application does not read;
    * default 408 KiB. Less costs speed. What a protocol has to see in one piece it keeps all the

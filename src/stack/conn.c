@@ -108,13 +108,18 @@ void ms__conn_as_stream(ms_conn *c) {
   c->top_granted = true; /* nobody is topmost any more */
 }
 
+bool ms__conn_open_edge(ms_conn *c, struct ms__edge *e, size_t room) {
+  return ms__edge_open(&c->env->pool, e, room) ||
+         (ms__env_make_room(c->env, c, e->capacity) && ms__edge_open(&c->env->pool, e, room));
+}
+
 /* ---- The wire's side ---- */
 
 struct ms__dst ms__conn_read_room(ms_conn *c) {
   struct ms__dst d = {NULL, 0};
   struct ms__edge *in = &c->in[0];
   size_t most;
-  if (!ms__edge_open(&c->env->pool, in, ms__edge_room(in))) return d;
+  if (!ms__conn_open_edge(c, in, ms__edge_room(in))) return d;
   d = ms__edge_tail(in);
   /* What the application's edge has no room for would only wait in a block of its own. */
   most = ms__edge_room(&c->in[c->n]);
@@ -179,7 +184,7 @@ int ms__conn_answer(ms_conn *c, const struct ms__answer *answer) {
   s->kick = true;
   ms__conn_mark(c);
   if (ms__edge_room(out) < s->layer->room_down ||
-      !ms__edge_open(&c->env->pool, out, s->layer->room_down)) {
+      !ms__conn_open_edge(c, out, s->layer->room_down)) {
     ms__conn_fail(c, (int)i, MS_ENOMEM, 0);
     return 0;
   }
@@ -242,7 +247,7 @@ static int writable(const ms_conn *c, bool messages) {
 
 /* At least n bytes of tail where there is room for them; false: no memory. */
 static bool open_top(ms_conn *c, size_t n) {
-  return ms__edge_open(&c->env->pool, &c->out[c->n], n);
+  return ms__conn_open_edge(c, &c->out[c->n], n);
 }
 
 ptrdiff_t ms_conn_write(ms_conn *c, const void *data, size_t n) {

@@ -262,6 +262,7 @@ void ms__conn_tell_close(ms_conn *c) {
 
 void ms__conn_free(ms_conn *c) {
   ms__conn_unmark(c);
+  ms__conn_holds_nothing(c);
   ms__conn_cut(c, c->unsent); /* a FIN would be a clean end */
   for (size_t i = c->n; i-- > 0;)
     ms__slot_free(c, &c->slots[i]);

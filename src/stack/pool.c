@@ -24,7 +24,7 @@
 /* What the free list of one class may keep, so that a burst does not pin its memory for ever. */
 enum { KEEP_BYTES = 1 << 20, KEEP_LEAST = 4 };
 
-static const uint32_t small_classes[MS__CLASSES - 1] = {256, 1024, 4096, 16384};
+static const uint32_t small_classes[MS__CLASSES - 1] = {256, 1024, 4096, 16384, 32768};
 
 void ms__pool_init(struct ms__pool *pool, const ms_allocator *allocator, uint32_t largest) {
   memset(pool, 0, sizeof *pool);

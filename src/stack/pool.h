@@ -7,7 +7,7 @@
 
 #include "multiserver.h"
 
-enum { MS__BLOCK = 69632, MS__CLASSES = 5 };
+enum { MS__BLOCK = 69632, MS__CLASSES = 6 };
 
 struct ms__pool {
   const ms_allocator *allocator;

@@ -163,7 +163,7 @@ static size_t gave(ms_conn *c, struct ms__edge *e, size_t shown, const struct ms
 
 /* Opens an edge for a step that insists on `least`; a step that said FULL wants all there is. */
 static bool open_edge(ms_conn *c, size_t i, struct ms__edge *e, size_t least, bool squeeze) {
-  if (ms__edge_open(&c->env->pool, e, squeeze ? ms__edge_room(e) : least)) return true;
+  if (ms__conn_open_edge(c, e, squeeze ? ms__edge_room(e) : least)) return true;
   ms__conn_fail(c, (int)i, MS_ENOMEM, 0);
   return false;
 }
@@ -250,7 +250,7 @@ static void up_data(ms_conn *c, size_t i) {
   if (!open_edge(c, i, hi, s->layer->room_up, squeeze)) return;
   if ((s->layer->flags & MS__REPLIES) && !out->fin && !c->write_over &&
       ms__edge_room(out) >= s->layer->room_down)
-    (void)ms__edge_open(&c->env->pool, out, s->layer->room_down); /* without memory: no reply */
+    (void)ms__conn_open_edge(c, out, s->layer->room_down); /* without memory: no reply */
   p = port_of(c, s);
   p.wire_in = ms__edge_bytes(lo);
   p.app_in = ms__edge_tail(hi);
@@ -355,7 +355,7 @@ static void run_end(ms_conn *c, size_t i) {
     struct ms__port p = port_of(c, s);
     size_t shown;
     if (ms__edge_room(lo) < s->layer->room_down) return;
-    if (!ms__edge_open(&c->env->pool, lo, s->layer->room_down)) {
+    if (!ms__conn_open_edge(c, lo, s->layer->room_down)) {
       if (c->failed)
         ms__conn_cut(c, true);
       else
@@ -412,7 +412,7 @@ static void flush(ms_conn *c) {
     if (r >= 0 && e->len) {
       r = c->wire->ops->send(c->wire, e);
       if (r >= 0) { /* the rest is the wire's */
-        ms__conn_stalls(c);
+        ms__conn_stalls(c, e);
         c->moved = true;
         MS__COUNT(c, wire_out, e->len);
         e->block = NULL;
@@ -554,6 +554,7 @@ static void settle(ms_conn *c) {
     ms__edge_settle(&c->env->pool, &c->in[i]);
     ms__edge_settle(&c->env->pool, &c->out[i]);
   }
+  ms__conn_note_holds(c);
   if (!c->wire) return;
   read = wants_to_read(c);
   if (read != c->reading) c->wire->ops->reading(c->wire, c->reading = read);
@@ -565,7 +566,7 @@ static void settle(ms_conn *c) {
 void ms__conn_turn(ms_conn *c, uint64_t now) {
   ms__conn_unmark(c);
   c->in_turn = true;
-  c->now = now;
+  c->now = c->env->now = now;
   c->moved = true;
   on_time(c);
   for (int round = 0; round < ROUNDS && c->moved; round++) {
@@ -585,5 +586,4 @@ void ms__conn_turn(ms_conn *c, uint64_t now) {
   }
   settle(c);
   if (c->moved) ms__conn_mark(c);
-  ms__env_relieve(c->env, now);
 }

@@ -1,68 +1,157 @@
-/* What happens when buffers run short: those whose peers have not read for the longest time are
- * cut, before those that work need what there is not. */
+/* What happens when buffers run short: whoever needs one takes it from those that have held most
+ * for longest. docs/architecture.md, "When buffers run short", has the rule. */
 #include "base/mem.h"
 #include "stack/stack.h"
 
-/* A burst of turns sees what it has cut only when the loop has let go of it. */
-enum { PAUSE_MSEC = 10 };
+static const char why[] = "it held buffers for long without progress, and others need them";
 
-static const char why[] = "its peer did not read, and others need the buffers";
+/* ---- Who holds how much, and since when ---- */
 
-void ms__conn_stalls(ms_conn *c) {
+static size_t size_of(const struct ms__edge *e) {
+  return e->block ? e->size : 0;
+}
+
+/* So many bytes, of which `passed` bytes since the connection was made are those that got through:
+ * who lets as much through as it holds has made progress, whatever drips in besides. */
+static void note(struct ms__hold *h, size_t held, uint64_t passed, uint64_t now) {
+  bool progress = h->held == 0 || passed - h->passed >= held;
+  h->held = held;
+  if (!progress) return;
+  h->passed = passed;
+  h->since = now;
+}
+
+static void enlist(ms_conn *c, bool holds) {
   struct ms__env *env = c->env;
+  if (holds == c->holds) return;
+  c->holds = holds;
+  if (holds) {
+    c->next_holder = NULL;
+    c->prev_holder = env->holders_last;
+    *(env->holders_last ? &env->holders_last->next_holder : &env->holders_first) = c;
+    env->holders_last = c;
+    return;
+  }
+  *(c->prev_holder ? &c->prev_holder->next_holder : &env->holders_first) = c->next_holder;
+  *(c->next_holder ? &c->next_holder->prev_holder : &env->holders_last) = c->prev_holder;
+}
+
+void ms__conn_note_holds(ms_conn *c) {
+  const struct ms__edge *top = &c->in[c->n];
+  size_t in = size_of(top), out = c->flight;
+  for (size_t i = 0; i < c->n; i++)
+    in += size_of(&c->in[i]);
+  for (size_t i = 0; i <= c->n; i++)
+    out += size_of(&c->out[i]);
+  /* What waits for the application is our own side's doing, unless that waits for the peer: for the
+   * rest of what it asked for, or to be read from. */
+  c->unread = top->len >= c->need && !c->flying;
+  note(&c->in_hold, in, c->counts.in, c->now);
+  note(&c->out_hold, out, c->counts.wire_out - c->flight_len, c->now);
+  enlist(c, in || out);
+}
+
+void ms__conn_holds_nothing(ms_conn *c) {
+  enlist(c, false);
+}
+
+void ms__conn_stalls(ms_conn *c, const struct ms__edge *flight) {
   c->flying = true;
-  c->next_stalled = NULL;
-  c->prev_stalled = env->stalled_last;
-  if (env->stalled_last)
-    env->stalled_last->next_stalled = c;
-  else
-    env->stalled_first = c;
-  env->stalled_last = c;
+  c->flight = flight->size;
+  c->flight_len = flight->len;
 }
 
 void ms__conn_moves(ms_conn *c) {
-  struct ms__env *env = c->env;
-  if (!c->flying) return;
   c->flying = false;
-  if (c->prev_stalled)
-    c->prev_stalled->next_stalled = c->next_stalled;
-  else
-    env->stalled_first = c->next_stalled;
-  if (c->next_stalled)
-    c->next_stalled->prev_stalled = c->prev_stalled;
-  else
-    env->stalled_last = c->prev_stalled;
+  c->flight = c->flight_len = 0;
 }
 
-/* Its edges' blocks, and the one in flight. */
-static size_t held(const ms_conn *c) {
-  size_t n = ms__pool_largest(&c->env->pool);
-  for (size_t i = 0; i <= c->n; i++)
-    n += (c->in[i].block ? c->in[i].size : 0) + (c->out[i].block ? c->out[i].size : 0);
-  return n;
+/* ---- Who goes ---- */
+
+/* A connection's rank is a power of two of bytes times milliseconds. */
+enum { RANKS = 64, OLD = 27 /* 64 KiB for a second */ };
+
+struct need {
+  struct ms__env *env;
+  const ms_conn *asks; /* it stays */
+  size_t bytes;
+  bool last_resort; /* what an application leaves unread counts, too */
+};
+
+static uint64_t weight(const struct ms__hold *h, uint64_t now) {
+  return now > h->since ? h->held * (now - h->since) : 0;
 }
 
-void ms__env_relieve(struct ms__env *env, uint64_t now) {
-  const struct ms__pool *pool = &env->pool;
-  size_t enough = pool->limit - pool->limit / 4, freed = 0, before;
-  ms_conn *next;
-  if (!pool->limit || pool->out_bytes <= pool->limit - pool->limit / 8) return;
-  if (env->relieved_at && now < env->relieved_at + PAUSE_MSEC) return;
-  env->relieved_at = now;
-  /* those that have failed and only linger go before any that lives */
-  for (ms_conn *c = env->stalled_first; c && pool->out_bytes > enough + freed; c = next) {
-    next = c->next_stalled;
-    if (!c->close_told) continue;
-    before = pool->out_bytes;
-    freed += held(c);
-    ms__conn_cut_short(c);
-    freed -= before - pool->out_bytes; /* that is back already */
+/* 0: it is not to go. */
+static unsigned rank_of(const ms_conn *c, const struct need *need) {
+  uint64_t w = weight(&c->out_hold, need->env->now);
+  unsigned rank = 0;
+  if (c == need->asks || c->in_turn || c->aborted || c->failed || c->close_told) return 0;
+  if (!c->unread || need->last_resort) w += weight(&c->in_hold, need->env->now);
+  while (w && rank < RANKS - 1) {
+    w >>= 1;
+    rank++;
   }
-  for (ms_conn *c = env->stalled_first; c && pool->out_bytes > enough + freed; c = next) {
-    next = c->next_stalled;
-    if (c->aborted || c->failed) continue;
-    freed += held(c);
-    env->starved++;
+  return rank;
+}
+
+/* Gives back at once what nobody looks at: the application may look at what it reads and writes
+ * until the connection's next turn, which is near. */
+static void evict(ms_conn *c) {
+  struct ms__pool *pool = &c->env->pool;
+  if (!c->close_told) {
+    c->env->starved++;
     ms__conn_put_out_for(c, MS_ENOMEM, why);
   }
+  if (c->wire) c->wire->ops->close(c->wire, true);
+  c->wire = NULL;
+  ms__conn_moves(c);
+  for (size_t i = 0; i < c->n; i++) {
+    ms__edge_drop(pool, &c->in[i]);
+    ms__edge_drop(pool, &c->out[i]);
+  }
+  ms__conn_note_holds(c);
+  ms__conn_mark(c);
+}
+
+static bool is_met(const struct need *need, size_t spare) {
+  const struct ms__pool *pool = &need->env->pool;
+  return pool->out_bytes + need->bytes + spare <= pool->limit;
+}
+
+/* Those that have failed and only linger. */
+static void evict_lingering(const struct need *need, size_t spare) {
+  ms_conn *next;
+  for (ms_conn *c = need->env->holders_first; c && !is_met(need, spare); c = next) {
+    next = c->next_holder;
+    if (c->close_told && c != need->asks && !c->in_turn) evict(c);
+  }
+}
+
+/* From the highest rank down, and no lower than it takes. Only those that are old have to go for
+ * what is to spare. */
+static void evict_ranked(const struct need *need, size_t spare) {
+  size_t held[RANKS] = {0};
+  ms_conn *next;
+  for (const ms_conn *c = need->env->holders_first; c; c = c->next_holder)
+    held[rank_of(c, need)] += c->in_hold.held + c->out_hold.held;
+  for (unsigned rank = RANKS - 1; rank > 0; rank--) {
+    size_t more = rank >= OLD ? spare : 0;
+    for (ms_conn *c = held[rank] ? need->env->holders_first : NULL; c && !is_met(need, more);
+         c = next) {
+      next = c->next_holder;
+      if (rank_of(c, need) == rank) evict(c);
+    }
+  }
+}
+
+bool ms__env_make_room(struct ms__env *env, const ms_conn *asks, size_t bytes) {
+  struct need need = {env, asks, bytes, false};
+  size_t spare = env->pool.limit / 8;
+  if (!env->pool.limit || is_met(&need, 0)) return false; /* it is the allocator's to give */
+  evict_lingering(&need, spare);
+  if (!is_met(&need, 0)) evict_ranked(&need, spare);
+  need.last_resort = true;
+  if (!is_met(&need, 0)) evict_ranked(&need, 0);
+  return is_met(&need, 0);
 }

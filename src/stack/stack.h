@@ -25,9 +25,9 @@ struct ms__env {
   uint32_t idle_msec;               /* what a server's connection may be idle, open; 0: for ever */
   uint64_t idled;                   /* those that were so for too long */
   ms_conn *dirty_head, *dirty_tail; /* connections that want a turn, oldest first */
-  ms_conn *stalled_first, *stalled_last; /* those with a block in flight, oldest first (relief.c) */
-  uint64_t relieved_at;                  /* when some of these were cut; 0: never */
-  uint64_t starved;                      /* so many */
+  ms_conn *holders_first, *holders_last; /* those that hold buffers between two turns (relief.c) */
+  uint64_t starved;                      /* so many of these had to go */
+  uint64_t now;                          /* of the last turn of any, msec */
   size_t dirty_count;
   struct ms__counts counts; /* of all connections there ever were */
   void *user;               /* schedule's */
@@ -115,6 +115,13 @@ struct ms__cause {
   char *why;         /* what the layer has to say, in memory of the environment's, or NULL */
 };
 
+/* What a connection holds of one direction between two turns. */
+struct ms__hold {
+  size_t held;     /* bytes of blocks */
+  uint64_t since;  /* msec: since then it has let less through than it holds; with `held` */
+  uint64_t passed; /* so many bytes had got through then */
+};
+
 enum ms__deadline { MS__NO_DEADLINE, MS__ATTEMPT, MS__IDLENESS, MS__DRAIN };
 
 struct ms_conn {
@@ -123,7 +130,7 @@ struct ms_conn {
   const struct ms__events *events;
   void *owner; /* the events' */
   ms_conn *prev_dirty, *next_dirty;
-  ms_conn *prev_stalled, *next_stalled; /* with `flying` */
+  ms_conn *prev_holder, *next_holder; /* with `holds` */
 
   struct ms__slot *slots;       /* n of them, from the network */
   struct ms__edge *in, *out;    /* n + 1 each */
@@ -144,12 +151,16 @@ struct ms_conn {
   uint64_t end_from;  /* the first byte on the wire of our end, or of what carries it */
   uint64_t end_at;    /* when our FIN went out, or a reset in its place first had to wait; 0: not */
   struct ms__counts counts;
+  struct ms__hold in_hold, out_hold;
+  size_t flight, flight_len; /* the size of the block that the wire has, and what is in it */
 
   struct ms__cause cause;
 
   bool server : 1;
   bool in_turn : 1, dirty : 1, moved : 1;
   bool flying : 1; /* the wire has a block */
+  bool holds : 1;  /* it is among the environment's holders */
+  bool unread : 1; /* what it has read waits for the application, and that does not wait for it */
   bool opened : 1; /* `open` was fired */
   bool owed : 1;   /* a question was told and is not answered: the application still holds us */
   bool messages : 1, top_granted : 1;
@@ -245,12 +256,20 @@ void ms__conn_unmark(ms_conn *c);
 /* Acts on what the handshake or answer of layer i returned. */
 void ms__handshake_result(ms_conn *c, size_t i, int result, const struct ms__port *port);
 
-/* The wire has a block from now on, or not any more (relief.c). */
-void ms__conn_stalls(ms_conn *c);
+/* The wire has this block from now on, or not any more (relief.c). */
+void ms__conn_stalls(ms_conn *c, const struct ms__edge *flight);
 void ms__conn_moves(ms_conn *c);
 
-/* Cuts the oldest of those when buffers run short. */
-void ms__env_relieve(struct ms__env *env, uint64_t now);
+/* Takes note of what it holds when a turn is over; it is not among the holders any more. */
+void ms__conn_note_holds(ms_conn *c);
+void ms__conn_holds_nothing(ms_conn *c);
+
+/* Buffers have run short: cuts whoever has held most for longest until so many bytes, and some to
+ * spare, can be had. `asks` is who needs them, and stays. False: they cannot. */
+bool ms__env_make_room(struct ms__env *env, const ms_conn *asks, size_t bytes);
+
+/* As ms__edge_open, for an edge of this connection's; others may have to go for it. */
+bool ms__conn_open_edge(ms_conn *c, struct ms__edge *e, size_t room);
 
 /* Gives the edges their capacities, which only grow. */
 void ms__conn_size_edges(ms_conn *c);

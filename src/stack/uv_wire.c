@@ -17,6 +17,7 @@ struct ms__uv_wire {
   struct ms__loop *loop;
   ms_conn *conn; /* NULL until attached and after close */
   struct ms__alarm alarm;
+  struct flight *flight; /* NULL: none */
   int lost;      /* the errno that a write has taken from the socket, so that no read tells it */
   bool finished; /* our FIN is out */
   bool closed;
@@ -28,8 +29,8 @@ struct ms__uv_wire {
   } io;
 };
 
-/* A block on its way. It may outlive the connection: libuv lets go of it when the handle is closed.
- */
+/* A block on its way. The request may outlive the connection: libuv lets go of it when the handle
+ * is closed. The block does not. */
 struct flight {
   uv_write_t request;
   struct ms__uv_wire *wire;
@@ -139,13 +140,21 @@ static ptrdiff_t wire_write(struct ms__wire *wire, const uint8_t *p, size_t n) {
   return -errno;
 }
 
+/* Once the descriptor is closed libuv does not look at the bytes any more. */
+static void land(struct ms__uv_wire *w) {
+  struct ms__edge *e;
+  if (!w->flight) return;
+  e = &w->flight->edge;
+  ms__pool_give(&w->loop->env.pool, e->block, e->size, e->secret ? e->high : 0);
+  w->flight = NULL;
+}
+
 static void on_written(uv_write_t *request, int status) {
   struct flight *f = (struct flight *)request;
   struct ms__uv_wire *w = f->wire;
-  struct ms__env *env = &w->loop->env;
   ms_conn *conn = w->conn;
-  ms__pool_give(&env->pool, f->edge.block, f->edge.size, f->edge.secret ? f->edge.high : 0);
-  ms__free(env->allocator, f);
+  land(w);
+  ms__free(w->loop->env.allocator, f);
   if (!conn) return;
   if (status < 0) note_loss(w, -status);
   ms__conn_sent(conn, status);
@@ -163,7 +172,10 @@ static int wire_send(struct ms__wire *wire, const struct ms__edge *e) {
   f->edge = *e;
   w->loop->armed++;
   r = uv_write(&f->request, &w->io.stream, &buf, 1, on_written);
-  if (r < 0) ms__free(a, f);
+  if (r < 0)
+    ms__free(a, f);
+  else
+    w->flight = f;
   return r;
 }
 
@@ -261,6 +273,7 @@ static void wire_close(struct ms__wire *wire, bool reset) {
   }
   set_alarm(w, MS__NEVER);
   uv_close(&w->io.handle, on_closed);
+  land(w);
 }
 
 static const struct ms__wire_ops ops = {

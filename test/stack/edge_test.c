@@ -65,9 +65,9 @@ static void expect(const struct ms__edge *e, const char *text) {
 }
 
 static void blocks_come_in_classes(void **state) {
-  static const uint32_t rows[][2] = {{1, 256},       {256, 256},     {257, 1024},
-                                     {4096, 4096},   {4097, 16384},  {16385, 69632},
-                                     {69632, 69632}, {69633, 69633}, {131086, 131086}};
+  static const uint32_t rows[][2] = {
+      {1, 256},       {256, 256},     {257, 1024},    {4096, 4096},   {4097, 16384},
+      {16385, 32768}, {32769, 69632}, {69632, 69632}, {69633, 69633}, {131086, 131086}};
   struct memory m;
   struct ms__pool pool;
   (void)state;
@@ -160,8 +160,8 @@ static void settling_moves_a_small_remainder_only(void **state) {
   static const struct {
     size_t length;
     uint32_t size;
-  } rows[] = {{0, 0},        {1, 256},       {256, 256},     {257, 1024},
-              {4097, 16384}, {16384, 16384}, {16385, 69632}, {69632, 69632}};
+  } rows[] = {{0, 0},         {1, 256},       {256, 256},     {257, 1024},   {4097, 16384},
+              {16384, 16384}, {16385, 32768}, {32769, 69632}, {69632, 69632}};
   struct memory m;
   struct ms__pool pool;
   (void)state;

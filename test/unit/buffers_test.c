@@ -176,15 +176,20 @@ static void pour_into(ms_conn *conn, void *user) {
   pour(conn, user);
 }
 
+static int dial_raw(int port) {
+  struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  a.sin_port = htons((uint16_t)port);
+  assert_true(fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0);
+  return fd;
+}
+
 /* Asks for a WebSocket, and reads nothing of what is poured into it. */
 static int thirsty(int port) {
   static const char head[] =
       "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
       "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-  struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  a.sin_port = htons((uint16_t)port);
-  assert_true(fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0);
+  int fd = dial_raw(port);
   assert_int_equal(send(fd, head, sizeof head - 1, 0), sizeof head - 1);
   return fd;
 }
@@ -232,8 +237,80 @@ static void who_lingers_makes_room_first(void **state) {
   fixture_done(&f);
 }
 
+/* ---- Those that hold what is not finished ---- */
+
+static int heard;
+
+static void hear(ms_conn *conn, void *user) {
+  const uint8_t *p;
+  (void)user;
+  heard++;
+  ms_conn_consume(conn, ms_conn_peek(conn, &p));
+}
+
+static const ms_conn_events kept = {.on_readable = hear, .on_close = on_close};
+
+static void keep(ms_conn *conn, const ms_error *err, void *user) {
+  if (err) fail_msg("%s", err->message);
+  *(ms_conn **)user = conn;
+  ms_conn_handle(conn, &kept, NULL);
+  opened++;
+}
+
+/* Halves of requests fill the least buffers there can be; an old connection and a new one do not
+ * notice. */
+static void half_heads_make_room(void **state) {
+  enum { LEAST = 1 << 20, HEADS = 100 };
+  static char head[15000] = "GET / HTTP/1.1\r\nHost: localhost\r\nX: ";
+  struct fixture f;
+  ms_ctx_opts server, client;
+  ms_dial_opts dial = MS_OPTS_INIT(ms_dial_opts);
+  struct client honest = {.total = 1 << 20};
+  char address[TEXT];
+  int fds[HEADS], port;
+  ms_conn *old = NULL;
+  ms_ctx_stats n;
+  ms_error err;
+  (void)state;
+  memset(head + strlen(head), 'x', sizeof head - strlen(head));
+  begin(&f, &server, &client);
+  server.limits.buffered = LEAST;
+  server.accept_timeout_msec = 60000;
+  serve(&f, &server, "ws://127.0.0.1:0~shs", address, sizeof address);
+  port = atoi(address + strlen("ws://127.0.0.1:"));
+  assert_int_equal(ms_ctx_new(&f.client, &client, &err), 0);
+  assert_true(ms_add(f.client, "ws~shs", NULL, &err) >= 0);
+  opened = heard = closed = 0;
+  dial.on_dialled = keep;
+  dial.user = &old;
+  assert_int_equal(ms_dial(f.client, NULL, address, &dial, &err), 0);
+  fixture_until(&f, &opened, 0);
+  for (int i = 0; i < HEADS; i++) {
+    fds[i] = dial_raw(port);
+    assert_int_equal(send(fds[i], head, sizeof head, 0), sizeof head);
+    for (int still = 0; still < STILL_TURNS; still++)
+      (void)uv_run(&f.loop, UV_RUN_NOWAIT);
+    ms_ctx_stat(f.server, &n);
+    assert_true(n.buffered <= LEAST);
+  }
+  assert_true(n.over_buffers > 0);
+  assert_int_equal(n.failed, n.over_buffers); /* nobody had to go who asked for buffers himself */
+  assert_int_equal(n.open, 1);
+  assert_int_equal(ms_conn_write(old, "still there?", 12), 12);
+  fixture_until(&f, &heard, 0);
+  dial_with(&f, &client, "ws~shs", address, &honest);
+  fixture_until(&f, &honest.closed, 0);
+  if (honest.error.code) fail_msg("%s", honest.error.message);
+  assert_int_equal(honest.got, honest.total);
+  for (int i = 0; i < HEADS; i++)
+    close(fds[i]);
+  assert_int_equal(closed, 0);
+  fixture_done(&f);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(a_connection_holds_so_much),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(half_heads_make_room),
+                                     cmocka_unit_test(a_connection_holds_so_much),
                                      cmocka_unit_test(who_does_not_read_makes_room),
                                      cmocka_unit_test(who_lingers_makes_room_first)};
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,328 @@
+/* Who has to go when buffers run short: those that have held most for longest without progress, for
+ * which the application is not to blame. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "fake_wire.h"
+
+enum { LEAST = 1 << 20, MANY = 80, FEW = 4, HEAD = 4, LONG = 40000, PART = 17500, QUEUE = 1 << 20 };
+
+/* ---- A layer whose packets are seen in one piece ---- */
+
+static int decode(void *st, struct ms__port *p) {
+  (void)st;
+  for (;;) {
+    uint32_t n;
+    if (p->wire_in.n < HEAD) return p->wire_in.n ? MS__MORE : MS__IDLE;
+    memcpy(&n, p->wire_in.p, HEAD);
+    if (p->wire_in.n < HEAD + n) return MS__MORE;
+    if (p->app_in.n < n) return MS__FULL;
+    ms__skip(&p->wire_in, HEAD);
+    (void)ms__copy(&p->app_in, &p->wire_in, n);
+  }
+}
+
+static int encode(void *st, struct ms__port *p) {
+  (void)st;
+  (void)ms__copy(&p->wire_out, &p->app_out, p->wire_out.n);
+  return p->app_out.n ? MS__FULL : MS__IDLE;
+}
+
+static const struct ms__layer packets = {.name = "packets",
+                                         .need_in = HEAD + LONG,
+                                         .room_up = LONG,
+                                         .room_down = 1,
+                                         .decode = decode,
+                                         .encode = encode};
+
+/* ---- Connections of one environment ---- */
+
+struct peer {
+  struct fake_queue to_us, from_us;
+  struct fake_wire wire;
+  ms_conn *conn; /* NULL: gone */
+  bool paused;   /* the application does not read */
+  int closes, code;
+};
+
+struct crowd {
+  struct ms__env env;
+  struct rng rng;
+  const char *blame;
+  uint64_t now;
+  struct peer at[MANY];
+  size_t n;
+};
+
+static void on_open(ms_conn *c) {
+  (void)c;
+}
+
+static void on_readable(ms_conn *c) {
+  const struct peer *peer = c->owner;
+  const uint8_t *p;
+  if (!peer->paused) ms_conn_consume(c, ms_conn_peek(c, &p));
+}
+
+static void on_writable(ms_conn *c) {
+  (void)c;
+}
+
+static void on_close(ms_conn *c, const ms_error *err) {
+  struct peer *peer = c->owner;
+  peer->closes++;
+  peer->code = err ? err->code : 0;
+}
+
+static void on_gone(ms_conn *c) {
+  struct peer *peer = c->owner;
+  peer->conn = peer->wire.conn = NULL;
+}
+
+static const struct ms__events events = {.open = on_open,
+                                         .readable = on_readable,
+                                         .end = on_open,
+                                         .writable = on_writable,
+                                         .close = on_close,
+                                         .gone = on_gone};
+
+static void begin(struct crowd *all, size_t limit) {
+  memset(all, 0, sizeof *all);
+  all->rng.state = 1; /* how writes are cut does not matter here */
+  all->now = 1000;
+  ms__env_init(&all->env, &ms__default_allocator, MS__BLOCK);
+  all->env.drain_msec = 5000;
+  all->env.pool.limit = limit;
+}
+
+static void run(struct crowd *all) {
+  bool more = true;
+  while (more) {
+    more = false;
+    while (all->env.dirty_head)
+      (void)ms__env_run(&all->env, all->now);
+    for (size_t i = 0; i < all->n; i++) {
+      struct peer *p = &all->at[i];
+      if (p->conn && fake_wire_can_deliver(&p->wire))
+        fake_wire_deliver(&p->wire, all->now, SIZE_MAX);
+      else if (p->conn && fake_wire_can_finish(&p->wire))
+        fake_wire_finish(&p->wire, all->now, SIZE_MAX);
+      else
+        continue;
+      more = true;
+    }
+  }
+  if (all->blame) fail_msg("%s", all->blame);
+  assert_true(all->env.pool.out_bytes <= all->env.pool.limit);
+}
+
+static struct peer *come(struct crowd *all) {
+  static const struct ms__floor floor = {&packets, NULL};
+  struct peer *p = &all->at[all->n++];
+  assert_true(all->n <= MANY);
+  fake_queue_init(&p->to_us, QUEUE);
+  fake_queue_init(&p->from_us, QUEUE);
+  fake_wire_init(&p->wire, &all->rng, &all->env, &p->from_us, &p->to_us, &all->blame);
+  p->wire.conn = p->conn =
+      ms__conn_new(&all->env, &p->wire.wire, true, &floor, 1, MS__NEVER, &events, p);
+  assert_non_null(p->conn);
+  run(all);
+  return p;
+}
+
+/* So many bytes of a packet of `length`. */
+static void put(struct crowd *all, struct peer *p, uint32_t length, size_t n) {
+  static uint8_t bytes[HEAD + LONG];
+  memcpy(bytes, &length, HEAD);
+  assert_int_equal(fake_queue_put(&p->to_us, bytes, n), n);
+  run(all);
+}
+
+static void pin(struct crowd *all, struct peer *p) {
+  put(all, p, LONG, PART);
+}
+
+/* Others come until somebody has to go, one a millisecond. */
+static void until_short(struct crowd *all) {
+  uint64_t before = all->env.starved;
+  while (all->env.starved == before) {
+    all->now++;
+    pin(all, come(all));
+  }
+}
+
+static bool is_out(const struct peer *p) {
+  if (p->closes) assert_int_equal(p->code, MS_ENOMEM);
+  return p->closes > 0;
+}
+
+/* So many that it is enough when they go. */
+static struct peer *few_pin(struct crowd *all) {
+  struct peer *first = &all->at[all->n];
+  for (int i = 0; i < FEW; i++)
+    pin(all, come(all));
+  return first;
+}
+
+static int count_out(const struct peer *first, int n) {
+  int out = 0;
+  for (int i = 0; i < n; i++)
+    out += is_out(&first[i]);
+  return out;
+}
+
+static void end(struct crowd *all) {
+  for (size_t i = 0; i < all->n; i++)
+    if (all->at[i].conn) ms_conn_abort(all->at[i].conn);
+  run(all);
+  for (size_t i = 0; i < all->n; i++) {
+    assert_null(all->at[i].conn);
+    assert_int_equal(all->at[i].closes, 1);
+    fake_queue_free(&all->at[i].to_us);
+    fake_queue_free(&all->at[i].from_us);
+  }
+  assert_null(all->env.holders_first);
+  assert_int_equal(all->env.pool.out, 0);
+  ms__env_done(&all->env);
+}
+
+/* ---- Cases ---- */
+
+static struct crowd all;
+
+/* Also at the least limit: whoever came first has held for longest, and nobody who holds nothing
+ * goes. */
+static void unfinished_packets_make_room(void **state) {
+  struct peer *honest, *last;
+  size_t out = 0;
+  (void)state;
+  begin(&all, LEAST);
+  honest = come(&all);
+  put(&all, honest, 100, HEAD + 100);
+  for (size_t i = 1; i < MANY / 2; i++) {
+    all.now += 10;
+    last = come(&all);
+    pin(&all, last);
+    put(&all, honest, 100, HEAD + 100);
+    assert_false(is_out(last)); /* there was room for whoever came last */
+  }
+  assert_false(is_out(honest));
+  while (is_out(&all.at[1 + out]))
+    out++;
+  assert_true(out > 0);
+  assert_int_equal(all.env.starved, out); /* the first, and no other */
+  end(&all);
+}
+
+static void who_drips_makes_no_progress(void **state) {
+  struct peer *drip, *came_later;
+  (void)state;
+  begin(&all, LEAST);
+  drip = few_pin(&all);
+  all.now += 20000;
+  came_later = few_pin(&all);
+  for (int i = 0; i < 50; i++) {
+    all.now += 10;
+    for (int j = 0; j < FEW; j++) {
+      assert_int_equal(fake_queue_put(&drip[j].to_us, (const uint8_t *)"", 1), 1);
+      run(&all);
+    }
+  }
+  until_short(&all);
+  assert_true(count_out(drip, FEW) > 0);
+  assert_int_equal(count_out(came_later, FEW), 0);
+  end(&all);
+}
+
+static void who_gets_packets_through_stays(void **state) {
+  struct peer *slow, *stuck;
+  (void)state;
+  begin(&all, LEAST);
+  slow = few_pin(&all); /* they always have one that is unfinished */
+  all.now += 20000;
+  stuck = few_pin(&all);
+  for (int i = 0; i < 3; i++) {
+    all.now += 10000;
+    for (int j = 0; j < FEW; j++) {
+      static uint8_t rest[HEAD + LONG - PART];
+      assert_int_equal(fake_queue_put(&slow[j].to_us, rest, sizeof rest), sizeof rest);
+      pin(&all, &slow[j]);
+    }
+  }
+  until_short(&all);
+  assert_int_equal(count_out(slow, FEW), 0);
+  assert_true(count_out(stuck, FEW) > 0);
+  end(&all);
+}
+
+/* More than the transport takes at once. */
+static void send_much(struct crowd *crowd, struct peer *p) {
+  static const uint8_t zeros[4096];
+  while (!p->wire.flying) {
+    while (ms_conn_write(p->conn, zeros, sizeof zeros) == (ptrdiff_t)sizeof zeros) {
+    }
+    (void)ms__env_run(&crowd->env, crowd->now);
+    p->from_us.length = 0; /* it was read */
+  }
+}
+
+static void who_does_not_read_goes_before_who_does(void **state) {
+  struct peer *reads, *stuck;
+  (void)state;
+  begin(&all, LEAST);
+  reads = come(&all);
+  stuck = come(&all);
+  stuck->wire.stuck = true;
+  send_much(&all, reads);
+  for (int i = 0; i < 20; i++) { /* it has a block in flight at all times */
+    all.now += 1000;
+    if (i == 10) send_much(&all, stuck);
+    if (fake_wire_can_finish(&reads->wire)) fake_wire_finish(&reads->wire, all.now, SIZE_MAX);
+    send_much(&all, reads);
+  }
+  reads->wire.stuck = true;
+  until_short(&all);
+  assert_true(is_out(stuck));
+  assert_false(is_out(reads));
+  end(&all);
+}
+
+/* That the application does not read is not the peer's fault; in the end it goes all the same. */
+static void whom_the_application_leaves_unread_goes_last(void **state) {
+  struct peer *unread;
+  (void)state;
+  begin(&all, LEAST);
+  unread = come(&all);
+  unread->paused = true;
+  put(&all, unread, LONG, HEAD + LONG);
+  all.now += 100000;
+  until_short(&all);
+  assert_false(is_out(unread));
+  for (size_t i = 1; i < all.n; i++)
+    if (all.at[i].conn) ms_conn_abort(all.at[i].conn);
+  run(&all);
+  while (all.n < MANY && !is_out(unread)) {
+    struct peer *p = come(&all);
+    p->paused = true;
+    all.now++;
+    put(&all, p, LONG, HEAD + LONG);
+  }
+  assert_true(is_out(unread));
+  end(&all);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(unfinished_packets_make_room),
+      cmocka_unit_test(who_drips_makes_no_progress),
+      cmocka_unit_test(who_gets_packets_through_stays),
+      cmocka_unit_test(who_does_not_read_goes_before_who_does),
+      cmocka_unit_test(whom_the_application_leaves_unread_goes_last),
+  };
+  return cmocka_run_group_tests_name("relief", tests, NULL, NULL);
+}
