@@ -4,10 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/file.h"
 #include "cli.h"
 
 enum { LINE_TEXT = 512, KEYS_MAX = 1 << 20 };
+
+static const struct ms__file_rules rules = {.max = 1 << 28};
 
 void cli_keys_free(struct cli_keys *keys) {
   free(keys->at);
@@ -50,8 +54,14 @@ int cli_keys_read(struct cli_keys *keys, const char *path) {
   char line[LINE_TEXT];
   size_t number = 0;
   int status = CLI_OK;
-  FILE *file = fopen(path, "re");
-  if (!file) return cli_error("allow", path, "cannot be read: %s", strerror(errno));
+  ms_error err;
+  int fd = ms__file_open(path, &rules, &err);
+  FILE *file = fd >= 0 ? fdopen(fd, "r") : NULL;
+  if (fd < 0) return cli_error_from("allow", &err);
+  if (!file) {
+    (void)close(fd);
+    return cli_error("allow", NULL, "out of memory");
+  }
   while (status == CLI_OK && fgets(line, sizeof line, file)) {
     number++;
     if (!strchr(line, '\n') && !feof(file))

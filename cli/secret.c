@@ -62,18 +62,9 @@ static void make_folders(const char *path) {
 
 /* ---- Identities ---- */
 
-/* Others may read it? Only a file has an owner who is meant. */
-static void check_mode(const char *path) {
-  struct stat st;
-  if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & (S_IRWXG | S_IRWXO)))
-    cli_note("%s can be read by others: chmod 600 it", path);
-}
-
 int cli_secret_load(const char *path, ms_identity **out) {
   ms_error err;
-  if (ms_identity_load(out, path, &err) < 0) return cli_error_from("key", &err);
-  check_mode(path);
-  return CLI_OK;
+  return ms_identity_load(out, path, &err) < 0 ? cli_error_from("key", &err) : CLI_OK;
 }
 
 int cli_secret_create(const char *path, ms_identity **out, bool *existed) {

@@ -138,10 +138,12 @@ MS_API int ms_identity_from_seed(ms_identity **out, const uint8_t *seed /* MS_KE
                                  ms_error *err);
 
 /* Reads an identity from a file, or from `length` bytes of text, in the format of Scuttlebutt's
- * ~/.ssb/secret: JSON with comments, at most 65,535 bytes. 0; MS_EINVAL with line and column or
- * with what is missing, never with a word of the text; MS_ESYSTEM (`sys` says why it can't be
- * read), MS_ENOMEM. The error's address is the path. *out as above. The caller wipes its own text.
- */
+ * ~/.ssb/secret: JSON with comments, at most 65,535 bytes. A file has to be a regular one (nothing
+ * is waited for), and a secret: not one of ours that its group or others may open, nor one of
+ * somebody else's that everybody may. (One of root's that a group other than root's may read is a
+ * secret.) 0; MS_EINVAL with line and column or with what is missing, never with a word of the
+ * text; MS_ESYSTEM (`sys` says why it can't be read), MS_ENOMEM. The error's address is the path.
+ * *out as above. The caller wipes its own text. */
 MS_API int ms_identity_load(ms_identity **out, const char *path, ms_error *err);
 MS_API int ms_identity_parse(ms_identity **out, const char *text, size_t length, ms_error *err);
 
@@ -456,11 +458,16 @@ MS_API const char *ms_request_field(const ms_request *request, const char *name)
  * ms_ctx_close is called, `conn` stays valid for ms_conn_respond and takes memory. */
 typedef void (*ms_request_cb)(ms_conn *conn, const ms_request *request, void *user);
 
-/* TLS, of wss and tls: paths of PEM files, copied. */
+/* TLS, of wss and tls: paths of PEM files, copied; they are regular ones of 1 MiB at most. A server
+ * proves a name of its certificate's subjectAltName; a common name counts for nothing (RFC 9525).
+ * TLS 1.2 has ECDHE with AES-GCM or ChaCha20-Poly1305 and nothing else. */
 typedef struct ms_tls_opts {
-  const char *cert; /* to listen: the certificate, and those between it and the root behind it */
-  const char *key;  /* its private key, without a password; default: it is in `cert` too */
-  const char *ca;   /* to dial: the certificates that are trusted; default: the system's */
+  const char *cert; /* to listen: the certificate, and those between it and the root behind it, each
+                       followed by its issuer's */
+  const char *key;  /* its private key, without a password, a secret as for ms_identity_load, 64 KiB
+                       at most; default: it is in `cert` too */
+  const char *ca;   /* to dial: the certificates that are trusted, whether roots, authorities below
+                       one, or a server's own; default: the system's */
   bool insecure;    /* to dial: any certificate will do, so that anybody can be in between */
 } ms_tls_opts;
 

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -42,7 +43,8 @@ static inline void certificate_write(const char *path) {
   EVP_PKEY *key;
   X509 *cert;
   certificate_make(&key, &cert);
-  certificate_must(file && PEM_write_X509(file, cert));
+  certificate_must(file && fchmod(fileno(file), S_IRUSR | S_IWUSR) == 0); /* a secret */
+  certificate_must(PEM_write_X509(file, cert));
   certificate_must(PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL));
   certificate_must(fclose(file) == 0);
   X509_free(cert);

@@ -58,7 +58,7 @@ const sha256 = (data) => crypto.createHash('sha256').update(data).digest('hex')
 
 // A process, what it has said, and how to wait for what it says.
 class Proc {
-  constructor(label, file, args, { cwd, stdin = 'pipe', stdout = 'pipe', fds = [], env = {} } = {}) {
+  constructor(label, file, args, { cwd, stdin = 'pipe', stdout = 'pipe', fds = [], env = {}, uid, gid } = {}) {
     this.label = label
     this.out = []
     this.received = 0 // bytes on stdout
@@ -67,6 +67,8 @@ class Proc {
     this.waiting = new Set()
     this.child = spawn(file, args, {
       cwd,
+      uid,
+      gid,
       stdio: [stdin, stdout, 'pipe', ...fds],
       env: { ...process.env, HOME: cwd, XDG_CONFIG_HOME: path.join(cwd, 'config'), ...env },
     })

@@ -50,6 +50,9 @@ bool ms__host_is_address(const char *host);
 
 bool ms__host_is_wildcard(const char *host);
 
+/* The length of a name without the dot that says it is whole: "localhost." is localhost. */
+size_t ms__host_length(const char *host);
+
 /* "", localhost and the names below it, which nobody is asked for (RFC 6761, section 6.3). */
 bool ms__host_is_loopback_name(const char *host);
 

@@ -121,13 +121,19 @@ static unsigned scope6(const struct in6_addr *a) {
   return MS_PUBLIC;
 }
 
+size_t ms__host_length(const char *host) {
+  size_t n = strlen(host);
+  return n > 1 && host[n - 1] == '.' ? n - 1 : n;
+}
+
 static bool ends_in(const char *host, const char *suffix) {
-  size_t n = strlen(host), k = strlen(suffix);
-  return n >= k && strcasecmp(host + n - k, suffix) == 0;
+  size_t n = ms__host_length(host), k = strlen(suffix);
+  return n >= k && strncasecmp(host + n - k, suffix, k) == 0;
 }
 
 bool ms__host_is_loopback_name(const char *host) {
-  return !*host || strcasecmp(host, "localhost") == 0 || ends_in(host, ".localhost");
+  return !*host || (ms__host_length(host) == 9 && ends_in(host, "localhost")) ||
+         ends_in(host, ".localhost");
 }
 
 unsigned ms__host_scope(const char *host) {

@@ -261,12 +261,19 @@ static bool has_tls(const struct ms__stack *s) {
   return false;
 }
 
+static int load_tls(struct ms__stack *s, bool server, bool client, ms_error *err) {
+  int r = ms__tls_load(&s->tls, server, client, err);
+  if (r == 0 && s->tls.doubt)
+    ms__loop_log(&s->ctx->loop, MS_LOG_WARN, "the certificate %s: %s", s->tls.cert, s->tls.doubt);
+  return r;
+}
+
 /* What is wrong with the files shows here, not when somebody comes. */
 static int keep_tls(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err) {
   int r;
   s->tls_server.context = &s->tls.server;
   if ((r = ms__tls_keep(&s->tls, &s->ctx->allocator, &opts->tls, err)) < 0) return r;
-  return ms__tls_load(&s->tls, has_tls(s) && ms__stack_has_place(s), opts->tls.ca != NULL, err);
+  return load_tls(s, has_tls(s) && ms__stack_has_place(s), opts->tls.ca != NULL, err);
 }
 
 int ms__stack_prepare(struct ms__stack *s, const ms_section *sections, ms_error *err) {
@@ -284,7 +291,7 @@ int ms__stack_prepare(struct ms__stack *s, const ms_section *sections, ms_error 
 int ms_reload_tls(ms_ctx *ctx, int stack, ms_error *err) {
   struct ms__stack *s = stack < 0 ? NULL : ms__stack_at(ctx, (size_t)stack);
   if (!s) return ms__error(err, MS_EINVAL, MS_PHASE_NONE, NULL, "there is no such stack");
-  return ms__tls_load(&s->tls, s->tls.server != NULL, s->tls.client != NULL, err);
+  return load_tls(s, s->tls.server != NULL, s->tls.client != NULL, err);
 }
 
 /* What could not be read may have a secret anywhere: user information before an '@', a seed in all

@@ -11,6 +11,8 @@ struct ms__tls {
   char *cert, *key, *ca; /* paths, or NULL */
   bool insecure;
   struct ssl_ctx_st *server, *client;
+  const char *doubt; /* of the server's certificate, when it was read last: why clients will not
+                        take it, or NULL */
 };
 
 /* Keeps copies of the paths, in memory of the allocator's. 0 or MS_ENOMEM with *err. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/identity.h"
 #include "base/mem.h"
 
@@ -206,9 +207,11 @@ static int begin(char **text, ms_identity **out, ms_error *err) {
   return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, "no guarded memory for an identity");
 }
 
-static int finish(char *text, size_t n, ms_identity **out, ms_error *err) {
-  int r =
-      n < SECRET_MAX ? parse(text, n, *out, err) : bad(err, "is longer than an identity can be");
+/* Takes both; `n` may be an error already. */
+static int finish(char *text, ptrdiff_t n, ms_identity **out, ms_error *err) {
+  int r = n < 0            ? (int)n
+          : n < SECRET_MAX ? parse(text, (size_t)n, *out, err)
+                           : bad(err, "is longer than an identity can be");
   sodium_free(text);
   if (r == 0) {
     (void)sodium_mprotect_readonly(*out);
@@ -225,7 +228,7 @@ int ms_identity_parse(ms_identity **out, const char *text, size_t length, ms_err
   if (r < 0) return r;
   if (length > SECRET_MAX) length = SECRET_MAX;
   if (length) memcpy(copy, text, length);
-  return finish(copy, length, out, err);
+  return finish(copy, (ptrdiff_t)length, out, err);
 }
 
 /* ---- Files ---- */
@@ -237,31 +240,20 @@ static int failed(ms_error *err, int sys, const char *path, const char *what) {
 }
 
 int ms_identity_load(ms_identity **out, const char *path, ms_error *err) {
+  static const struct ms__file_rules rules = {.max = SECRET_MAX - 1, .secret = true};
   char *text;
-  size_t n = 0;
-  ssize_t k = 1;
-  int fd, sys = 0, r = begin(&text, out, err);
-  if (r < 0) return r;
-  fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-  if (fd < 0) sys = errno;
-  while (!sys && k > 0 && n < SECRET_MAX) {
-    k = read(fd, text + n, SECRET_MAX - n);
-    if (k > 0)
-      n += (size_t)k;
-    else if (k < 0 && errno == EINTR)
-      k = 1;
-    else if (k < 0)
-      sys = errno;
+  ptrdiff_t n;
+  int fd, r;
+  *out = NULL;
+  fd = ms__file_open(path, &rules, err);
+  if (fd < 0) return fd;
+  r = begin(&text, out, err);
+  if (r == 0) {
+    n = ms__file_read(fd, path, text, SECRET_MAX, err);
+    r = finish(text, n, out, err);
+    if (n >= 0 && r < 0) ms__error_address(err, path);
   }
-  if (fd >= 0) (void)close(fd);
-  if (sys) {
-    sodium_free(text);
-    sodium_free(*out);
-    *out = NULL;
-    return failed(err, sys, path, "cannot be read");
-  }
-  r = finish(text, n, out, err);
-  if (r < 0) ms__error_address(err, path);
+  (void)close(fd);
   return r;
 }
 

@@ -78,19 +78,88 @@ static const BIO_METHOD *get_method(void) {
 /* ---- Beginning ---- */
 
 /* An address is compared with the certificate's addresses, and is no server name (RFC 6066,
- * section 3). */
+ * section 3). A name is compared and told without the dot at its end, and never with a common name
+ * (RFC 9525, section 6). */
 static bool set_name(SSL *ssl, const char *name) {
-  char address[64];
-  if (ms__host_is_address(name)) {
-    ms__text_copy(address, sizeof address, name);
-    ms__host_without_zone(address); /* where it is reached, not what it is */
-    return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), address) == 1;
+  char text[256];
+  size_t n = ms__host_length(name);
+  if (n == 0 || n >= sizeof text || *name == '.') return false;
+  ms__text_copy(text, n + 1, name);
+  if (ms__host_is_address(text)) {
+    ms__host_without_zone(text); /* where it is reached, not what it is */
+    return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), text) == 1;
   }
-  if (!*name) return false; /* OpenSSL would ask for no name at all */
-  SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-  return SSL_set1_host(ssl, name) == 1 &&
-         SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
-                  (void *)(uintptr_t)name) == 1;
+  SSL_set_hostflags(ssl,
+                    X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+  return SSL_set1_host(ssl, text) == 1 &&
+         SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, text) == 1;
+}
+
+/* ---- Why a certificate is not trusted ---- */
+
+/* Its first name, of which only what cannot mislead a reader is shown. */
+static void explain_name(X509 *cert, char *buf, size_t size) {
+  GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+  ms__text_copy(buf, size,
+                names ? "it is for others" : "it has no subjectAltName, its common name is none");
+  for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+    const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+    struct ms__text t;
+    if (name->type != GEN_DNS) continue;
+    ms__text_init(&t, buf, size);
+    ms__text_string(&t, "it is for ");
+    for (int k = 0; k < ASN1_STRING_length(name->d.dNSName); k++) {
+      char c = (char)ASN1_STRING_get0_data(name->d.dNSName)[k];
+      ms__text_char(&t, c > 0x20 && c < 0x7f ? c : '?');
+    }
+    break;
+  }
+  GENERAL_NAMES_free(names);
+}
+
+static void explain_time(const char *word, const ASN1_TIME *time, char *buf, size_t size) {
+  struct tm utc;
+  char day[32] = "?";
+  if (ASN1_TIME_to_tm(time, &utc) == 1) (void)strftime(day, sizeof day, "%Y-%m-%d %H:%M UTC", &utc);
+  (void)snprintf(buf, size, "%s %s", word, day);
+}
+
+/* What OpenSSL's text leaves out, or "". */
+static void explain(int error, X509 *cert, char *buf, size_t size) {
+  *buf = '\0';
+  switch (cert ? error : X509_V_OK) {
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH:
+      explain_name(cert, buf, size);
+      break;
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+      explain_time("on", X509_get0_notAfter(cert), buf, size);
+      break;
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+      explain_time("but from", X509_get0_notBefore(cert), buf, size);
+      break;
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+      (void)snprintf(buf, size, "nobody trusted here has issued it");
+      break;
+    default:
+      break;
+  }
+}
+
+/* Keeps the first thing that is wrong. */
+static int on_verify(int ok, X509_STORE_CTX *store) {
+  SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+  struct state *s = SSL_get_app_data(ssl);
+  int error = X509_STORE_CTX_get_error(store);
+  char more[96];
+  if (ok || *s->why) return ok;
+  explain(error, X509_STORE_CTX_get_current_cert(store), more, sizeof more);
+  (void)snprintf(s->why, sizeof s->why, "the certificate%s is not trusted: %s%s%s",
+                 X509_STORE_CTX_get_error_depth(store) ? " of its issuer" : "",
+                 X509_verify_cert_error_string(error), *more ? ": " : "", more);
+  return ok;
 }
 
 static int tls_init(void *st, const struct ms__role *role) {
@@ -108,23 +177,23 @@ static int tls_init(void *st, const struct ms__role *role) {
     SSL_set_accept_state(s->ssl);
   else
     SSL_set_connect_state(s->ssl);
-  if (role->server || !opts->name || set_name(s->ssl, opts->name)) return 0;
+  if (role->server) return 0;
+  if (SSL_get_verify_mode(s->ssl) & SSL_VERIFY_PEER) { /* else nothing is wrong with any */
+    if (!SSL_set_app_data(s->ssl, s)) return MS_ENOMEM;
+    SSL_set_verify(s->ssl, SSL_VERIFY_PEER, on_verify);
+  }
+  if (!opts->name || set_name(s->ssl, opts->name)) return 0;
   (void)snprintf(s->why, sizeof s->why, "no certificate can name '%.64s'", opts->name);
   return MS_EINVAL;
 }
 
 /* ---- Steps ---- */
 
-/* What OpenSSL has against it. */
+/* What OpenSSL has against it; on_verify may have told already. What came first is the cause. */
 static int failed(struct state *s) {
-  unsigned long e = ERR_peek_last_error();
-  long verified = SSL_get_verify_result(s->ssl);
+  unsigned long e = ERR_peek_error();
   const char *reason = e ? ERR_reason_error_string(e) : NULL;
-  if (*s->why) return MS_EPROTO; /* what came first is the cause */
-  if (verified != X509_V_OK && e && ERR_GET_REASON(e) == SSL_R_CERTIFICATE_VERIFY_FAILED)
-    (void)snprintf(s->why, sizeof s->why, "the certificate is not trusted: %s",
-                   X509_verify_cert_error_string(verified));
-  else
+  if (!*s->why)
     (void)snprintf(s->why, sizeof s->why, "TLS failed: %s", reason ? reason : "no reason given");
   ERR_clear_error();
   return MS_EPROTO;

@@ -152,6 +152,7 @@ static void origins(void **state) {
       {&open_opts, "a", "https://evil.example", true},
       {&closed, "localhost:8989", NULL, true},
       {&closed, "localhost:8989", "http://localhost:8989", true},
+      {&closed, "localhost.:8989", "http://localhost.:8989", true},
       {&closed, "localhost:8989", "http://localhost:8000", false},
       {&closed, "127.0.0.1:8989", "http://127.0.0.1:8989", true},
       {&closed, "[::1]:8989", "http://[::1]:8989", true},

@@ -1,0 +1,28 @@
+/* Files that an operator names: keys, certificates, lists. The command includes this as well. */
+#ifndef MS_BASE_FILE_H
+#define MS_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "multiserver.h"
+
+/* What a file may be. */
+struct ms__file_rules {
+  size_t max;  /* bytes */
+  bool secret; /* not open to others: see ms__file_exposed */
+};
+
+/* Opens one to be read, without ever waiting: a FIFO, a device, a socket or a folder is an error.
+ * A descriptor, or MS_EINVAL, MS_ESYSTEM with *err, which has the path as its address. */
+int ms__file_open(const char *path, const struct ms__file_rules *rules, ms_error *err);
+
+/* Reads on, until the end or `size` bytes. How many, or MS_ESYSTEM with *err (as above). */
+ptrdiff_t ms__file_read(int fd, const char *path, char *buf, size_t size, ms_error *err);
+
+/* Is an open file no secret? It is ours and its group or others may open it, or it is anybody's and
+ * everybody may (as OpenSSH has it). A file that root has given to a group of its own to read, as
+ * Debian's ssl-cert, is one for root, too. Then, with *err: MS_EINVAL, else 0. */
+int ms__file_exposed(int fd, const char *path, ms_error *err);
+
+#endif

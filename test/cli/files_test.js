@@ -1,0 +1,146 @@
+'use strict'
+// Files that an operator names: whatever is no file is refused at once, and what is no secret is not
+// taken for one.
+
+const assert = require('assert')
+const { execFileSync } = require('child_process')
+const fs = require('fs')
+const net = require('net')
+const { scenario, assertComplaint, identity, secretFile, command } = require('../world')
+
+const openssl = (...args) => execFileSync('openssl', args, { stdio: 'pipe' })
+
+function certificate(world, name = 'own') {
+  const [cert, key] = [world.path(`${name}.pem`), world.path(`${name}.key`)]
+  openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-keyout', key, '-out', cert,
+    '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost')
+  return { cert, key }
+}
+
+// Every option that reads a file, as a command line with `file` in its place.
+const readers = (world, { cert, key }, me) => ({
+  'id --key': (file) => ['id', '--key', file],
+  'serve --key': (file) => ['serve', '--echo', '--key', file, 'net:127.0.0.1:0~shs'],
+  'connect --key': (file) => ['connect', '--key', file, `net:127.0.0.1:1~shs:${me.key}`],
+  'check --key': (file) => ['check', '--key', file, `net:127.0.0.1:1~shs:${me.key}`],
+  '--allow-file': (file) => ['serve', '--echo', '--key', world.path('me'), '--allow-file', file, 'net:127.0.0.1:0~shs'],
+  '--tls-cert': (file) => ['serve', '--echo', '--tls-cert', file, '--tls-key', key, 'net:127.0.0.1:0~tls'],
+  '--tls-key': (file) => ['serve', '--echo', '--tls-cert', cert, '--tls-key', file, 'net:127.0.0.1:0~tls'],
+  'connect --tls-ca': (file) => ['connect', '--tls-ca', file, 'net:localhost:1~tls'],
+  'check --tls-ca': (file) => ['check', '--tls-ca', file, 'net:localhost:1~tls'],
+})
+
+// What is there in the place of a file, and what is said of it.
+async function faults(world) {
+  execFileSync('mkfifo', [world.path('fifo')])
+  const listener = net.createServer()
+  await new Promise((resolve) => listener.listen(world.path('socket'), resolve))
+  world.atEnd(() => listener.close())
+  fs.symlinkSync('loop', world.path('loop'))
+  fs.truncateSync(world.write('huge', 'x'), 1 << 30)
+  return [
+    ['missing', /cannot be read: No such file/],
+    ['', /cannot be read: Is a directory/],
+    ['fifo', /is a pipe: it has to be a file/],
+    ['socket', /is a socket: it has to be a file/],
+    ['/dev/null', /is a device: it has to be a file/],
+    ['/dev/zero', /is a device: it has to be a file/],
+    ['huge', /is too large: 1073741824 bytes, where \d+ are the most/],
+    ['loop', /cannot be read: Too many levels of symbolic links/],
+    ['me/x', /cannot be read: Not a directory/],
+  ].map(([name, why]) => [name[0] === '/' ? name : name ? world.path(name) : world.dir, why])
+}
+
+scenario('what is no file is refused at once, wherever one is named', async (world) => {
+  const me = identity()
+  world.write('me', secretFile(me))
+  const cases = await faults(world)
+  for (const [option, line] of Object.entries(readers(world, certificate(world), me))) {
+    for (const [file, why] of cases) {
+      const proc = await world.run(line(file))
+      assert.strictEqual(proc.status, 1, `${option} ${file}`)
+      assertComplaint(proc, why)
+      assert.ok(proc.err.includes(file), `${option} does not name ${file}`)
+    }
+  }
+})
+
+scenario('on SIGHUP, too, and what there was is kept', async (world) => {
+  const own = certificate(world)
+  const friends = world.write('friends', '')
+  world.write('me', secretFile(identity()))
+  const options = { '--tls-cert': own.cert, '--tls-key': own.key, '--tls-ca': world.write('ca', fs.readFileSync(own.cert)), '--allow-file': friends }
+  const serve = world.ours(['serve', '--forward', `wss://127.0.0.1:1~shs:${identity().key}`, ...Object.entries(options).flat(), 'wss://localhost:0~shs'])
+  await serve.line()
+  const cases = await faults(world)
+  for (const file of Object.values(options)) {
+    const kept = fs.readFileSync(file)
+    for (const [fault, why] of cases) {
+      fs.unlinkSync(file)
+      fs.symlinkSync(fault, file)
+      const from = serve.err.length
+      serve.kill('SIGHUP')
+      await serve.until(() => why.test(serve.err.slice(from)), `${why} of ${file}`)
+    }
+    fs.unlinkSync(file)
+    fs.writeFileSync(file, kept, { mode: 0o600 })
+  }
+  const from = serve.err.length
+  serve.kill('SIGHUP')
+  await serve.until(() => /certificates read again\n.*friends: 0 keys\n/.test(serve.err.slice(from)), 'all is well again')
+})
+
+scenario('what others may open is no secret', async (world) => {
+  const me = identity()
+  world.write('me', secretFile(me))
+  const own = certificate(world)
+  const both = world.write('both.pem', fs.readFileSync(own.cert, 'utf8') + fs.readFileSync(own.key, 'utf8'))
+  const secrets = {
+    identity: [world.path('me'), ['id', '--key', world.path('me')]],
+    'TLS key': [own.key, ['serve', '--echo', '--tls-cert', own.cert, '--tls-key', own.key, 'net:127.0.0.1:0~tls']],
+    'certificate and key': [both, ['serve', '--echo', '--tls-cert', both, 'net:127.0.0.1:0~tls']],
+  }
+  fs.chmodSync(own.cert, 0o644) // a certificate is for everybody
+  const taken = async (args, opts) => {
+    const proc = world.start(args[0], command, args, opts)
+    const line = await proc.line().catch(() => null)
+    proc.kill('SIGTERM')
+    await proc.exit()
+    return line === null ? proc : null
+  }
+  for (const [what, [file, args]] of Object.entries(secrets)) {
+    for (const mode of [0o600, 0o400, 0o700]) {
+      fs.chmodSync(file, mode)
+      assert.strictEqual(await taken(args), null, `${what}, ${mode.toString(8)}`)
+    }
+    for (const [mode, who] of [[0o640, 'its group'], [0o660, 'its group'], [0o620, 'its group'], [0o610, 'its group'], [0o604, 'everybody'], [0o644, 'everybody'],
+      [0o602, 'everybody'], [0o601, 'everybody']]) {
+      fs.chmodSync(file, mode)
+      const refused = await taken(args)
+      assert.ok(refused, `${what}, ${mode.toString(8)} is taken`)
+      assertComplaint(refused, new RegExp(`is no secret: ${who} may open it \\(its mode is 0${mode.toString(8)}; chmod 600 makes it one\\)`))
+    }
+  }
+  if (process.getuid() !== 0) return
+  // Another's file is judged by what everybody may do with it; root's, given to a group, is a secret.
+  fs.chmodSync(world.dir, 0o755)
+  const user = { uid: 65534, gid: 4242 }
+  for (const [what, [file, args]] of Object.entries(secrets)) {
+    fs.chownSync(file, 0, 4242)
+    for (const [mode, as, fine] of [[0o640, {}, true], [0o640, user, true], [0o440, user, true], [0o660, {}, false], [0o660, user, true], [0o644, user, false],
+      [0o641, user, false], [0o644, {}, false], [0o604, user, false]]) {
+      fs.chmodSync(file, mode)
+      const refused = await taken(args, as)
+      assert.strictEqual(refused === null, fine, `${what} of root's, ${mode.toString(8)}, as ${as.uid || 0}: ${refused}`)
+      if (refused && as.uid) assertComplaint(refused, mode === 0o604 ? /cannot be read: Permission denied|chmod o=/ : /everybody may open it .*chmod o= makes/)
+    }
+    fs.chmodSync(file, 0o600)
+    const unreadable = await taken(args, user)
+    assertComplaint(unreadable, /cannot be read: Permission denied/)
+    fs.chownSync(file, 65534, 4242)
+    fs.chmodSync(file, 0o640)
+    assertComplaint(await taken(args, user), /its group may open it/)
+    fs.chownSync(file, 0, 0)
+    fs.chmodSync(file, 0o600)
+  }
+})
