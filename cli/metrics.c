@@ -206,6 +206,13 @@ static void on_listen(ms_ctx *ctx, int stack, const ms_error *err, void *user) {
     cli_note("metrics at %s", address);
 }
 
+/* Who is turned away. */
+static void on_log(enum ms_log_level level, const char *text, void *user) {
+  (void)level;
+  (void)user;
+  cli_note("metrics: %s", text);
+}
+
 static const ms_server_events events = {.on_connection = on_connection, .on_listen = on_listen};
 
 const char *cli_metrics_wrong(const char *address) {
@@ -222,6 +229,7 @@ int cli_metrics_open(struct cli_metrics *m, uv_loop_t *loop, const ms_ctx *of, c
   int r;
   opts.loop = loop;
   opts.limits.connections = CONNECTIONS;
+  opts.on_log = on_log;
   stack.insecure_noauth = insecure;
   m->of = of;
   m->loop = loop;

@@ -130,7 +130,16 @@ static void keep(struct cli_report *r, int stack, char *address) {
 void cli_report_listen(struct cli_report *r, const ms_ctx *ctx, int stack, const ms_error *err) {
   char *address;
   json_t *o;
-  if (err) (void)cli_error_from("listen", err);
+  ms_error told;
+  if (err) {
+    size_t n = strlen(err->message);
+    told = *err;
+    if (err->code == MS_EINSECURE)
+      (void)snprintf(told.message + n, sizeof told.message - n,
+                     "; --insecure-noauth lets anybody in");
+    err = &told;
+    (void)cli_error_from("listen", err);
+  }
   if (!r->json) return;
   if (err) {
     write_error(r, (uint64_t)stack, err);

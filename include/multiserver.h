@@ -86,7 +86,7 @@ enum ms_code {
   MS_ETIMEDOUT = -15,   /* a deadline passed */
   MS_EABORTED = -16,    /* the application aborted it */
   MS_ESTATE = -17,      /* the call is not legal in the state the object is in */
-  MS_EINSECURE = -18,   /* without authentication, off this machine or against what was asked */
+  MS_EINSECURE = -18,   /* without authentication, for others than us, or against what was asked */
   MS_ESYSTEM = -19,     /* the operating system refused; `sys` says why */
   MS_EFAILED = -21      /* the application has failed, and said why (ms_conn_fail) */
 };
@@ -410,7 +410,7 @@ typedef struct ms_ctx_stats {
   uint64_t accepted; /* sockets: the sum of the next eight, and of what is pending of peers */
   uint64_t entered;  /* peers that came in */
   uint64_t answered; /* requests answered with a page */
-  uint64_t refused;  /* peers that on_authorise kept out */
+  uint64_t refused;  /* peers that on_authorise kept out, and other users at a unix socket */
   uint64_t failed;   /* peers that did not come in for other reasons than these */
   uint64_t over_connections; /* turned away: too many connections */
   uint64_t over_address;     /* turned away: too many of one address */
@@ -489,7 +489,11 @@ typedef struct ms_stack_opts {
   ms_authorise_cb on_authorise; /* asked in the place of the context's */
   void *user;                   /* for on_authorise */
   bool reuse_port; /* share the port with other contexts and processes that say so (SO_REUSEPORT) */
-  bool insecure_noauth; /* let a stack without an authenticating layer listen off this machine */
+  /* Let anybody at a stack without an authenticating layer. Default: it listens on loopback and on
+   * unix sockets only, and of these admits this process' (effective) user and root, no others,
+   * whatever the mode of the socket is; on one that was inherited, and that mode and folder leave
+   * open to others, it does not listen (MS_EINSECURE). */
+  bool insecure_noauth;
   /* WebSocket: which pages may open connections to this server, as in "https://app.example";
    * copied. Other clients than browsers name no origin, and are not concerned. None: every page
    * where a layer above authenticates; without one, only pages from an address of this machine

@@ -250,6 +250,9 @@ void ms__link_asked(struct ms__link *link, const struct ms__question *q);
 /* May one more peer come in? It is counted then, until ms__door_leave. */
 bool ms__door_enter(struct ms__link *link);
 
+/* One who was accepted may not come in, whoever it is. `why` stays valid. */
+void ms__door_refuse(struct ms_ctx *ctx, const char *why);
+
 /* Who is behind a trusted proxy may be known now: false when that one has too many. */
 bool ms__door_name(struct ms__link *link);
 

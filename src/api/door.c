@@ -26,6 +26,10 @@ void ms__door_close(struct ms_ctx *ctx) {
   if (ctx->damper.untold) tell(ctx);
 }
 
+void ms__door_refuse(struct ms_ctx *ctx, const char *why) {
+  count(ctx, &ctx->refused, why);
+}
+
 static void turn_away(struct ms__link *l, uint64_t *counter, const char *why) {
   l->raising->put_out = why;
   count(l->stack->ctx, counter, why);

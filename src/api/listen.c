@@ -19,13 +19,25 @@ static void turn_away(int fd) {
   close(fd);
 }
 
+/* Who gets to it enters, so that only we, and whoever this machine is no secret to, may. */
+static bool is_for_us_alone(const struct ms__stack *s) {
+  return !s->authenticated && !s->insecure_noauth;
+}
+
 static void on_accepted(void *user, int fd, const struct ms__place *peer) {
   struct ms__bound *b = user;
   struct ms__stack *s = b->stack;
   struct ms_ctx *ctx = s->ctx;
   struct ms__uv_wire *wire = NULL;
-  struct ms__link *link = ms__link_new(s, true);
+  struct ms__link *link;
   ctx->accepted++;
+  if (is_for_us_alone(s) && s->transport->is_own_peer &&
+      !s->transport->is_own_peer(&b->socket, fd)) {
+    ms__door_refuse(ctx, "another user at a unix socket, where nothing proves who it is");
+    turn_away(fd);
+    return;
+  }
+  link = ms__link_new(s, true);
   if (link) link->peer = peer->inet;
   if (link && ms__door_enter(link))
     wire = ms__uv_wire_new(&ctx->loop, b->socket.place.address.ss_family);
@@ -57,14 +69,26 @@ static void close_sockets(struct ms__stack *s) {
   s->listens = false;
 }
 
+/* A unix socket of our own has mode 0600; one that we are given may have any. */
+static int open_socket(struct ms__stack *s, const struct ms__place *place, struct ms__socket *out,
+                       ms_error *err) {
+  struct ms_ctx *ctx = s->ctx;
+  if (!ms__inherited_take(ctx->inherited, ctx->inherited_count, place, out))
+    return s->transport->listen(place, s->reuse_port, out, err);
+  if (!is_for_us_alone(s) || s->transport->by_host || ms__unix_is_private(&out->place)) return 0;
+  (void)ms__inherited_give(ctx->inherited, ctx->inherited_count, out);
+  return ms__error(err, MS_EINSECURE, MS_PHASE_LISTEN, s->name,
+                   "nothing authenticates who comes, and the mode of the socket and its folder let "
+                   "other users in: give it mode 0600 (SocketMode=0600)");
+}
+
 static int open_one(struct ms__stack *s, const struct ms__place *place, ms_error *err) {
   struct ms__bound *b = ms__calloc(&s->ctx->allocator, sizeof *b);
   struct ms__bound **end = &s->bound;
   int r;
   if (!b) return ms__error(err, MS_ENOMEM, MS_PHASE_LISTEN, s->transport->name, NULL);
   b->stack = s;
-  if (!ms__inherited_take(s->ctx->inherited, s->ctx->inherited_count, place, &b->socket) &&
-      (r = s->transport->listen(place, s->reuse_port, &b->socket, err)) < 0) {
+  if ((r = open_socket(s, place, &b->socket, err)) < 0) {
     ms__free(&s->ctx->allocator, b);
     return r;
   }
@@ -119,7 +143,7 @@ static int open_all(struct ms__stack *s, struct ms__places *places, int port, ms
 
 static int check_loopback(const struct ms__stack *s, const struct ms__places *places,
                           ms_error *err) {
-  if (s->authenticated || s->insecure_noauth) return 0;
+  if (!is_for_us_alone(s)) return 0;
   for (size_t i = 0; i < places->count; i++)
     if (!ms__place_is_local(&places->at[i]))
       return ms__error(err, MS_EINSECURE, MS_PHASE_LISTEN, s->name,

@@ -39,6 +39,7 @@ struct ms__socket {
   bool ipv6_only;         /* its wildcard is not that of IPv4 */
   dev_t device;           /* unix: the socket file, to unlink only our own */
   ino_t inode;
+  uid_t unknown; /* unix: see ms__users_unknown */
 };
 
 struct ms__transport {
@@ -60,9 +61,27 @@ struct ms__transport {
 
   /* Sets the options of a connected descriptor. NULL: none. */
   void (*tune)(int fd);
+
+  /* Is who has connected this descriptor, which the socket has accepted, our own user, or root?
+   * NULL: that can't be known. */
+  bool (*is_own_peer)(const struct ms__socket *socket, int fd);
 };
 
 extern const struct ms__transport ms__net, ms__unix;
+
+/* ---- Users, of unix sockets (users.c) ---- */
+
+/* The number that users have who have none of their own here, in a user namespace that does not
+ * know them all: it tells nothing. (uid_t)-1: all have one. */
+uid_t ms__users_unknown(void);
+
+/* Is who has connected it our own user, or root? `unknown`: as above. */
+bool ms__unix_is_own_peer(int fd, uid_t unknown);
+
+/* Do the mode of a unix socket's file, or a folder that it is in, keep all others out? */
+bool ms__unix_is_private(const struct ms__place *place);
+
+/* ---- Inherited sockets ---- */
 
 /* A descriptor that whoever started us has opened. */
 struct ms__inherited {
@@ -71,7 +90,8 @@ struct ms__inherited {
   bool ours;  /* it was, at least once */
 };
 
-/* Takes the one that listens at this place. False: there is none. */
+/* Takes the one that listens at this place. False: there is none. A unix socket's file may be open
+ * to anybody. */
 bool ms__inherited_take(struct ms__inherited *all, size_t count, const struct ms__place *place,
                         struct ms__socket *out);
 

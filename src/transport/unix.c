@@ -116,6 +116,7 @@ static int unix_listen(const struct ms__place *place, bool reuse_port, struct ms
   }
   out->fd = fd;
   out->place = *place;
+  out->unknown = ms__users_unknown();
   return 0;
 }
 
@@ -129,10 +130,16 @@ static void unix_unlisten(struct ms__socket *s) {
   s->fd = -1;
 }
 
+/* The mode of the file may be another since. */
+static bool unix_is_own_peer(const struct ms__socket *s, int fd) {
+  return ms__unix_is_own_peer(fd, s->unknown);
+}
+
 const struct ms__transport ms__unix = {
     .name = "unix",
     .by_host = false,
     .place = unix_place,
     .listen = unix_listen,
     .unlisten = unix_unlisten,
+    .is_own_peer = unix_is_own_peer,
 };

@@ -1,0 +1,170 @@
+'use strict'
+// Unix sockets on which nothing authenticates: who connects is this user or root, or is turned away,
+// whatever the mode of the socket. Who is somebody else has to be root to become so.
+
+const assert = require('assert')
+const { execFileSync, spawnSync } = require('child_process')
+const fs = require('fs')
+const net = require('net')
+const os = require('os')
+const path = require('path')
+const { scenario, assertComplaint, command } = require('../world')
+
+const OTHERS = [65534, 12345]
+const certificate = (world) => {
+  const pem = world.path('tls.pem')
+  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1',
+    '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-keyout', pem, '-out', `${pem}.cert`], { stdio: 'ignore' })
+  return ['--tls-cert', `${pem}.cert`, '--tls-key', pem]
+}
+
+// A folder that anybody may enter.
+function openFolder(world) {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'ms-open-'))
+  fs.chmodSync(dir, 0o755)
+  world.atEnd(() => fs.rmSync(dir, { recursive: true, force: true }))
+  return dir
+}
+
+const isRoot = process.getuid() === 0
+const isOpen = (dir) => spawnSync('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', 'test', '-x', dir]).status === 0
+
+// Why there is nobody else to be, or nothing.
+function nobodyElse() {
+  if (!isRoot) return 'not root: there is no other user to be'
+  return isOpen(os.tmpdir()) ? '' : `${os.tmpdir()} is closed to other users`
+}
+
+// What this user gets for `said`, to the end: all of it, or null for an error.
+function ask(at, said, user) {
+  return new Promise((resolve) => {
+    const before = process.geteuid()
+    let got = ''
+    if (user !== undefined) process.seteuid(user)
+    try {
+      const socket = net.connect(at) // the system notes who it is in this call
+      socket.on('error', () => resolve(null)).on('close', () => resolve(got)).on('data', (data) => (got += data))
+      socket.end(said)
+    } finally {
+      process.seteuid(before)
+    }
+  })
+}
+
+// Our serve with a socket of this mode as what systemd has opened.
+async function inherits(world, dir, mode, args) {
+  const at = `${dir}/socket-${world.procs.length}`
+  const server = net.createServer()
+  await new Promise((resolve, reject) => server.on('error', reject).listen(at, resolve))
+  fs.chmodSync(at, mode)
+  const proc = world.start('multiserver serve', 'sh', ['-c', 'read go; LISTEN_PID=$$ exec "$@"', 'sh', command, 'serve', '--echo', ...args.map((arg) => arg.replace('AT', at))],
+    { fds: [server._handle.fd], env: { LISTEN_FDS: '1' } })
+  fs.linkSync(at, `${at}-kept`) // Node removes the file when it closes
+  server.close()
+  fs.renameSync(`${at}-kept`, at)
+  proc.say('go')
+  return { proc, at }
+}
+
+scenario('a socket that is handed over open to others is not served without authentication', async (world, t) => {
+  const dir = openFolder(world)
+  if (!isOpen(os.tmpdir()) && isRoot) return t.skip(`${os.tmpdir()} is closed to other users`)
+  const tls = certificate(world)
+  for (const mode of [0o666, 0o660, 0o602]) {
+    for (const [stack, args] of [['unix:AT', []], ['unix:AT~noauth', []], ['unix:AT~tls', tls]]) {
+      const { proc } = await inherits(world, dir, mode, [...args, stack])
+      assert.strictEqual(await proc.exit(), 1, `${stack}, ${mode}`)
+      assertComplaint(proc, /listen: unix:.*the mode of the socket and its folder let other users in: .*; --insecure-noauth lets anybody in/)
+      assert.strictEqual(proc.stdout().toString(), '')
+    }
+  }
+  const closed = `${dir}/closed`
+  fs.mkdirSync(`${closed}/below`, { recursive: true })
+  fs.chmodSync(closed, 0o700)
+  const good = [[dir, 0o600, ['unix:AT~noauth']], [dir, 0o644, ['unix:AT']], [world.socketDir('s'), 0o666, ['unix:AT']], [`${closed}/below`, 0o666, ['unix:AT']],
+    [dir, 0o666, ['unix:AT~shs']], [dir, 0o666, ['--insecure-noauth', 'unix:AT']], [dir, 0o666, ['--insecure-noauth', 'unix:AT~noauth']]]
+  for (const [where, mode, args] of good) {
+    const { proc, at } = await inherits(world, where, mode, args)
+    assert.match(await proc.line(), /^unix:/, `${args}`)
+    if (!args[0].endsWith('shs')) assert.strictEqual(await ask(at, 'hello'), 'hello')
+    proc.kill('SIGTERM')
+    assert.strictEqual(await proc.exit(), 0)
+  }
+})
+
+scenario('who connects counts: another user is turned away, and told of', async (world, t) => {
+  const why = nobodyElse()
+  if (why) return t.skip(why)
+  const dir = openFolder(world)
+  for (const stack of ['', '~noauth']) {
+    const at = `${dir}/socket${stack.slice(1)}`
+    const proc = world.start('serve', command, ['serve', '--echo', `unix:${at}${stack}`])
+    await proc.line()
+    fs.chmodSync(at, 0o666) // somebody means well
+    for (const user of OTHERS) assert.ok(!(await ask(at, 'hello', user)), `${user} is in`)
+    assert.strictEqual(await ask(at, 'hello'), 'hello')
+    assert.match(await proc.line('stderr'), /turned away: 1 peers, the last for another user at a unix socket, where nothing proves who it is/)
+    proc.kill('SIGUSR1')
+    await proc.until(() => / entered=1 .* refused=2 failed=0 /.test(proc.err), 'the counters')
+    proc.kill('SIGTERM')
+    assert.strictEqual(await proc.exit(), 0)
+  }
+})
+
+scenario('another user is let in where that is said, and by shs', async (world, t) => {
+  const why = nobodyElse()
+  if (why) return t.skip(why)
+  const dir = openFolder(world)
+  const own = world.start('serve', command, ['serve', '--echo', '--insecure-noauth', `unix:${dir}/any`])
+  await own.line()
+  fs.chmodSync(`${dir}/any`, 0o666)
+  assert.strictEqual(await ask(`${dir}/any`, 'hello', 65534), 'hello')
+  const shs = world.ours(['serve', '--echo', '--allow-any', `unix:${dir}/shs~shs`])
+  await shs.line()
+  fs.chmodSync(`${dir}/shs`, 0o666)
+  await ask(`${dir}/shs`, 'no handshake', 65534)
+  assert.match(await shs.line('stderr'), /peer: unix:.*: shs handshake/) // it was let so far
+})
+
+scenario('a service of another user lets itself and root in, no third', async (world, t) => {
+  const why = nobodyElse()
+  if (why) return t.skip(why)
+  const dir = openFolder(world)
+  fs.chmodSync(dir, 0o777)
+  const proc = world.start('serve', 'sh', ['-c', 'exec 3<"$0"; cd /; exec setpriv --reuid=12345 --regid=12345 --clear-groups /proc/self/fd/3 serve --echo "unix:$1"', command, `${dir}/socket`],
+    { env: { ASAN_OPTIONS: 'detect_leaks=0' } })
+  await proc.line()
+  fs.chmodSync(`${dir}/socket`, 0o666)
+  assert.strictEqual(await ask(`${dir}/socket`, 'hello', 12345), 'hello')
+  assert.strictEqual(await ask(`${dir}/socket`, 'hello', 0), 'hello')
+  assert.ok(!(await ask(`${dir}/socket`, 'hello', 65534)))
+})
+
+scenario('metrics at a unix socket are as closed', async (world, t) => {
+  const why = nobodyElse()
+  if (why) return t.skip(why)
+  const dir = openFolder(world)
+  const request = 'GET / HTTP/1.1\r\nHost: h\r\n\r\n'
+  for (const [args, wanted] of [[[], false], [['--insecure-noauth'], true]]) {
+    const at = `${dir}/metrics-${wanted}`
+    const proc = world.start('serve', command, ['serve', '--echo', '--metrics', `unix:${at}`, ...args, 'net:127.0.0.1:0'])
+    await proc.line()
+    fs.chmodSync(at, 0o666)
+    assert.match(await ask(at, request), /multiserver_open/)
+    assert.strictEqual(/multiserver_open/.test(await ask(at, request, 65534)), wanted)
+    assert.strictEqual(/metrics: turned away/.test(proc.err), !wanted)
+  }
+})
+
+scenario('users whom a namespace has no number for are others, whoever serves', async (world, t) => {
+  const why = nobodyElse()
+  if (why) return t.skip(why)
+  if (spawnSync('unshare', ['--user', 'true']).status !== 0) return t.skip('there are no user namespaces')
+  const dir = openFolder(world)
+  fs.chmodSync(dir, 0o777)
+  const proc = world.start('serve', 'unshare', ['--user', command, 'serve', '--echo', `unix:${dir}/socket`])
+  await proc.line()
+  assert.strictEqual(execFileSync('stat', ['-c', '%u', `/proc/${proc.child.pid}`]).toString(), '0\n')
+  fs.chmodSync(`${dir}/socket`, 0o666)
+  for (const user of OTHERS) assert.ok(!(await ask(`${dir}/socket`, 'hello', user)), `${user} passes for the server's own`)
+})
