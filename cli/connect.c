@@ -70,7 +70,7 @@ struct options {
   const char *security;
   struct cli_texts prefer;
   uint32_t timeout_msec, linger_msec;
-  bool verbose;
+  bool verbose, receive;
   ms_tls_opts tls;
 };
 
@@ -150,7 +150,9 @@ static int connect_to(const char *text, const struct options *o) {
   struct session s = {.loop = &loop,
                       .status = CLI_FAILED,
                       .verbose = o->verbose,
-                      .stdio = {.linger_msec = o->linger_msec, .progress = true}};
+                      .stdio = {.hold = o->receive ? CLI_HOLD : CLI_HOLD_NEVER,
+                                .linger_msec = o->linger_msec,
+                                .progress = true}};
   ms_identity *id = NULL;
   int status = cli_read_address(&cli_connect, text, &s.addr, &s.legacy);
   if (status != CLI_OK) return status;
@@ -185,6 +187,7 @@ static int run(int argc, char **argv) {
       {"security", 0, CLI_TEXT, &o.security},
       {"timeout", 0, CLI_MSEC, &o.timeout_msec},
       {"linger", 0, CLI_MSEC, &o.linger_msec},
+      {"receive", 0, CLI_FLAG, &o.receive},
       {"tls-ca", 0, CLI_TEXT, &o.tls.ca},
       {"tls-insecure", 0, CLI_FLAG, &o.tls.insecure},
       {"verbose", 'v', CLI_FLAG, &o.verbose},
