@@ -63,7 +63,8 @@ for (const stack of STACKS) {
 
 for (const stack of STACKS) {
   scenario(`${stack}: a sender leaves when all is written out, not before`, async (world) => {
-    for (const survives of [true, false]) {
+    // where the system says the end of a dead process, it looks like one
+    for (const survives of stack.includes('~') ? [true, false] : [true]) {
       const [read, write] = pipe(world)
       const serve = world.ours(['serve', '--stdio', '--allow-any', place(world, stack)], { stdin: 'ignore', stdout: write })
       fs.closeSync(write)
