@@ -320,6 +320,13 @@ typedef struct ms_limits {
   uint32_t handshakes;
   uint32_t per_address; /* connections of one IPv4 address or one IPv6 /56; default 64 */
   uint32_t per_second;  /* new ones of one such address in a second; default 32 */
+  /* Connections of one such address that ask for pages, which are not counted as the above; default
+   * 128. One more is answered 503. */
+  uint32_t pages_per_address;
+  /* Requests for pages of one such address in a second; default 256. One more is answered 503. On a
+   * stack with on_request a connection that is one too many for `per_address` or `per_second` is
+   * counted as one of these until it is known what it wants. */
+  uint32_t pages_per_second;
   /* A peer's connection over which the application reads and writes nothing for so long, and at
    * most twice as long, is closed: it hears a goodbye, on_close has MS_ETIMEDOUT. Default: never.
    */
@@ -407,15 +414,20 @@ typedef struct ms_ctx_stats {
   size_t dials;                 /* running */
   size_t buffered, buffer_peak; /* bytes of buffers; the most there ever were */
   /* since the context was made */
-  uint64_t accepted; /* sockets: the sum of the next eight, and of what is pending of peers */
+  /* Sockets: the sum of the next nine, and of what is pending of peers. Who comes in, is refused or
+   * fails after a page is counted twice: it was answered, too. */
+  uint64_t accepted;
   uint64_t entered;  /* peers that came in */
-  uint64_t answered; /* requests answered with a page */
+  uint64_t answered; /* peers that asked for pages */
   uint64_t refused;  /* peers that on_authorise kept out, and other users at a unix socket */
   uint64_t failed;   /* peers that did not come in for other reasons than these */
   uint64_t over_connections; /* turned away: too many connections */
   uint64_t over_address;     /* turned away: too many of one address */
   uint64_t over_rate;        /* turned away: too many of one address in a second */
   uint64_t gave_way;         /* handshakes that made room for others */
+  uint64_t probed;           /* peers that left before they had said a byte */
+  uint64_t requests;         /* answered with a page, or for `health_path` */
+  uint64_t over_pages;       /* answered 503: too many of one address, at once or in a second */
   uint64_t over_buffers;     /* connections cut: their peers did not read, and buffers ran out */
   uint64_t idled;            /* connections that carried nothing for too long */
   uint64_t pauses;           /* times a listener has waited for want of descriptors */
@@ -452,10 +464,11 @@ MS_API const char *ms_request_address(
 /* The first field of that name, in any case, without blanks around it; NULL when there is none. */
 MS_API const char *ms_request_field(const ms_request *request, const char *name);
 
-/* Somebody asks for a page. The application answers with ms_conn_respond, inside the callback or
- * later; until then, or until the handshake's deadline, the peer waits. Each request is to be
- * answered once, also when the peer may be gone by then: until it is, or ms_conn_abort or
- * ms_ctx_close is called, `conn` stays valid for ms_conn_respond and takes memory. */
+/* Somebody asks for a page; one connection may do so many times, one after the other, and then ask
+ * for a WebSocket. The application answers with ms_conn_respond, inside the callback or later;
+ * until then, or until the handshake's deadline, the peer waits. Each request is to be answered
+ * once, also when the peer may be gone by then: until it is, or ms_conn_abort or ms_ctx_close is
+ * called, `conn` stays valid for ms_conn_respond and takes memory. */
 typedef void (*ms_request_cb)(ms_conn *conn, const ms_request *request, void *user);
 
 /* TLS, of wss and tls: paths of PEM files, copied; they are regular ones of 1 MiB at most. A server
@@ -513,7 +526,10 @@ typedef struct ms_stack_opts {
   /* WebSocket: pages. Default: 426, or 404 on another path than the stack's. */
   ms_request_cb on_request;
   void *request_user; /* for on_request */
-  bool stream;        /* bytes also where the topmost protocol has messages */
+  /* WebSocket: what is in front may ask for this path, as in "/healthz", to know whether the server
+   * is there: it gets 200, nobody is told. Copied; default: none. */
+  const char *health_path;
+  bool stream; /* bytes also where the topmost protocol has messages */
 } ms_stack_opts;
 
 /* Adds a stack, to be dialled and, where its transport names a place ("net:host:port", "net::0",
@@ -544,8 +560,9 @@ typedef struct ms_server_events {
   void (*on_ready)(ms_ctx *ctx, size_t up, void *user);
   /* A peer is in: its whole stack is up. Call ms_conn_handle here, or the connection is closed. */
   void (*on_connection)(ms_conn *conn, void *user);
-  /* A peer did not get in. `err->address` is its address, with an empty key; `conn` is valid inside
-   * the callback only, and only for what tells of it (ms_conn_id, ms_conn_stat, ms_conn_stack). */
+  /* A peer did not get in. Who left before a byte of its had come is only counted (`probed`).
+   * `err->address` is its address, with an empty key; `conn` is valid inside the callback only, and
+   * only for what tells of it (ms_conn_id, ms_conn_stat, ms_conn_stack). */
   void (*on_failed)(ms_conn *conn, const ms_error *err, void *user);
   /* ms_stringify gives other addresses than in on_ready or in the last of these, in one scope at
    * least. An interface has come, gone or got another address, or a stack has. Changes that come
@@ -801,8 +818,11 @@ MS_API void ms_conn_stat(const ms_conn *conn, ms_conn_stats *out);
 /* ---- Messages ---- */
 
 /* Answers a request: a status from 200 to 599 and fields, each ended by CRLF ("Content-Length:
- * 2\r\n"), or NULL. The body goes out by ms_conn_write; ms_conn_close ends it, and the connection.
- * `events`, of which on_writable and on_close come, and `user` are as with ms_conn_handle. 0;
+ * 2\r\n"), or NULL. The body goes out by ms_conn_write; ms_conn_close ends it. `events`, of which
+ * on_writable and on_close come, and `user` are as with ms_conn_handle: on_close says that this
+ * answer is over. Connection and Keep-Alive are not to be among the fields: where the peer can tell
+ * the end of the answer (a Content-Length, of which all has been written; none is needed with
+ * 204, 304 or to HEAD, which have no body), the connection stays for its next request. 0;
  * MS_EINVAL; MS_ESTATE when nothing was asked (any more), or the peer is gone: then nothing has
  * happened, no event comes, and `conn` is invalid from the loop's next turn. Not after
  * ms_ctx_close. */

@@ -99,6 +99,8 @@ int ms_ctx_new(ms_ctx **out, const ms_ctx_opts *opts, ms_error *err) {
   ctx->loop.log_level = opts->log_level ? opts->log_level : MS_LOG_WARN;
   ctx->loop.user = opts->user;
   ctx->loop.env.drain_msec = or_default(opts->drain_timeout_msec, DRAIN_MSEC);
+  ctx->loop.env.again_msec = ctx->accept_msec;
+  ctx->loop.env.rest_msec = ctx->accept_msec < UINT32_MAX / 2 ? 2 * ctx->accept_msec : UINT32_MAX;
   ctx->loop.on_settled = on_settled;
   ctx->loop.on_closed = on_loop_closed;
   ctx->loop.on_pause = on_pause;
@@ -143,11 +145,14 @@ void ms_ctx_stat(const ms_ctx *ctx, ms_ctx_stats *out) {
                         .accepted = ctx->accepted,
                         .entered = ctx->entered,
                         .answered = ctx->answered,
+                        .requests = ctx->requests,
+                        .probed = ctx->probed,
                         .refused = ctx->refused,
                         .failed = ctx->failed,
                         .over_connections = ctx->over_connections,
                         .over_address = ctx->over_address,
                         .over_rate = ctx->over_rate,
+                        .over_pages = ctx->over_pages,
                         .over_buffers = env->starved,
                         .gave_way = ctx->gave_way,
                         .idled = env->idled,

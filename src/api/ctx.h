@@ -58,6 +58,7 @@ struct ms__stack {
   bool stream; /* bytes, not messages */
   ms_request_cb on_request;
   void *request_user;
+  char *health_path; /* NULL: none */
   struct ms__keys keys;
   ms_authorise_cb on_authorise;
   void *user;
@@ -99,7 +100,8 @@ struct ms__raising {
   struct ms__tls_opts tls_above;    /* outbound: of a section that stands on it */
   struct ms__http_request *request; /* outbound: where http is part of it */
   ms_identity *seeded;              /* outbound: the identity made from a seed */
-  bool fronted;                     /* inbound: from a trusted proxy */
+  bool fronted;                     /* inbound: from a trusted proxy, and */
+  union ms__inet front;             /* whom its requests come from, as far as no field tells */
   struct ms__proxy_opts proxy;      /* with `fronted`, and */
   struct ms__http_opts http;        /* this in the place of the stack's */
 };
@@ -118,11 +120,14 @@ struct ms__link {
   struct ms__guest *guest;     /* inbound: whose address it is counted under */
   uint64_t id;
   bool server, open, has_key;
-  bool knocks;   /* its handshake is not over */
-  bool lingers;  /* it has failed, and only its last words are on their way */
-  bool inside;   /* it is counted at the door */
-  bool answered; /* with a page: it is the application's */
-  bool whole;    /* it ends by itself, or is cut */
+  bool knocks;       /* its handshake is not over */
+  bool lingers;      /* it has failed, and only its last words are on their way */
+  bool inside;       /* it is counted at the door */
+  bool paid;         /* the page that it may ask for is counted already */
+  bool answered;     /* it has asked for pages; with `events` an answer runs */
+  uint32_t requests; /* so many */
+  enum ms__use use;  /* what it is counted as, with `guest` */
+  bool whole;        /* it ends by itself, or is cut */
   uint8_t key[MS_KEY_BYTES];
 };
 
@@ -172,13 +177,13 @@ struct ms_ctx {
   struct ms__limits limits;
   size_t inbound, knocking; /* links of peers; those in their handshakes */
   struct ms__link *knocked_first, *knocked_last;
-  struct ms__damper damper;
+  struct ms__damper damper, probes;
 
   /* for ms_ctx_stat */
   uint64_t last_id; /* of a link */
   size_t open, pending, dials;
   uint64_t accepted, entered, answered, refused, failed, dialled, dial_failed;
-  uint64_t over_connections, over_address, over_rate, gave_way;
+  uint64_t over_connections, over_address, over_rate, over_pages, gave_way, probed, requests;
 };
 
 /* ---- a loop of the context's own (run.c) ---- */
@@ -235,15 +240,12 @@ int ms__link_raise(struct ms__link *link, struct ms__uv_wire *wire, const ms_sec
 /* Ends one that is not open, and that the caller has counted. `why` stays valid. */
 void ms__link_put_out(struct ms__link *link, const char *why);
 
-/* What stands in front may have told by now who it is: false, and it was put out, when that one may
- * not come in. */
-bool ms__link_name(struct ms__link *link);
-
 /* Frees one that was never raised. */
 void ms__link_free(struct ms__link *link);
 
-/* Somebody asks for a page (request.c). */
+/* Somebody asks for a page (request.c), whose answer has left. */
 void ms__link_asked(struct ms__link *link, const struct ms__question *q);
+void ms__link_answered(struct ms__link *link);
 
 /* ---- who comes (door.c) ---- */
 
@@ -256,9 +258,22 @@ void ms__door_refuse(struct ms_ctx *ctx, const char *why);
 /* Who is behind a trusted proxy may be known now: false when that one has too many. */
 bool ms__door_name(struct ms__link *link);
 
+/* It is no page that it wants: false, and it is turned away, when there are too many of its kind.
+ */
+bool ms__door_session(struct ms__link *link);
+
+/* It asks for a page. TOO_MANY and TOO_FAST are counted. */
+enum ms__verdict ms__door_asks(struct ms__link *link);
+
+/* It may ask for another. It makes room as a handshake does. */
+void ms__door_rests(struct ms__link *link);
+
 /* Its handshake is over. Or it has failed, and it is the first to make room. */
 void ms__door_opened(struct ms__link *link);
 void ms__door_failed(struct ms__link *link);
+
+/* It has come and gone without a word. */
+void ms__door_probed(struct ms__link *link, const char *address);
 
 /* Nobody comes any more: what is untold of those turned away is told. */
 void ms__door_close(struct ms_ctx *ctx);

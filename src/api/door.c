@@ -1,7 +1,9 @@
 /* The door: who comes in at all, and who has to make room. */
+#include <stdio.h>
+
 #include "api/ctx.h"
 
-enum { TELL_MSEC = 1000, ENOUGH_MSEC = 1000 };
+enum { TELL_MSEC = 1000, PROBES_MSEC = 600000, ENOUGH_MSEC = 1000 };
 
 /* ---- Being told ---- */
 
@@ -20,6 +22,26 @@ static void count(struct ms_ctx *ctx, uint64_t *counter, const char *why) {
   d->untold++;
   d->why = why;
   if (!d->told_at || uv_now(ctx->loop.uv) >= d->told_at + TELL_MSEC) tell(ctx);
+}
+
+/* Whoever watches a port does it every few seconds. */
+void ms__door_probed(struct ms__link *l, const char *address) {
+  struct ms_ctx *ctx = l->stack->ctx;
+  struct ms__damper *d = &ctx->probes;
+  uint64_t now = uv_now(ctx->loop.uv);
+  char others[64] = "";
+  ctx->probed++;
+  if (d->told_at && now < d->told_at + PROBES_MSEC) {
+    d->untold++;
+    return;
+  }
+  if (d->untold)
+    (void)snprintf(others, sizeof others, ", as did %llu others since the last such line",
+                   (unsigned long long)d->untold);
+  ms__loop_log(&ctx->loop, MS_LOG_WARN, "probe: %s: it connected and left without a byte%s",
+               address, others);
+  d->told_at = now ? now : 1;
+  d->untold = 0;
 }
 
 void ms__door_close(struct ms_ctx *ctx) {
@@ -81,6 +103,10 @@ static bool give_way(struct ms_ctx *ctx) {
     ms__conn_cut_short(l->conn);
     return true;
   }
+  if (l->answered) { /* its browser opens another */
+    ms__conn_dismiss(l->conn);
+    return true;
+  }
   count(ctx, &ctx->gave_way, "handshakes that give way to new ones");
   ms__link_put_out(l, MS__GAVE_WAY);
   return true;
@@ -98,25 +124,52 @@ static bool is_full(size_t n, uint32_t most) {
   return most != UINT32_MAX && n >= most;
 }
 
-/* Does its address have room for one more? What stands in front is nobody: who is behind it counts,
- * once that is known. */
-static bool has_leave(struct ms__link *l) {
+/* Counts it under its address, where that has room. What stands in front is nobody: who is behind
+ * it counts, once that is known. */
+static enum ms__verdict enter(struct ms__link *l, enum ms__use use) {
   const struct ms__stack *s = l->stack;
   struct ms_ctx *ctx = s->ctx;
-  if (ms__cidr_has(s->trusted, s->trusted_count, &l->peer)) return true;
-  switch (ms__limits_enter(&ctx->limits, &l->peer, uv_now(ctx->loop.uv), &l->guest)) {
+  if (ms__cidr_has(s->trusted, s->trusted_count, &l->peer)) return MS__ADMITTED;
+  l->use = use;
+  return ms__limits_enter(&ctx->limits, &l->peer, uv_now(ctx->loop.uv), use, &l->guest);
+}
+
+static void leave(struct ms__link *l) {
+  ms__limits_leave(&l->stack->ctx->limits, l->guest, l->use);
+  l->guest = NULL;
+}
+
+/* False: it is turned away, if it is not for want of memory. */
+static bool is_admitted(struct ms__link *l, enum ms__verdict verdict) {
+  struct ms_ctx *ctx = l->stack->ctx;
+  switch (verdict) {
     case MS__ADMITTED:
       return true;
     case MS__TOO_MANY:
       turn_away(l, &ctx->over_address, "too many connections of one address");
-      return false;
+      break;
     case MS__TOO_FAST:
       turn_away(l, &ctx->over_rate, "too many connections of one address in a second");
-      return false;
+      break;
     case MS__NO_MEMORY:
       break;
   }
   return false;
+}
+
+static bool has_pages(const struct ms__stack *s) {
+  return s->on_request && s->sections[0].kind == MS_SECTION_WS;
+}
+
+/* One too many may want a page, which has limits of its own. */
+static bool has_leave(struct ms__link *l) {
+  enum ms__verdict verdict = enter(l, MS__SESSION);
+  if ((verdict == MS__TOO_MANY || verdict == MS__TOO_FAST) && has_pages(l->stack) &&
+      enter(l, MS__PAGE) == MS__ADMITTED) {
+    l->paid = true;
+    return true;
+  }
+  return is_admitted(l, verdict);
 }
 
 bool ms__door_enter(struct ms__link *l) {
@@ -126,8 +179,7 @@ bool ms__door_enter(struct ms__link *l) {
   if (!has_leave(l)) return false;
   if (full && !give_way(ctx)) {
     turn_away(l, &ctx->over_connections, "too many connections");
-    ms__limits_leave(&ctx->limits, l->guest);
-    l->guest = NULL;
+    leave(l);
     return false;
   }
   l->inside = true;
@@ -139,6 +191,45 @@ bool ms__door_enter(struct ms__link *l) {
 
 bool ms__door_name(struct ms__link *l) {
   return !l->inside || l->guest || has_leave(l);
+}
+
+bool ms__door_session(struct ms__link *l) {
+  struct ms_ctx *ctx = l->stack->ctx;
+  enum ms__verdict verdict = MS__ADMITTED;
+  if (!l->inside) return true;
+  if (!l->guest) return !l->raising->fronted || is_admitted(l, enter(l, MS__SESSION));
+  if (l->use == MS__PAGE)
+    verdict = ms__limits_turn(&ctx->limits, l->guest, uv_now(ctx->loop.uv), MS__PAGE);
+  if (verdict == MS__ADMITTED) l->use = MS__SESSION;
+  return is_admitted(l, verdict);
+}
+
+enum ms__verdict ms__door_asks(struct ms__link *l) {
+  struct ms_ctx *ctx = l->stack->ctx;
+  uint64_t now = uv_now(ctx->loop.uv);
+  enum ms__verdict verdict = MS__ADMITTED;
+  if (!l->inside) return verdict;
+  if (!l->guest) {
+    if (l->raising->fronted) verdict = enter(l, MS__PAGE);
+  } else if (l->use == MS__SESSION) {
+    verdict = ms__limits_turn(&ctx->limits, l->guest, now, MS__SESSION);
+    if (verdict == MS__ADMITTED) l->use = MS__PAGE;
+  } else if (!l->paid && !ms__limits_ask(&ctx->limits, l->guest, now)) {
+    verdict = MS__TOO_FAST;
+  }
+  l->paid = false;
+  if (verdict == MS__TOO_MANY)
+    count(ctx, &ctx->over_pages, "too many of one address that ask for pages");
+  if (verdict == MS__TOO_FAST)
+    count(ctx, &ctx->over_pages, "too many pages of one address in a second");
+  return verdict;
+}
+
+void ms__door_rests(struct ms__link *l) {
+  if (!l->inside) return;
+  if (l->raising->fronted) leave(l);
+  l->raising->knocked_at = uv_now(l->stack->ctx->loop.uv);
+  knock(l, NULL);
 }
 
 void ms__door_opened(struct ms__link *l) {
@@ -158,6 +249,5 @@ void ms__door_leave(struct ms__link *l) {
   if (!l->inside) return;
   l->inside = false;
   ctx->inbound--;
-  ms__limits_leave(&ctx->limits, l->guest);
-  l->guest = NULL;
+  leave(l);
 }

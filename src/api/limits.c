@@ -11,6 +11,8 @@ enum {
   HANDSHAKES = 1024,
   PER_ADDRESS = 64,
   PER_SECOND = 32,
+  PAGES_PER_ADDRESS = 128,
+  PAGES_PER_SECOND = 256,
   BUFFERED = 256 << 20,
   BLOCKS_EACH = 6, /* a stalled connection holds no more */
   BLOCK_LEAST = 1024,
@@ -24,9 +26,12 @@ struct ms__guest {
   struct ms__guest *next;          /* of its bucket */
   struct ms__guest *older, *newer; /* among those without connections */
   uint8_t address[ADDRESS];
-  uint32_t count;  /* connections */
-  uint64_t tokens; /* thousandths of a new one that may come */
-  uint64_t at;     /* when the last one came, msec */
+  struct {
+    uint32_t count;  /* connections */
+    uint64_t tokens; /* thousandths of a new one, or of a request for a page, that may come */
+    uint64_t at;     /* when the last one came, msec */
+  } of[MS__USES];
+  uint64_t at; /* the later of them */
 };
 
 static uint32_t or_default(uint32_t value, uint32_t otherwise) {
@@ -42,6 +47,8 @@ void ms__limits_init(struct ms__limits *l, const ms_allocator *allocator, const 
   l->max.handshakes = or_default(max->handshakes, HANDSHAKES);
   l->max.per_address = or_default(max->per_address, PER_ADDRESS);
   l->max.per_second = or_default(max->per_second, PER_SECOND);
+  l->max.pages_per_address = or_default(max->pages_per_address, PAGES_PER_ADDRESS);
+  l->max.pages_per_second = or_default(max->pages_per_second, PAGES_PER_SECOND);
   if (!l->max.buffered) l->max.buffered = BUFFERED;
   if (!l->max.buffered_each) l->max.buffered_each = (size_t)BLOCKS_EACH * MS__BLOCK;
   randombytes_buf(l->hash_key, sizeof l->hash_key);
@@ -62,6 +69,14 @@ void ms__limits_done(struct ms__limits *l) {
     }
   ms__free(l->allocator, l->buckets);
   l->buckets = NULL;
+}
+
+static uint32_t most_at_once(const struct ms__limits *l, enum ms__use use) {
+  return use == MS__PAGE ? l->max.pages_per_address : l->max.per_address;
+}
+
+static uint32_t most_in_a_second(const struct ms__limits *l, enum ms__use use) {
+  return use == MS__PAGE ? l->max.pages_per_second : l->max.per_second;
 }
 
 /* ---- The table ---- */
@@ -143,7 +158,10 @@ static struct ms__guest *make(struct ms__limits *l, const uint8_t address[ADDRES
   if (l->guests >= l->bucket_count) grow(l);
   if (!l->bucket_count || !(g = ms__calloc(l->allocator, sizeof *g))) return NULL;
   memcpy(g->address, address, ADDRESS);
-  g->tokens = (uint64_t)l->max.per_second * SECOND;
+  for (int use = 0; use < MS__USES; use++) {
+    g->of[use].tokens = (uint64_t)most_in_a_second(l, (enum ms__use)use) * SECOND;
+    g->of[use].at = now;
+  }
   g->at = now;
   at = bucket_of(l, address);
   g->next = *at;
@@ -157,20 +175,32 @@ static struct ms__guest *make(struct ms__limits *l, const uint8_t address[ADDRES
 
 /* So many thousandths of a new one come back in a millisecond as there may be new ones in a second.
  */
-static bool is_too_fast(const struct ms__limits *l, struct ms__guest *g, uint64_t now) {
-  uint64_t most = (uint64_t)l->max.per_second * SECOND, passed = now > g->at ? now - g->at : 0;
-  if (l->max.per_second == UINT32_MAX) return false;
+static bool is_too_fast(const struct ms__limits *l, struct ms__guest *g, uint64_t now,
+                        enum ms__use use) {
+  uint32_t rate = most_in_a_second(l, use);
+  uint64_t most = (uint64_t)rate * SECOND, *tokens = &g->of[use].tokens;
+  uint64_t passed = now > g->of[use].at ? now - g->of[use].at : 0;
+  if (rate == UINT32_MAX) return false;
   if (passed > SECOND) passed = SECOND;
-  g->tokens += passed * l->max.per_second;
-  if (g->tokens > most) g->tokens = most;
-  g->at = now;
-  if (g->tokens < SECOND) return true;
-  g->tokens -= SECOND;
+  *tokens += passed * rate;
+  if (*tokens > most) *tokens = most;
+  g->of[use].at = g->at = now;
+  if (*tokens < SECOND) return true;
+  *tokens -= SECOND;
   return false;
 }
 
+static bool is_too_many(const struct ms__limits *l, const struct ms__guest *g, enum ms__use use) {
+  uint32_t most = most_at_once(l, use);
+  return most != UINT32_MAX && g->of[use].count >= most;
+}
+
+static bool is_idle(const struct ms__guest *g) {
+  return g->of[MS__SESSION].count == 0 && g->of[MS__PAGE].count == 0;
+}
+
 enum ms__verdict ms__limits_enter(struct ms__limits *l, const union ms__inet *address, uint64_t now,
-                                  struct ms__guest **guest) {
+                                  enum ms__use use, struct ms__guest **guest) {
   uint8_t bytes[ADDRESS];
   struct ms__guest *g;
   *guest = NULL;
@@ -180,17 +210,35 @@ enum ms__verdict ms__limits_enter(struct ms__limits *l, const union ms__inet *ad
   g = find(l, bytes);
   if (!g) g = make(l, bytes, now);
   if (!g) return MS__NO_MEMORY;
-  if (g->count == 0) { /* the newest of them: it is not forgotten before its second is over */
+  if (is_idle(g)) { /* the newest of them: it is not forgotten before its second is over */
     unlink_idle(l, g);
     link_idle(l, g);
   }
-  if (is_too_fast(l, g, now)) return MS__TOO_FAST;
-  if (g->count >= l->max.per_address && l->max.per_address != UINT32_MAX) return MS__TOO_MANY;
-  if (g->count++ == 0) unlink_idle(l, g);
+  if (is_too_fast(l, g, now, use)) return MS__TOO_FAST;
+  if (is_too_many(l, g, use)) return MS__TOO_MANY;
+  if (is_idle(g)) unlink_idle(l, g);
+  g->of[use].count++;
   *guest = g;
   return MS__ADMITTED;
 }
 
-void ms__limits_leave(struct ms__limits *l, struct ms__guest *guest) {
-  if (guest && --guest->count == 0) link_idle(l, guest);
+void ms__limits_leave(struct ms__limits *l, struct ms__guest *guest, enum ms__use use) {
+  if (!guest) return;
+  guest->of[use].count--;
+  if (is_idle(guest)) link_idle(l, guest);
+}
+
+enum ms__verdict ms__limits_turn(struct ms__limits *l, struct ms__guest *guest, uint64_t now,
+                                 enum ms__use use) {
+  enum ms__use other = use == MS__PAGE ? MS__SESSION : MS__PAGE;
+  if (!guest) return MS__ADMITTED;
+  if (is_too_fast(l, guest, now, other)) return MS__TOO_FAST;
+  if (is_too_many(l, guest, other)) return MS__TOO_MANY;
+  guest->of[use].count--;
+  guest->of[other].count++;
+  return MS__ADMITTED;
+}
+
+bool ms__limits_ask(struct ms__limits *l, struct ms__guest *guest, uint64_t now) {
+  return !guest || !is_too_fast(l, guest, now, MS__PAGE);
 }

@@ -17,6 +17,10 @@ struct ms__limits {
   uint8_t hash_key[16];
 };
 
+/* What a connection is counted as. */
+enum ms__use { MS__SESSION, MS__PAGE };
+enum { MS__USES = 2 };
+
 enum ms__verdict { MS__ADMITTED, MS__TOO_MANY, MS__TOO_FAST, MS__NO_MEMORY };
 
 /* `max` may be NULL: the defaults. */
@@ -26,10 +30,18 @@ void ms__limits_done(struct ms__limits *l);
 /* The size of the largest buffer that keeps a connection within `buffered_each`. */
 uint32_t ms__limits_block(const struct ms__limits *l);
 
-/* One more from this address at the time `now`, msec. *guest is to be given back with
- * ms__limits_leave when it is ADMITTED; NULL where nobody counts: loopback and unix sockets. */
+/* One more from this address at the time `now`, msec; a page is asked for with it. *guest is to be
+ * given back with ms__limits_leave when it is ADMITTED; NULL where nobody counts: loopback and unix
+ * sockets. */
 enum ms__verdict ms__limits_enter(struct ms__limits *l, const union ms__inet *address, uint64_t now,
-                                  struct ms__guest **guest);
-void ms__limits_leave(struct ms__limits *l, struct ms__guest *guest);
+                                  enum ms__use use, struct ms__guest **guest);
+void ms__limits_leave(struct ms__limits *l, struct ms__guest *guest, enum ms__use use);
+
+/* It is of the other use than `use` from now on, where that is ADMITTED. NULL always is. */
+enum ms__verdict ms__limits_turn(struct ms__limits *l, struct ms__guest *guest, uint64_t now,
+                                 enum ms__use use);
+
+/* May it ask for one more page? NULL may. */
+bool ms__limits_ask(struct ms__limits *l, struct ms__guest *guest, uint64_t now);
 
 #endif

@@ -56,8 +56,12 @@ void ms__link_free(struct ms__link *l) {
 }
 
 void ms__link_put_out(struct ms__link *l, const char *why) {
+  struct ms_ctx *ctx = l->stack->ctx;
   l->raising->put_out = why;
-  l->stack->ctx->pending--;
+  if (l->answered)
+    ctx->open--;
+  else
+    ctx->pending--;
   ms__conn_put_out(l->conn);
 }
 
@@ -131,8 +135,8 @@ static void on_question(ms_conn *conn, const struct ms__question *q) {
   s->on_authorise(conn, &peer, s->user);
 }
 
-bool ms__link_name(struct ms__link *l) {
-  if (!l->raising->fronted || ms__door_name(l)) return true;
+static bool stays(struct ms__link *l, bool admitted) {
+  if (admitted) return true;
   if (l->raising->put_out) /* the door has counted it */
     ms__link_put_out(l, l->raising->put_out);
   else
@@ -143,15 +147,23 @@ bool ms__link_name(struct ms__link *l) {
 static void on_raised(ms_conn *conn, const struct ms__layer *layer) {
   struct ms__link *l = conn->owner;
   if (l->attempt) ms__dial_raised(l->attempt, layer->name);
-  if (layer == &ms__proxy || layer == &ms__http) (void)ms__link_name(l);
+  if (layer == &ms__proxy) {
+    l->raising->front = l->peer;
+    (void)stays(l, ms__door_name(l));
+  } else if (layer == &ms__http) {
+    (void)stays(l, ms__door_session(l));
+  }
 }
 
 static void on_open(ms_conn *conn) {
   struct ms__link *l = conn->owner;
   struct ms_ctx *ctx = l->stack->ctx;
   l->open = true;
-  ctx->pending--;
-  ctx->open++;
+  if (!l->answered) {
+    ctx->pending--;
+    ctx->open++;
+  }
+  l->answered = false;
   if (l->server) {
     ctx->entered++;
     ms__door_opened(l);
@@ -181,26 +193,42 @@ static void on_writable(ms_conn *conn) {
   if (l->events && l->events->on_writable) l->events->on_writable(conn, l->user);
 }
 
+/* Somebody who looks whether the port is open: it left before a byte was heard of it. */
+static bool is_probe(const struct ms__link *l, const ms_error *err) {
+  return err && l->server && !l->open && !l->answered && l->conn->silent &&
+         (err->code == MS_ETRUNCATED || err->code == MS_ERESET);
+}
+
 static const char *put_out(const struct ms__link *l) {
   return l->raising ? l->raising->put_out : NULL;
 }
 
+/* Has it not come in, nor been answered with what it asked for last? */
+static bool has_failed(const struct ms__link *l, const ms_error *err) {
+  if (l->open || !l->server) return false;
+  return l->answered ? !l->events && err && !l->conn->silent : !is_probe(l, err);
+}
+
+static void note_failed(struct ms_ctx *ctx, const ms_error *err) {
+  if (err && err->code == MS_EREFUSED)
+    ctx->refused++;
+  else
+    ctx->failed++;
+  if (err && err->code != MS_EABORTED)
+    ms__loop_log(&ctx->loop, ctx->events->on_failed ? MS_LOG_INFO : MS_LOG_WARN, "peer: %s: %s",
+                 err->address, err->message);
+}
+
 /* Counts and logs. */
-static void note_close(const struct ms__link *l, const ms_error *err) {
+static void note_close(struct ms__link *l, const ms_error *err) {
   struct ms_ctx *ctx = l->stack->ctx;
   ms_conn_stats n;
   if (put_out(l)) return; /* it was counted then */
+  if (has_failed(l, err)) note_failed(ctx, err);
+  if (is_probe(l, err)) ms__door_probed(l, err->address);
   if (!l->open && !l->answered) {
     ctx->pending--;
-    if (!l->server) return; /* the dial knows */
-    if (err && err->code == MS_EREFUSED)
-      ctx->refused++;
-    else
-      ctx->failed++;
-    if (err && err->code != MS_EABORTED)
-      ms__loop_log(&ctx->loop, ctx->events->on_failed ? MS_LOG_INFO : MS_LOG_WARN, "peer: %s: %s",
-                   err->address, err->message);
-    return;
+    return; /* a dial knows */
   }
   ctx->open--;
   if (!ms__loop_logs(&ctx->loop, MS_LOG_INFO)) return;
@@ -226,18 +254,21 @@ static void on_close(ms_conn *conn, const ms_error *cause) {
     if (!err.layer[0]) ms__text_copy(err.layer, sizeof err.layer, l->stack->sections[0].name);
   }
   note_close(l, cause ? &err : NULL);
-  if (!l->open && !l->answered) ms__door_failed(l);
+  if (!l->open) ms__door_failed(l);
   if (l->attempt) {
     struct ms__attempt *attempt = l->attempt;
     l->attempt = NULL;
     ms__dial_failed(attempt, &err);
-  } else if (!l->open && !l->answered) {
-    if (l->server && ctx->events->on_failed && cause)
-      ctx->events->on_failed(conn, &err, ctx->events_user);
   } else if (l->events) {
     l->events->on_close(conn, cause ? &err : NULL, l->user);
+  } else if (cause && has_failed(l, &err) && ctx->events->on_failed) {
+    ctx->events->on_failed(conn, &err, ctx->events_user);
   }
   l->events = NULL;
+}
+
+static void on_answered(ms_conn *conn) {
+  ms__link_answered(conn->owner);
 }
 
 static void on_gone(ms_conn *conn) {
@@ -251,6 +282,7 @@ static const struct ms__events link_events = {
     .readable = on_readable,
     .end = on_end,
     .writable = on_writable,
+    .answered = on_answered,
     .close = on_close,
     .gone = on_gone,
 };
@@ -289,6 +321,7 @@ static void set_fronted(struct ms__link *l) {
   const struct ms__stack *s = l->stack;
   struct ms__raising *r = l->raising;
   bool required = true;
+  r->front = l->peer;
   for (size_t i = 0; i < s->count; i++) {
     const struct ms__layer *first = s->impl[i]->layers[0];
     if (first && !(first->flags & MS__QUIET)) required = false;

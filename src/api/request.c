@@ -1,7 +1,15 @@
 /* Requests for pages: what http asks where no WebSocket is wanted, and the application's answer. */
+#include <stdio.h>
+
 #include "api/ctx.h"
 #include "base/mem.h"
 #include "layer/http_head.h"
+
+enum {
+  REQUESTS = 1000, /* of one connection */
+  HEALTHY = 200,
+  OVERLOADED = 503
+};
 
 struct ms_request {
   struct ms__http_head head; /* its slices point into `text`, and end in NUL there */
@@ -36,25 +44,122 @@ static ms_request *make(const ms_allocator *a, const struct ms__question *q) {
   return r;
 }
 
-void ms__link_asked(struct ms__link *l, const struct ms__question *q) {
-  const struct ms__stack *s = l->stack;
-  const ms_allocator *a = &s->ctx->allocator;
-  ms_request *request;
-  if (!ms__link_name(l)) {
-    ms__conn_forget_question(l->conn);
-    return;
+/* ---- Answers of our own ---- */
+
+static void on_own_close(ms_conn *conn, const ms_error *err, void *user) {
+  (void)conn;
+  (void)err;
+  (void)user;
+}
+
+static const ms_conn_events own_events = {.on_close = on_own_close};
+
+static int respond(struct ms__link *l, int status, const char *fields, bool keep,
+                   const ms_conn_events *events, void *user) {
+  struct ms_ctx *ctx = l->stack->ctx;
+  struct ms__answer answer = {
+      .status = status,
+      .head = fields,
+      .keep = keep && l->requests < REQUESTS - 1 && !ctx->closing && !ctx->suspended,
+      .keep_sec = ctx->loop.env.rest_msec / 1000};
+  int r = ms__conn_answer(l->conn, &answer);
+  if (r < 0) return r;
+  l->events = events;
+  l->user = user;
+  l->requests++;
+  if (!l->answered) {
+    l->answered = true;
+    ctx->pending--;
+    ctx->open++;
+    ctx->answered++;
   }
-  request = s->on_request ? make(a, q) : NULL;
-  if (request) {
+  ms__door_opened(l);
+  return 0;
+}
+
+static void answer_shortly(struct ms__link *l, const struct ms__http_head *head, int status,
+                           const char *fields, bool keep) {
+  const char *body = status == HEALTHY ? "ok\n" : "too many requests\n";
+  char all[256];
+  (void)snprintf(all, sizeof all,
+                 "%sContent-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n"
+                 "Content-Length: %zu\r\n",
+                 fields, strlen(body));
+  if (respond(l, status, all, keep, &own_events, NULL) < 0) return;
+  if (!ms__slice_is(&head->method, "HEAD")) (void)ms_conn_write(l->conn, body, strlen(body));
+  ms_conn_close(l->conn);
+}
+
+/* Is it somebody who looks whether we are well? What is behind '?' does not count. */
+static bool asks_for_health(const struct ms__stack *s, const struct ms__http_head *head) {
+  size_t n = s->health_path ? strlen(s->health_path) : 0;
+  const struct ms__slice *target = &head->target;
+  return n && (ms__slice_is(&head->method, "GET") || ms__slice_is(&head->method, "HEAD")) &&
+         target->n >= n && memcmp(target->p, s->health_path, n) == 0 &&
+         (target->n == n || target->p[n] == '?');
+}
+
+/* False: it was answered, or is no more. */
+static bool may_ask(struct ms__link *l, const struct ms__http_head *head) {
+  enum ms__verdict verdict = ms__door_asks(l);
+  if (verdict == MS__ADMITTED) return true;
+  if (verdict == MS__NO_MEMORY) {
+    ms__conn_put_out_for(l->conn, MS_ENOMEM, ms_code_text(MS_ENOMEM));
+    ms__conn_forget_question(l->conn);
+  } else {
+    answer_shortly(l, head, OVERLOADED, "Retry-After: 1\r\n", verdict == MS__TOO_FAST);
+  }
+  return false;
+}
+
+/* ---- Questions ---- */
+
+static void ask(struct ms__link *l, ms_request *request) {
+  const struct ms__stack *s = l->stack;
+  if (asks_for_health(s, &request->head)) {
+    s->ctx->requests++;
+    answer_shortly(l, &request->head, HEALTHY, "", true);
+  } else if (!may_ask(l, &request->head)) {
+    return;
+  } else if (s->on_request) {
     request->address = ms_conn_address(l->conn);
     s->on_request(l->conn, request, s->request_user);
-    ms__wipe(request->text, q->len); /* cookies, credentials */
-    ms__free(a, request);
   } else { /* nobody here has pages */
     (void)ms_conn_answer(l->conn, false, NULL);
     ms_conn_close(l->conn);
   }
 }
+
+void ms__link_asked(struct ms__link *l, const struct ms__question *q) {
+  const ms_allocator *a = &l->stack->ctx->allocator;
+  ms_request *request = make(a, q);
+  if (!request) {
+    ms__conn_put_out_for(l->conn, MS_ENOMEM, ms_code_text(MS_ENOMEM));
+    ms__conn_forget_question(l->conn);
+    return;
+  }
+  ask(l, request);
+  ms__wipe(request->text, q->len); /* cookies, credentials */
+  ms__free(a, request);
+}
+
+/* Another of the same connection's may be somebody else's, where a proxy stands in front. */
+void ms__link_answered(struct ms__link *l) {
+  struct ms_ctx *ctx = l->stack->ctx;
+  const ms_conn_events *events = l->events;
+  l->events = NULL;
+  ms__door_rests(l);
+  if (events) events->on_close(l->conn, NULL, l->user);
+  l->user = NULL;
+  if (l->raising->fronted) {
+    l->peer = l->raising->front;
+    ms__free(&ctx->allocator, l->address);
+    l->address = NULL;
+  }
+  if (ctx->closing || ctx->suspended) ms__conn_dismiss(l->conn);
+}
+
+/* ---- The public face ---- */
 
 const char *ms_request_method(const ms_request *r) {
   return text_of(&r->head.method);
@@ -75,18 +180,10 @@ const char *ms_request_field(const ms_request *r, const char *name) {
 
 int ms_conn_respond(ms_conn *conn, int status, const char *fields, const ms_conn_events *events,
                     void *user) {
-  struct ms__answer answer = {.status = status, .head = fields};
   struct ms__link *l = conn->owner;
-  const struct ms__stack *s = l->stack;
   int r;
   if (status < 200 || status > 599 || !events || !events->on_close) return MS_EINVAL;
-  if ((r = ms__conn_answer(conn, &answer)) < 0) return r;
-  l->events = events;
-  l->user = user;
-  l->answered = true;
-  s->ctx->pending--;
-  s->ctx->open++;
-  s->ctx->answered++;
-  ms__door_opened(l);
-  return 0;
+  r = respond(l, status, fields, true, events, user);
+  if (r == 0) l->stack->ctx->requests++;
+  return r;
 }

@@ -40,6 +40,7 @@ static void free_stack(struct ms__stack *s) {
     ms__free(a, s->origins[i]);
   ms__free(a, s->origins);
   ms__free(a, s->trusted);
+  ms__free(a, s->health_path);
   ms__tls_drop(&s->tls, a);
   ms__free(a, s->name);
   ms__free(a, s);
@@ -243,6 +244,8 @@ static int keep_ws(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err
   s->http.any_origin = s->authenticated && opts->origins_count == 0;
   s->http.trusted = s->trusted;
   s->http.trusted_count = s->trusted_count;
+  if (opts->health_path && !(s->health_path = ms__strdup(a, opts->health_path)))
+    return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
   if (opts->origins_count == 0) return 0;
   s->origins = ms__calloc(a, opts->origins_count * sizeof *s->origins);
   for (size_t i = 0; s->origins && i < opts->origins_count; i++) {

@@ -1,7 +1,8 @@
 /* http: the opening handshake of WebSocket (RFC 6455, section 4) as a set-up layer.
  *
- * A request that is no upgrade is a question to the application, which takes the connection over
- * with its answer. One that could have been an upgrade and is a bad one is answered here, and
+ * A request that is no upgrade is a question to the application, which has the connection for its
+ * answer; for good, or until the whole of it is said and the peer may ask again (RFC 9112, section
+ * 9.3). One that could have been an upgrade and is a bad one is answered here, and
  * fails. */
 #include <openssl/sha.h>
 #include <sodium.h>
@@ -18,6 +19,8 @@ enum {
   NONCE = 16,
   KEY_TEXT = 25,    /* base64 of the nonce, and NUL */
   ACCEPT_TEXT = 29, /* base64 of a SHA-1, and NUL */
+  NO_CONTENT = 204,
+  NOT_MODIFIED = 304,
   BAD_REQUEST = 400,
   FORBIDDEN = 403,
   NOT_FOUND = 404,
@@ -32,6 +35,7 @@ struct state {
   const struct ms__http_opts *opts;
   bool server, asked; /* client: the request is out */
   bool head;          /* server: an answer has no body */
+  bool persists;      /* server: the peer can tell an answer's end, and may ask again */
   struct ms__http_scan scan;
   char accept[ACCEPT_TEXT]; /* client: what the answer has to say */
   int status;               /* server: what a bad request is answered with, and a plain one */
@@ -175,6 +179,8 @@ static int serve(struct state *s, struct ms__port *p) {
     p->question.len = (size_t)n;
     s->status = is_served(s, &head) ? UPGRADE_REQUIRED : NOT_FOUND;
     s->head = ms__slice_is(&head.method, "HEAD");
+    s->persists =
+        head.minor >= 1 && !head.body && !ms__http_has_token(&head, "Connection", "close");
     ms__skip(&p->wire_in, (size_t)n);
     return MS__ASK;
   }
@@ -195,19 +201,26 @@ static int serve(struct state *s, struct ms__port *p) {
   return MS__UNLINK;
 }
 
-/* A status line, and the fields that every answer has but one to an upgrade. */
-static void begin_answer(struct ms__text *t, int status) {
+/* A status line, and the fields that every answer has but one to an upgrade. `keep`: NULL, or the
+ * application's answer that another request may follow. */
+static void begin_answer(struct ms__text *t, int status, const struct ms__answer *keep) {
   ms__text_string(t, "HTTP/1.1 ");
   ms__text_uint(t, (unsigned long)status);
   ms__text_char(t, ' ');
   ms__text_string(t, ms__http_reason(status));
-  ms__text_string(t, "\r\nConnection: close\r\n");
+  if (!keep) {
+    ms__text_string(t, "\r\nConnection: close\r\n");
+    return;
+  }
+  ms__text_string(t, "\r\nConnection: keep-alive\r\nKeep-Alive: timeout=");
+  ms__text_uint(t, keep->keep_sec);
+  ms__text_string(t, "\r\n");
 }
 
 /* An answer of ours, whose body is its reason. */
-static void write_plain(struct ms__text *t, int status, bool head) {
+static void write_plain(struct ms__text *t, int status, bool head, const struct ms__answer *keep) {
   const char *reason = ms__http_reason(status);
-  begin_answer(t, status);
+  begin_answer(t, status, keep);
   if (status == UPGRADE_REQUIRED)
     ms__text_string(t, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
   if (status == METHOD_NOT_ALLOWED) ms__text_string(t, "Allow: GET\r\n");
@@ -219,20 +232,29 @@ static void write_plain(struct ms__text *t, int status, bool head) {
   ms__text_char(t, '\n');
 }
 
+/* Does the peer know the end of an answer of these fields? Then *length bytes are to be written. */
+static bool is_delimited(const struct state *s, const struct ms__answer *a, uint64_t *length) {
+  *length = 0;
+  if (!a->status || s->head || a->status == NO_CONTENT || a->status == NOT_MODIFIED) return true;
+  return a->head && ms__http_length(a->head, length);
+}
+
 static int http_answer(void *st, struct ms__port *p, const struct ms__answer *a) {
   struct state *s = st;
+  const struct ms__answer *keep =
+      a->keep && s->persists && is_delimited(s, a, &p->length) ? a : NULL;
   struct ms__text t;
   ms__text_init(&t, (char *)p->wire_out.p, p->wire_out.n);
   if (a->status) {
-    begin_answer(&t, a->status);
+    begin_answer(&t, a->status, keep);
     ms__text_string(&t, a->head ? a->head : "");
     ms__text_string(&t, "\r\n");
   } else {
-    write_plain(&t, s->status, s->head);
+    write_plain(&t, s->status, s->head, keep);
   }
   if (t.len >= p->wire_out.n) return bad(s, SERVER_ERROR, "the head of the answer is too long");
   ms__fill(&p->wire_out, t.len);
-  return MS__DETACH;
+  return keep ? MS__KEEP : MS__DETACH;
 }
 
 /* ---- The client ---- */
@@ -345,7 +367,7 @@ static int http_end(void *st, struct ms__port *p, int err) {
   if (!*s->why && err == MS_ETIMEDOUT) status = REQUEST_TIMEOUT;
   if (!*s->why && err == MS_ETRUNCATED) status = BAD_REQUEST;
   ms__text_init(&t, (char *)p->wire_out.p, p->wire_out.n);
-  write_plain(&t, status, s->head);
+  write_plain(&t, status, s->head, NULL);
   ms__fill(&p->wire_out, ms__min(t.len, p->wire_out.n));
   return MS__DONE;
 }

@@ -9,6 +9,8 @@
 _Static_assert(sizeof(http_parser) <= sizeof((struct ms__http_scan *)0)->parser,
                "the scan has room for http-parser's state");
 
+enum { LENGTH_DIGITS = 18 };
+
 /* ---- The end of a head ---- */
 
 /* No body: what follows is another protocol's. */
@@ -188,6 +190,26 @@ bool ms__http_has_token(const struct ms__http_head *head, const char *name, cons
     if (ms__slice_is(&head->fields[i].name, name) && in_list(head->fields[i].value, token))
       return true;
   return false;
+}
+
+bool ms__http_length(const char *fields, uint64_t *length) {
+  bool found = false;
+  for (const char *line = fields, *end; (end = strstr(line, "\r\n")); line = end + 2) {
+    const char *colon = memchr(line, ':', (size_t)(end - line));
+    struct ms__slice name = {line, colon ? (size_t)(colon - line) : 0}, value;
+    if (ms__slice_is(&name, "Transfer-Encoding")) return false;
+    if (!ms__slice_is(&name, "Content-Length")) continue;
+    value = (struct ms__slice){colon + 1, (size_t)(end - colon - 1)};
+    trim(&value);
+    if (found || value.n == 0 || value.n > LENGTH_DIGITS) return false;
+    found = true;
+    *length = 0;
+    for (size_t i = 0; i < value.n; i++) {
+      if (value.p[i] < '0' || value.p[i] > '9') return false;
+      *length = 10 * *length + (uint64_t)(value.p[i] - '0');
+    }
+  }
+  return found;
 }
 
 const char *ms__http_reason(int status) {

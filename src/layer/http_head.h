@@ -59,6 +59,10 @@ bool ms__http_has_token(const struct ms__http_head *head, const char *name, cons
 /* Case does not count in names, tokens, hosts. */
 bool ms__slice_is(const struct ms__slice *s, const char *text);
 
+/* The length of the body that these fields, each ended by CRLF, announce. False: they announce
+ * none, or one that is no plain number of bytes, once. */
+bool ms__http_length(const char *fields, uint64_t *length);
+
 /* "Not Found" for 404; "" for what is not known. */
 const char *ms__http_reason(int status);
 

@@ -43,10 +43,12 @@ struct ms__question {
   size_t len;
 };
 
-/* An answer. No: refused (HTTP: with `status` and `head`, or 404). */
+/* An answer. No: refused (HTTP: with `status` and `head`, or 404; `keep` where another request may
+ * follow on the connection, which waits `keep_sec` for it). */
 struct ms__answer {
-  bool yes;
+  bool yes, keep;
   int status;
+  uint32_t keep_sec;
   const char *head;
 };
 
@@ -58,6 +60,7 @@ struct ms__port {
   void *scratch;                /* during the handshake only, else NULL */
   struct ms__question question; /* to be filled before returning MS__ASK */
   const char *why; /* in end, of an application that has failed: its sentence, or NULL */
+  uint64_t length; /* to be filled before returning MS__KEEP: what the application shall write */
   bool
       proved; /* out: we have shown who we are; an end before DONE is a refusal, not a truncation */
   bool unread; /* in tick: nobody reads the transport for now, so that silence proves nothing */
@@ -71,7 +74,8 @@ enum ms__step {
   MS__ASK,    /* handshake: the application must answer `question` */
   MS__DONE,   /* handshake: over. decode: the peer's end has come. end: our end is written */
   MS__UNLINK, /* handshake of a set-up layer: over, take me out */
-  MS__DETACH  /* answer: take me out and all above; the application now writes to my wire_out */
+  MS__DETACH, /* answer: take me out and all above; the application now writes to my wire_out */
+  MS__KEEP /* answer: the same, until it has written `length` bytes and closed: then I begin anew */
 };
 /* Or'ed into decode's and tick's result: run my encode, app_out may be empty. */
 enum { MS__OWES = 0x100 };
@@ -144,8 +148,8 @@ struct ms__layer {
    * header is never split). IDLE, FULL or an ms_code. */
   int (*encode)(void *st, struct ms__port *p);
 
-  /* The application's answer to ASK. Results as handshake, and DETACH. Writes at most room_down;
-   * the rest it keeps. A no is either an ms_code (MS_EREFUSED) or last words. */
+  /* The application's answer to ASK. Results as handshake, DETACH and KEEP. Writes at most
+   * room_down; the rest it keeps. A no is either an ms_code (MS_EREFUSED) or last words. */
   int (*answer)(void *st, struct ms__port *p, const struct ms__answer *a);
 
   /* `wake` has come; the pump has cleared it. The windows are empty. Changes state, re-arms `wake`

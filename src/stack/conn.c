@@ -238,9 +238,10 @@ void ms_conn_need(ms_conn *c, size_t n) {
 /* 0 when the application may write bytes, or messages, now; else why not. A layer takes what is in
  * the edge for records when it has messages. */
 static int writable(const ms_conn *c, bool messages) {
-  if (!c->opened && !c->detached) return MS_ESTATE;
+  if (!c->opened && !c->detached && !c->aside) return MS_ESTATE;
   if (c->opened && c->messages != messages) return MS_ESTATE;
-  if (c->aborted || c->closing || c->failed || c->close_told || c->write_over || c->out[c->n].fin)
+  if (c->aborted || c->closing || c->failed || c->close_told || c->write_over || c->said_all ||
+      c->out[c->n].fin)
     return MS_EPIPE;
   return 0;
 }
@@ -367,6 +368,7 @@ ptrdiff_t ms_conn_write_message(ms_conn *c, const ms_message *m) {
 /* ---- The application's side: ends ---- */
 
 void ms_conn_end(ms_conn *c) {
+  if (c->aside) ms__conn_keep_no_more(c);
   if (!c->opened && !c->detached) {
     ms_conn_abort(c);
     return;
@@ -377,6 +379,7 @@ void ms_conn_end(ms_conn *c) {
 }
 
 void ms_conn_close(ms_conn *c) {
+  if (c->aside && ms__conn_ends_answer(c)) return;
   if (!c->opened && !c->detached) {
     ms_conn_abort(c);
     return;

@@ -101,6 +101,7 @@ void ms__conn_fail(ms_conn *c, int k, int code, int sys) {
   if (!c->opened && c->proved && (code == MS_ETRUNCATED || code == MS_ERESET)) code = MS_EREFUSED;
   first = set_cause(c, code, sys, k >= 0 ? c->slots[k].layer->name : NULL);
   c->failed = true;
+  c->silent = c->up < c->n && !c->slots[c->up].fed;
   c->failed_at = (int8_t)k;
   c->question.kind = 0;
   for (size_t i = 0; i <= c->n; i++)
@@ -174,6 +175,7 @@ static void set_why(ms_conn *c, int code, const char *why) {
 
 void ms_conn_fail(ms_conn *c, const char *why) {
   if (c->aborted || c->failed || c->close_told) return;
+  if (c->aside) ms__conn_keep_no_more(c);
   set_why(c, MS_EFAILED, why ? why : ms_code_text(MS_EFAILED));
   c->broken = true;
   ms_conn_close(c);
@@ -188,6 +190,7 @@ void ms__conn_put_out_for(ms_conn *c, int code, const char *why) {
 
 void ms__conn_close_idle(ms_conn *c) {
   if (c->closing || c->failed || c->close_told) return;
+  if (c->aside) ms__conn_keep_no_more(c);
   c->env->idled++;
   set_why(c, MS_ETIMEDOUT, "it carried nothing for too long");
   ms_conn_close(c);

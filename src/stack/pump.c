@@ -43,28 +43,12 @@ static uint64_t carried(const ms_conn *c) {
   return c->counts.in + c->counts.out;
 }
 
-static void arm_idleness(ms_conn *c) {
+void ms__conn_arm_idleness(ms_conn *c) {
+  c->deadline_of = MS__NO_DEADLINE;
+  if (!c->server || !c->env->idle_msec) return;
   c->deadline_of = MS__IDLENESS;
   c->deadline = c->now + c->env->idle_msec;
   c->idle_seen = carried(c);
-}
-
-/* Takes layer i out and all above: what the application writes goes to the edge below. */
-static void detach(ms_conn *c, size_t i) {
-  bool ended = c->out[c->n].fin;
-  for (size_t j = c->n; j > i; j--) {
-    ms__slot_free(c, &c->slots[j - 1]);
-    ms__edge_drop(&c->env->pool, &c->in[j]);
-    ms__edge_drop(&c->env->pool, &c->out[j]);
-  }
-  c->n = c->up = (uint8_t)i;
-  if (ended) ms__edge_finish(&c->out[i]);
-  c->detached = true;
-  c->deadline_of = MS__NO_DEADLINE;
-  if (c->server && c->env->idle_msec) arm_idleness(c);
-  c->last = -1;
-  for (size_t j = 0; j < c->n; j++)
-    if (c->slots[j].layer->flags & MS__HAS_END) c->last = (int8_t)j;
 }
 
 static void tell_raised(ms_conn *c, const struct ms__layer *layer) {
@@ -104,13 +88,19 @@ void ms__handshake_result(ms_conn *c, size_t i, int result, const struct ms__por
       unlink_layer(c, i);
       return;
     case MS__DETACH:
-      c->moved = true;
-      detach(c, i);
+      ms__conn_detach(c, i);
+      return;
+    case MS__KEEP:
+      ms__conn_stand_aside(c, i, port->length);
       return;
     case MS__IDLE:
     case MS__MORE:
     case MS__FULL:
-      if (c->in[i].fin) ms__conn_fail(c, (int)i, MS_ETRUNCATED, 0);
+      if (!c->in[i].fin) return;
+      if (c->resting)
+        ms__conn_dismiss(c);
+      else
+        ms__conn_fail(c, (int)i, MS_ETRUNCATED, 0);
       return;
   }
 }
@@ -168,6 +158,14 @@ static bool open_edge(ms_conn *c, size_t i, struct ms__edge *e, size_t least, bo
   return false;
 }
 
+/* The peer has begun. Another request has its time from now on. */
+static void hear(ms_conn *c, struct ms__slot *s) {
+  s->fed = true;
+  if (!c->resting) return;
+  c->resting = false;
+  c->deadline = c->now + c->env->again_msec;
+}
+
 static void up_handshake(ms_conn *c, size_t i) {
   struct ms__slot *s = &c->slots[i];
   struct ms__edge *in = &c->in[i], *out = &c->out[i];
@@ -181,6 +179,7 @@ static void up_handshake(ms_conn *c, size_t i) {
     return;
   p = port_of(c, s);
   p.wire_in = ms__edge_bytes(in);
+  if (in->len) hear(c, s);
   if (s->layer->room_down) {
     if (ms__edge_room(out) < s->layer->room_down) return;
     if (!open_edge(c, i, out, s->layer->room_down, squeeze)) return;
@@ -460,7 +459,7 @@ static void tell_readable(ms_conn *c) {
 }
 
 static void tell_writable(ms_conn *c) {
-  if (!c->short_write || c->closing || c->failed || c->aborted) return;
+  if (!c->short_write || c->closing || c->said_all || c->failed || c->aborted) return;
   if (c->out[c->n].len && !c->write_over && !c->implied) return;
   c->short_write = false;
   c->moved = true;
@@ -475,12 +474,12 @@ static void tell(ms_conn *c) {
     c->owed = true;
     c->events->question(c, &q);
   }
-  if (!c->opened && c->up == c->n && !c->failed && !c->detached && !c->aborted && !c->close_told) {
+  if (!c->opened && c->up == c->n && !c->failed && !c->detached && !c->aside && !c->aborted &&
+      !c->close_told) {
     c->opened = true;
     c->opened_at = c->now;
     c->moved = true;
-    c->deadline_of = MS__NO_DEADLINE;
-    if (c->server && c->env->idle_msec) arm_idleness(c);
+    ms__conn_arm_idleness(c);
     c->events->open(c);
   }
   tell_readable(c);
@@ -495,12 +494,15 @@ static void on_time(ms_conn *c) {
   if (c->deadline_of != MS__NO_DEADLINE && c->deadline <= c->now) {
     enum ms__deadline kind = c->deadline_of;
     c->deadline_of = MS__NO_DEADLINE;
-    if (kind == MS__ATTEMPT) {
+    if (kind == MS__ATTEMPT && c->resting) {
+      ms__conn_dismiss(c);
+    } else if (kind == MS__ATTEMPT) {
       ms__conn_fail(c, c->up < c->n ? (int)c->up : (int)c->n - 1, MS_ETIMEDOUT, 0);
     } else if (kind == MS__DRAIN) {
+      if (c->said_all) ms__conn_keep_no_more(c);
       ms__conn_drain_is_over(c);
     } else if (carried(c) != c->idle_seen) {
-      arm_idleness(c);
+      ms__conn_arm_idleness(c);
     } else {
       ms__conn_close_idle(c);
     }
@@ -576,6 +578,7 @@ void ms__conn_turn(ms_conn *c, uint64_t now) {
       for (size_t i = c->n; i-- > 0;)
         if (i < c->n) down(c, i);
     if (!c->aborted) flush(c);
+    if (c->aside) ms__conn_come_back(c);
     ms__conn_arm_drain(c);
   }
   c->in_turn = false;

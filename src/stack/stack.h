@@ -22,9 +22,11 @@ struct ms__env {
   const ms_allocator *allocator;
   struct ms__pool pool;
   uint32_t drain_msec;
-  uint32_t idle_msec;               /* what a server's connection may be idle, open; 0: for ever */
-  uint64_t idled;                   /* those that were so for too long */
-  ms_conn *dirty_head, *dirty_tail; /* connections that want a turn, oldest first */
+  uint32_t idle_msec; /* what a server's connection may be idle, open; 0: for ever */
+  /* What a peer that was answered (MS__KEEP) has to begin another request, and to finish it. */
+  uint32_t rest_msec, again_msec;
+  uint64_t idled;                        /* those that were so for too long */
+  ms_conn *dirty_head, *dirty_tail;      /* connections that want a turn, oldest first */
   ms_conn *holders_first, *holders_last; /* those that hold buffers between two turns (relief.c) */
   uint64_t starved;                      /* so many of these had to go */
   uint64_t now;                          /* of the last turn of any, msec */
@@ -83,6 +85,9 @@ struct ms__events {
   void (*readable)(ms_conn *c);
   void (*end)(ms_conn *c);
   void (*writable)(ms_conn *c);
+  /* What was answered with MS__KEEP has left, and the peer may ask again; may be NULL where no
+   * layer says that. */
+  void (*answered)(ms_conn *c);
   void (*close)(ms_conn *c, const ms_error *err); /* the last but `gone`; err NULL: clean */
   /* The connection has lingered to its end and is freed when this returns. */
   void (*gone)(ms_conn *c);
@@ -103,6 +108,7 @@ struct ms__slot {
   bool stepped : 1; /* handshake or decode has run since it was its turn */
   bool kick : 1;    /* run encode (or handshake) although nothing changed */
   bool asked : 1;   /* a question stands */
+  bool fed : 1;     /* its handshake has been shown a byte */
   bool done : 1;    /* the peer's end has come through this layer */
   bool ended : 1;   /* our end has gone through this layer */
 };
@@ -139,6 +145,8 @@ struct ms_conn {
   int8_t last;       /* the highest layer with HAS_END, or -1: "a" */
   int8_t failed_at;  /* the layer that failed, -1: the transport; with `failed` */
   uint8_t n, up;     /* layers; those whose handshake is over */
+  uint8_t aside;     /* while an answer runs that keeps the connection: layers that stand aside */
+  uint64_t whole_at; /* with `aside`: counts.out when the answer is whole */
   uint64_t now;      /* of the running turn, or the last */
   uint64_t deadline; /* of what `deadline_of` says */
   uint64_t armed;    /* what the wire was told */
@@ -166,6 +174,9 @@ struct ms_conn {
   bool proved : 1; /* a handshake has shown who we are */
   bool closing : 1, aborted : 1, detached : 1, failed : 1;
   bool broken : 1;                 /* our end is no clean one (ms_conn_fail); with `closing` */
+  bool said_all : 1;               /* with `aside`: the application has closed */
+  bool resting : 1;                /* answered, and not a byte of another request has come */
+  bool silent : 1;                 /* with `failed`: the layer in its handshake heard no byte */
   bool implied : 1;                /* our end came from the peer's: later writes are EPIPE */
   bool short_write : 1;            /* `writable` is owed */
   bool write_over : 1, unsent : 1; /* the wire takes no more; something was lost by it */
@@ -222,6 +233,9 @@ void ms__conn_sent(ms_conn *c, int status);
 /* While it is not open yet: its deadline is now, and it fails in the next turn. */
 void ms__conn_expire(ms_conn *c);
 
+/* One that was answered before is not wanted any more: our end, unless an answer runs. */
+void ms__conn_dismiss(ms_conn *c);
+
 /* Cuts one that lingers after its `close`, in the next turn. */
 void ms__conn_cut_short(ms_conn *c);
 
@@ -271,6 +285,24 @@ bool ms__env_make_room(struct ms__env *env, const ms_conn *asks, size_t bytes);
 
 /* As ms__edge_open, for an edge of this connection's; others may have to go for it. */
 bool ms__conn_open_edge(ms_conn *c, struct ms__edge *e, size_t room);
+
+/* The deadline is that of idleness, where there is one. */
+void ms__conn_arm_idleness(ms_conn *c);
+
+/* Takes layer i out and all above: what the application writes goes to the edge below (keep.c). */
+void ms__conn_detach(ms_conn *c, size_t i);
+
+/* The same until so many bytes have been written and the application has closed. */
+void ms__conn_stand_aside(ms_conn *c, size_t i, uint64_t length);
+
+/* The application closes: true when that ends an answer and not the connection. */
+bool ms__conn_ends_answer(ms_conn *c);
+
+/* The answer ends the connection after all. */
+void ms__conn_keep_no_more(ms_conn *c);
+
+/* Layers that stand aside come back when the answer has left. */
+void ms__conn_come_back(ms_conn *c);
 
 /* Gives the edges their capacities, which only grow. */
 void ms__conn_size_edges(ms_conn *c);

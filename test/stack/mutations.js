@@ -18,8 +18,8 @@ const mutations = [
     'bool squeeze = false;'],
   ['the capacity sum', 'pump.c', 'below + above > block ? below + above : block',
     'below > block ? below : above > block ? above : block'],
-  ['end(err) above a', 'pump.c', '(int)i >= floor ?', '(int)i == c->failed_at ?'],
-  ['RST instead of FIN', 'pump.c', 'if (c->failed && c->last == -1 && !c->said) {', 'if (false) {'],
+  ['end(err) above a', 'pump.c', '(int)i >= floor :', '(int)i == c->failed_at :'],
+  ['RST instead of FIN', 'pump.c', 'if (c->last == -1 && ((c->failed && !c->said) || c->broken)) {', 'if (false) {'],
   ['ends of layers above a', 'pump.c', 'if (c->in_end && (int)i <= c->last) return;', 'if (c->in_end) return;'],
   ['held ends', 'pump.c', 'return i >= c->last ||', 'return i >= -1 ||'],
   ['the unstepped question', 'pump.c', 'if (s->asked) return;', '']
@@ -47,7 +47,7 @@ function sources (folder, wanted) {
 
 const all = [
   ...sources('test/stack', name => /^toy_|^(fake_wire|app|world|matrix_test)\.c$/.test(name)),
-  ...sources('src/stack', name => /^(pool|edge|conn|pump|ends|heard|relief)\.c$/.test(name)),
+  ...sources('src/stack', name => /^(pool|edge|conn|pump|ends|heard|keep|relief)\.c$/.test(name)),
   ...sources('src/base', () => true),
   ...sources('src/addr', name => /^(host|cidr|inet)\.c$/.test(name)),
   ...sources('src/layer', () => true)

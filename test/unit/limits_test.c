@@ -27,7 +27,7 @@ static enum ms__verdict enter(const char *text, uint64_t now, struct ms__guest *
   union ms__inet address;
   int family = strchr(text, ':') ? AF_INET6 : AF_INET;
   assert_true(ms__inet_read(&address, family, text, strlen(text)));
-  return ms__limits_enter(&limits, &address, now, guest);
+  return ms__limits_enter(&limits, &address, now, MS__SESSION, guest);
 }
 
 static void so_many_of_one_address(void **state) {
@@ -40,7 +40,7 @@ static void so_many_of_one_address(void **state) {
   assert_null(guests[3]);
   assert_int_equal(enter("::ffff:192.0.2.1", 0, &guests[3]), MS__TOO_MANY); /* it is the same */
   assert_int_equal(enter("192.0.2.2", 0, &other), MS__ADMITTED);
-  ms__limits_leave(&limits, guests[0]);
+  ms__limits_leave(&limits, guests[0], MS__SESSION);
   assert_int_equal(enter("192.0.2.1", 0, &guests[0]), MS__ADMITTED);
   assert_int_equal(enter("192.0.2.1", 0, &guests[3]), MS__TOO_MANY);
   ms__limits_done(&limits);
@@ -81,7 +81,7 @@ static void loopback_and_unix_are_not_counted(void **state) {
   for (int i = 0; i < 10; i++) {
     assert_int_equal(enter("127.0.0.2", 0, &g), MS__ADMITTED);
     assert_int_equal(enter("::1", 0, &g), MS__ADMITTED);
-    assert_int_equal(ms__limits_enter(&limits, &local, 0, &g), MS__ADMITTED);
+    assert_int_equal(ms__limits_enter(&limits, &local, 0, MS__SESSION, &g), MS__ADMITTED);
     assert_null(g);
   }
   assert_int_equal(limits.guests, 0);
@@ -99,16 +99,16 @@ static void addresses_are_forgotten(void **state) {
   for (unsigned i = 0; i < MANY; i++) {
     (void)snprintf(text, sizeof text, "10.%u.%u.%u", i >> 16, i >> 8 & 255, i & 255);
     assert_int_equal(enter(text, i, &g), MS__ADMITTED); /* a thousand a second */
-    ms__limits_leave(&limits, g);
+    ms__limits_leave(&limits, g, MS__SESSION);
     if (limits.guests > most) most = limits.guests;
   }
   assert_in_range(most, 900, 1100); /* those of the last second */
   for (int i = 0; i < 2 * (int)most; i++) {
     assert_int_equal(enter("198.51.100.1", MANY + 10000 + (uint64_t)i * 1000, &g), MS__ADMITTED);
-    ms__limits_leave(&limits, g);
+    ms__limits_leave(&limits, g, MS__SESSION);
   }
   assert_int_equal(limits.guests, 1);
-  ms__limits_leave(&limits, stays);
+  ms__limits_leave(&limits, stays, MS__SESSION);
   ms__limits_done(&limits);
 }
 
