@@ -321,7 +321,7 @@ const char *cli_external_wrong(const struct cli_texts *given, const struct cli_t
 /* ---- Numbers (metrics.c) ---- */
 
 /* What ms_ctx_stats has, by name. */
-enum { CLI_STATS = 23 };
+enum { CLI_STATS = 26 };
 extern const struct cli_stat {
   const char *name, *unit, *help; /* the unit is "" or "_bytes" */
   bool counter;                   /* it only grows */
@@ -408,9 +408,48 @@ void cli_chat(struct cli_room *room, ms_conn *conn);
 /* `address` must outlive the context. */
 void cli_forward(struct cli_report *report, uv_loop_t *loop, ms_conn *conn, const char *address);
 
-/* A folder for cli_http_root; -1 after an error line. The caller closes it. */
+/* ---- Pages (http_root.c, http_condition.c, page.c) ---- */
+
+enum { CLI_READERS = 4 }; /* as libuv has threads */
+
+/* All zero at first but for the folder, -1. */
+struct cli_pages {
+  int folder; /* of cli_http_root_open */
+  uv_loop_t *loop;
+  struct cli_reader *readers;
+  struct cli_page *first, *last; /* those that wait for a reader */
+};
+
+/* A folder; -1 after an error line. */
 int cli_http_root_open(const char *path);
-void cli_http_root(int folder, uv_loop_t *loop, ms_conn *conn, const ms_request *request);
+
+/* Room for pieces of files. False: no memory. */
+bool cli_pages_open(struct cli_pages *pages, uv_loop_t *loop);
+
+/* After the loop. Closes the folder, too. */
+void cli_pages_close(struct cli_pages *pages);
+
+/* Answers a request for a page. */
+void cli_http_root(struct cli_pages *pages, ms_conn *conn, const ms_request *request);
+
+/* Some bytes of a file. */
+struct cli_part {
+  int64_t at, length;
+};
+
+/* What a browser may have seen before: the tag is quoted, the date as HTTP has it, or "". */
+struct cli_file {
+  int64_t size;
+  char etag[64], modified[32];
+};
+
+/* 200 or 206, and what of the file goes out; 304, 412 or 416: nothing does. */
+int cli_http_condition(const ms_request *request, const struct cli_file *file,
+                       struct cli_part *part);
+
+/* Sends a part, which is not empty, of a file that is closed behind it. */
+void cli_page_send(struct cli_pages *pages, ms_conn *conn, int status, const char *fields, int fd,
+                   const struct cli_part *part);
 
 /* A child for each peer. Both must outlive the context. */
 struct cli_exec {

@@ -6,18 +6,16 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
-#include <uv.h>
 
 #include "cli.h"
 
-/* Who takes less than PACE_BYTES in PACE_MSEC is cut: bytes that drip buy no time. */
-enum { PIECE = 65536, PATH_TEXT = 4096, PACE_MSEC = 30000, PACE_BYTES = 61440 };
+enum { PATH_TEXT = 4096 };
 
 /* ---- Which file ---- */
 
@@ -112,169 +110,106 @@ int cli_http_root_open(const char *path) {
   return fd;
 }
 
-/* ---- Sending ---- */
-
-struct page {
-  ms_conn *conn; /* NULL when it is over */
-  uv_loop_t *loop;
-  uv_fs_t read;
-  uv_timer_t pace;
-  int fd; /* -1: nothing (more) to read */
-  int64_t at, left;
-  size_t sent, got; /* of the piece */
-  size_t taken;     /* since the timer has run out last */
-  bool reading;
-  char piece[PIECE];
-};
-
-static void on_pace_closed(uv_handle_t *handle) {
-  free(handle->data);
-}
-
-static void free_if_over(struct page *page) {
-  if (page->conn || page->reading) return;
-  if (page->fd >= 0) (void)close(page->fd);
-  uv_close((uv_handle_t *)&page->pace, on_pace_closed);
-}
-
-static void on_pace(uv_timer_t *timer) {
-  struct page *page = timer->data;
-  if (page->conn && page->taken < PACE_BYTES) ms_conn_abort(page->conn);
-  page->taken = 0;
-}
-
-static void send_more(struct page *page);
-
-static void on_read(uv_fs_t *read) {
-  struct page *page = read->data;
-  ssize_t n = read->result;
-  uv_fs_req_cleanup(read);
-  page->reading = false;
-  if (!page->conn) {
-    free_if_over(page);
-  } else if (n <= 0) { /* it has become shorter than was announced */
-    ms_conn_abort(page->conn);
-  } else {
-    page->got = (size_t)(n < page->left ? n : page->left);
-    page->at += n;
-    page->left -= (int64_t)page->got;
-    page->sent = 0;
-    send_more(page);
-  }
-}
-
-static void send_more(struct page *page) {
-  if (!page->conn || page->reading) return;
-  if (page->sent < page->got) {
-    ptrdiff_t k = ms_conn_write(page->conn, page->piece + page->sent, page->got - page->sent);
-    if (k < 0) return; /* on_close comes */
-    page->sent += (size_t)k;
-    page->taken += (size_t)k;
-    if (page->sent < page->got) return; /* on_writable goes on */
-  }
-  if (page->left == 0) {
-    uv_timer_stop(&page->pace); /* the drain deadline holds from now on */
-    ms_conn_close(page->conn);
-  } else {
-    uv_buf_t buf = uv_buf_init(page->piece, sizeof page->piece);
-    page->read.data = page;
-    page->reading = uv_fs_read(page->loop, &page->read, page->fd, &buf, 1, page->at, on_read) == 0;
-    if (!page->reading) ms_conn_abort(page->conn);
-  }
-}
-
-static void on_writable(ms_conn *conn, void *user) {
-  (void)conn;
-  send_more(user);
-}
+/* ---- Answers ---- */
 
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
-  struct page *page = user;
   (void)conn;
   (void)err;
-  page->conn = NULL;
-  free_if_over(page);
+  (void)user;
 }
 
-static const ms_conn_events events = {.on_writable = on_writable, .on_close = on_close};
+static const ms_conn_events events = {.on_close = on_close};
 
-/* Sends `length` bytes of fd, which is taken over, behind these fields. */
-static void respond(uv_loop_t *loop, ms_conn *conn, int status, const char *fields, int fd,
-                    int64_t length) {
-  struct page *page = calloc(1, sizeof *page);
-  if (!page) {
-    if (fd >= 0) (void)close(fd);
-    ms_conn_abort(conn);
-    return;
-  }
-  page->loop = loop;
-  page->conn = conn;
-  page->fd = fd;
-  page->left = fd >= 0 ? length : 0;
-  (void)uv_timer_init(loop, &page->pace);
-  page->pace.data = page;
-  if (ms_conn_respond(conn, status, fields, &events, page) < 0) {
-    page->conn = NULL;
-    free_if_over(page);
-    return;
-  }
-  (void)uv_timer_start(&page->pace, on_pace, PACE_MSEC, PACE_MSEC);
-  send_more(page);
+/* An answer without a body. */
+static void answer(ms_conn *conn, int status, const char *fields) {
+  if (ms_conn_respond(conn, status, fields, &events, NULL) == 0) ms_conn_close(conn);
 }
 
 /* An answer without a page. `more` are fields, or "". */
-static void refuse(uv_loop_t *loop, ms_conn *conn, int status, const char *more) {
+static void refuse(ms_conn *conn, int status, const char *more) {
   char fields[PATH_TEXT + 128];
   (void)snprintf(fields, sizeof fields, "%sContent-Length: 0\r\n", more);
-  respond(loop, conn, status, fields, -1, 0);
+  answer(conn, status, fields);
 }
 
-/* Is the page that the browser has still the one? */
-static bool is_known(const ms_request *request, const char *etag) {
-  const char *known = ms_request_field(request, "If-None-Match");
-  return known && (strcmp(known, "*") == 0 || strstr(known, etag));
+/* What is no file, perhaps a folder that was meant. */
+static void refuse_target(ms_conn *conn, const char *target, bool is_folder) {
+  char more[PATH_TEXT + 64] = "";
+  size_t n = strcspn(target, "?");
+  if (is_folder && strspn(target, "/") == 1 && n < PATH_TEXT) /* "//" would be another host */
+    (void)snprintf(more, sizeof more, "Location: %.*s/\r\n", (int)n, target);
+  refuse(conn, *more ? 301 : 404, more);
 }
 
-void cli_http_root(int folder, uv_loop_t *loop, ms_conn *conn, const ms_request *request) {
-  const char *method = ms_request_method(request);
-  bool head = strcmp(method, "HEAD") == 0;
-  char path[PATH_TEXT], fields[512], etag[64];
+/* RFC 9110, section 5.6.7. */
+static void format_date(time_t t, char *buf, size_t size) {
+  struct tm utc;
+  if (!gmtime_r(&t, &utc) || strftime(buf, size, "%a, %d %b %Y %H:%M:%S GMT", &utc) == 0)
+    *buf = '\0';
+}
+
+static void describe(const struct stat *st, struct cli_file *file) {
+  file->size = st->st_size;
+  (void)snprintf(file->etag, sizeof file->etag, "\"%llx-%llx-%lx\"",
+                 (unsigned long long)st->st_size, (unsigned long long)st->st_mtim.tv_sec,
+                 (unsigned long)st->st_mtim.tv_nsec);
+  format_date(st->st_mtim.tv_sec, file->modified, sizeof file->modified);
+}
+
+/* The file is closed. */
+static void answer_file(struct cli_pages *pages, ms_conn *conn, const ms_request *request,
+                        const char *type, int fd, const struct cli_file *file) {
+  bool head = strcmp(ms_request_method(request), "HEAD") == 0;
+  struct cli_part part;
+  int status = cli_http_condition(request, file, &part);
+  char common[256], fields[1024];
+  (void)snprintf(common, sizeof common,
+                 "ETag: %s\r\nLast-Modified: %s\r\nCache-Control: no-cache\r\n"
+                 "Accept-Ranges: bytes\r\nX-Content-Type-Options: nosniff\r\n",
+                 file->etag, file->modified);
+  if (status == 416)
+    (void)snprintf(fields, sizeof fields, "%sContent-Range: bytes */%lld\r\nContent-Length: 0\r\n",
+                   common, (long long)file->size);
+  else if (status == 206)
+    (void)snprintf(fields, sizeof fields,
+                   "%sContent-Type: %s\r\nContent-Range: bytes %lld-%lld/%lld\r\n"
+                   "Content-Length: %lld\r\n",
+                   common, type, (long long)part.at, (long long)(part.at + part.length - 1),
+                   (long long)file->size, (long long)part.length);
+  else if (status == 200)
+    (void)snprintf(fields, sizeof fields, "%sContent-Type: %s\r\nContent-Length: %lld\r\n", common,
+                   type, (long long)part.length);
+  else
+    (void)snprintf(fields, sizeof fields, "%s%s", common,
+                   status == 304 ? "" : "Content-Length: 0\r\n");
+  if (!head && (status == 200 || status == 206) && part.length > 0) {
+    cli_page_send(pages, conn, status, fields, fd, &part);
+  } else {
+    (void)close(fd);
+    answer(conn, status, fields);
+  }
+}
+
+void cli_http_root(struct cli_pages *pages, ms_conn *conn, const ms_request *request) {
+  const char *method = ms_request_method(request), *target = ms_request_target(request);
+  struct cli_file file;
+  char path[PATH_TEXT];
   struct stat st;
   int fd;
-  if (!head && strcmp(method, "GET") != 0) {
-    refuse(loop, conn, 405, "Allow: GET, HEAD\r\n");
+  if (strcmp(method, "HEAD") != 0 && strcmp(method, "GET") != 0) {
+    refuse(conn, 405, "Allow: GET, HEAD\r\n");
     return;
   }
-  if (!read_target(ms_request_target(request), path) || is_hidden(path)) {
-    refuse(loop, conn, 404, "");
+  if (!read_target(target, path) || is_hidden(path)) {
+    refuse(conn, 404, "");
     return;
   }
-  fd = open_below(folder, path);
-  if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-    bool is_folder = fd >= 0 && S_ISDIR(st.st_mode);
-    const char *target = ms_request_target(request);
-    char more[PATH_TEXT + 64] = "";
-    size_t n = strcspn(target, "?");
-    if (is_folder && strspn(target, "/") == 1 && n < PATH_TEXT) /* "//" would be another host */
-      (void)snprintf(more, sizeof more, "Location: %.*s/\r\n", (int)n, target);
-    if (fd >= 0) (void)close(fd);
-    refuse(loop, conn, *more ? 301 : 404, more);
+  fd = open_below(pages->folder, path);
+  if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+    describe(&st, &file);
+    answer_file(pages, conn, request, type_of(path), fd, &file);
     return;
   }
-  (void)snprintf(etag, sizeof etag, "\"%llx-%llx-%lx\"", (unsigned long long)st.st_size,
-                 (unsigned long long)st.st_mtim.tv_sec, (unsigned long)st.st_mtim.tv_nsec);
-  (void)snprintf(fields, sizeof fields,
-                 "Content-Type: %s\r\nContent-Length: %lld\r\nETag: %s\r\n"
-                 "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n",
-                 type_of(path), (long long)st.st_size, etag);
-  if (is_known(request, etag)) {
-    (void)close(fd);
-    (void)snprintf(fields, sizeof fields, "ETag: %s\r\nCache-Control: no-cache\r\n", etag);
-    respond(loop, conn, 304, fields, -1, 0);
-  } else if (head) {
-    (void)close(fd);
-    respond(loop, conn, 200, fields, -1, 0);
-  } else {
-    respond(loop, conn, 200, fields, fd, st.st_size);
-  }
+  refuse_target(conn, target, fd >= 0 && S_ISDIR(st.st_mode));
+  if (fd >= 0) (void)close(fd);
 }

@@ -32,6 +32,14 @@ static const struct limit {
      .metric = "per_second",
      .offset = offsetof(ms_limits, per_second),
      .standard = 32},
+    {.name = "pages-per-address",
+     .metric = "pages_per_address",
+     .offset = offsetof(ms_limits, pages_per_address),
+     .standard = 128},
+    {.name = "pages-per-second",
+     .metric = "pages_per_second",
+     .offset = offsetof(ms_limits, pages_per_second),
+     .standard = 256},
     {.name = "idle-msec",
      .metric = "idle_seconds",
      .offset = offsetof(ms_limits, idle_msec),
@@ -89,7 +97,7 @@ static uint64_t get(const ms_limits *from, const struct limit *limit) {
 static const char *read_limit(const char *text, ms_limits *out) {
   static const char no_limit[] =
       "is no limit: NAME=NUMBER, or NAME=none; the names are connections, handshakes, per-address, "
-      "per-second, idle-msec, buffered, buffered-each";
+      "per-second, pages-per-address, pages-per-second, idle-msec, buffered, buffered-each";
   size_t n = strcspn(text, "=");
   const struct limit *limit = find(text, n);
   unsigned long long value;

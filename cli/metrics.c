@@ -7,7 +7,7 @@
 
 #include "cli.h"
 
-enum { REQUEST_MAX = 8192, CONNECTIONS = 64, TEXT = 8192, DEADLINE_MSEC = 5000 };
+enum { REQUEST_MAX = 8192, CONNECTIONS = 64, TEXT = 16384, DEADLINE_MSEC = 5000 };
 
 #define STAT(name, unit, counter, help) \
   { #name, unit, help, counter, offsetof(ms_ctx_stats, name), sizeof((ms_ctx_stats *)0)->name }
@@ -19,15 +19,18 @@ const struct cli_stat cli_stats[CLI_STATS] = {
     STAT(buffer_peak, "_bytes", false, "the most bytes of buffers there ever were"),
     STAT(accepted, "", true, "sockets accepted"),
     STAT(entered, "", true, "peers that came in"),
-    STAT(answered, "", true, "requests answered with a page"),
+    STAT(answered, "", true, "peers that asked for pages"),
+    STAT(requests, "", true, "requests answered with a page, or for /healthz"),
     STAT(refused, "", true, "peers that were not admitted"),
     STAT(failed, "", true, "peers that did not come in otherwise"),
     STAT(over_connections, "", true, "peers turned away: too many connections"),
     STAT(over_address, "", true, "peers turned away: too many of one address"),
     STAT(over_rate, "", true, "peers turned away: too many of one address in a second"),
+    STAT(over_pages, "", true, "requests answered 503: too many pages of one address"),
     STAT(gave_way, "", true, "handshakes that made room for others"),
     STAT(over_buffers, "", true,
          "connections cut: they held buffers for long, and others needed them"),
+    STAT(probed, "", true, "peers that left before they had said a byte"),
     STAT(idled, "", true, "connections closed because they were idle"),
     STAT(dialled, "", true, "dials that succeeded"),
     STAT(dial_failed, "", true, "dials that failed or were aborted"),
@@ -53,7 +56,7 @@ uint64_t cli_stat(const ms_ctx_stats *stats, size_t i) {
 
 void cli_stats_note(const ms_ctx *ctx) {
   ms_ctx_stats stats;
-  char line[1024] = "";
+  char line[2048] = "";
   size_t n = 0;
   ms_ctx_stat(ctx, &stats);
   for (size_t i = 0; i < CLI_STATS && n < sizeof line; i++)

@@ -23,6 +23,10 @@ static bool is_per_address(const char *limit) {
   return strncmp(limit, "per-", 4) == 0;
 }
 
+static bool is_of_pages(const char *limit) {
+  return strncmp(limit, "pages-", 6) == 0;
+}
+
 static bool is_of_requests(const char *trusted) {
   const char *what = strchr(trusted, '=');
   return what && strcmp(what, "=proxy") != 0;
@@ -55,6 +59,7 @@ static const struct need {
     {"external", SERVES_HOST, "an ADDRESS of net, ws or wss", NULL},
     {"reuse-port", SERVES_HOST, "an ADDRESS of net, ws or wss", NULL},
     {"limit", SERVES_HOST, "an ADDRESS of net, ws or wss", is_per_address},
+    {"limit", SERVES_WS, "an ADDRESS of ws or wss", is_of_pages},
 };
 
 /* Of these the first is nothing beside the second. */

@@ -25,7 +25,7 @@ struct server {
   const char *metrics_at;
   struct cli_metrics metrics;
   const char *http_root;
-  int http_folder;
+  struct cli_pages pages;
   ms_tls_opts tls;
   bool allow_any, insecure_noauth, reuse_port, echo, chat, stdio;
   unsigned scopes;
@@ -197,7 +197,7 @@ static const ms_server_events events = {.on_listen = on_listen,
 
 static void on_request(ms_conn *conn, const ms_request *request, void *user) {
   struct server *s = user;
-  cli_http_root(s->http_folder, &s->loop, conn, request);
+  cli_http_root(&s->pages, conn, request);
 }
 
 static int add_stack(struct server *s, const char *address, ms_stack_opts *opts) {
@@ -233,6 +233,7 @@ static int add_stacks(struct server *s, bool keyed) {
   opts.stream = !s->echo;
   opts.tls = s->tls;
   opts.on_request = s->http_root ? on_request : NULL;
+  opts.health_path = "/healthz";
   opts.request_user = s;
   for (size_t i = 0; i < s->addresses.count; i++)
     if ((status = add_stack(s, s->addresses.at[i], &opts)) != CLI_OK) return status;
@@ -258,7 +259,9 @@ static int start(struct server *s) {
   bool keyed = needs_identity(s);
   const char *why;
   if (s->exec.command) cli_exec_prepare();
-  if (s->http_root && (s->http_folder = cli_http_root_open(s->http_root)) < 0) return CLI_FAILED;
+  if (s->http_root && (s->pages.folder = cli_http_root_open(s->http_root)) < 0) return CLI_FAILED;
+  if (s->http_root && !cli_pages_open(&s->pages, &s->loop))
+    return cli_error("serve", NULL, "out of memory");
   if (keyed && cli_secret_get(s->key, &id) != CLI_OK) return CLI_FAILED;
   if (keyed) memcpy(s->own, ms_identity_key(id), sizeof s->own);
   opts.loop = &s->loop;
@@ -420,7 +423,7 @@ static int check(struct server *s, const struct cli_given *given) {
 }
 
 static int run(int argc, char **argv) {
-  struct server s = {.status = CLI_OK, .http_folder = -1};
+  struct server s = {.status = CLI_OK, .pages = {.folder = -1}};
   const struct cli_option options[] = {
       {"key", 0, CLI_TEXT, &s.key},
       {"network-key", 0, CLI_TEXT, &s.network},
@@ -468,7 +471,7 @@ static int run(int argc, char **argv) {
   cli_texts_free(&s.trusted);
   cli_texts_free(&s.limits);
   free(s.inherited.fds);
-  if (s.http_folder >= 0) (void)close(s.http_folder);
+  cli_pages_close(&s.pages);
   cli_texts_free(&s.addresses);
   return status;
 }

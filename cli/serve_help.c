@@ -37,7 +37,7 @@ const char cli_serve_help[] =
     "                        (repeatable; default: every page where the stack authenticates,\n"
     "                        else pages of this machine's own addresses)\n"
     "  --http-root DIR       answer browsers that ask a WebSocket's port for a page from this\n"
-    "                        folder\n"
+    "                        folder (what is in front may ask for /healthz always: 200)\n"
     "  --tls-cert FILE       the certificate for wss and tls (PEM), its chain behind it, each\n"
     "                        followed by its issuer's; read again on SIGHUP\n"
     "  --tls-key FILE        its private key (default: in the same file), which nobody else may\n"
@@ -52,8 +52,10 @@ const char cli_serve_help[] =
     "  --limit NAME=NUMBER   how much peers may take (none: no limit; may be repeated):\n"
     "                        connections (default 4096), handshakes (1024), per-address and\n"
     "                        per-second, both of one IPv4 address or IPv6 /56 (64, 32),\n"
-    "                        idle-msec (none), buffered and buffered-each, bytes of all\n"
-    "                        connections and of one (268435456, 417792: also the most)\n"
+    "                        pages-per-address and pages-per-second, the same of who asks for\n"
+    "                        pages (128, 256), idle-msec (none), buffered and\n"
+    "                        buffered-each, bytes of all connections and of one (268435456,\n"
+    "                        417792: also the most)\n"
     "\n";
 
 const char cli_serve_more[] =

@@ -23,13 +23,14 @@ async function pages(world, args = [], name = 'root') {
   fs.symlinkSync('/etc/passwd', `${root}/absolute`)
   fs.symlinkSync('sub/index.html', `${root}/within`)
   const proc = world.ours(['serve', '--echo', '--http-root', root, ...args, 'ws://127.0.0.1:0/ws'])
-  const port = Number(new URL(await proc.line('stdout')).port)
+  const { address } = args.includes('--json') ? await proc.event('listening') : { address: await proc.line('stdout') }
+  const port = Number(new URL(address).port)
   return { proc, root, port }
 }
 
-function ask(port, path, { method = 'GET', headers = {} } = {}) {
+function ask(port, path, { method = 'GET', headers = {}, agent = false } = {}) {
   return new Promise((resolve, reject) => {
-    const request = http.request({ port, host: '127.0.0.1', path, method, headers, agent: false }, (answer) => {
+    const request = http.request({ port, host: '127.0.0.1', path, method, headers, agent }, (answer) => {
       const body = []
       answer.on('data', (data) => body.push(data))
       answer.on('error', reject)
@@ -59,6 +60,139 @@ scenario('files, with type, length and ETag', async (world) => {
   }
   const moved = await ask(port, '/sub?a')
   assert.deepStrictEqual([moved.status, moved.headers.location], [301, '/sub/'])
+})
+
+scenario('parts of a file, and what of it is the same', async (world) => {
+  const { port, root } = await pages(world)
+  fs.writeFileSync(`${root}/digits`, '0123456789')
+  fs.writeFileSync(`${root}/nothing`, '')
+  const { headers: { etag, 'last-modified': modified, 'accept-ranges': accepts } } = await ask(port, '/digits')
+  assert.strictEqual(accepts, 'bytes')
+  assert.ok(Math.abs(Date.parse(modified) - fs.statSync(`${root}/digits`).mtimeMs) < 1000, modified)
+  const rows = [ // Range, other fields; status, Content-Range, body
+    ['bytes=2-4', {}, 206, 'bytes 2-4/10', '234'],
+    ['bytes=0-0', {}, 206, 'bytes 0-0/10', '0'],
+    ['BYTES=7-', {}, 206, 'bytes 7-9/10', '789'],
+    ['bytes=8-99999999999999999999999', {}, 206, 'bytes 8-9/10', '89'],
+    ['bytes=-3', {}, 206, 'bytes 7-9/10', '789'],
+    ['bytes=-99', {}, 206, 'bytes 0-9/10', '0123456789'],
+    ['bytes=10-', {}, 416, 'bytes */10', ''],
+    ['bytes=99999999999999999999999-', {}, 416, 'bytes */10', ''],
+    ['bytes=-0', {}, 416, 'bytes */10', ''],
+    ['bytes=4-2', {}, 200, undefined, '0123456789'],
+    ['bytes=0-1,3-4', {}, 200, undefined, '0123456789'],
+    ['bytes=', {}, 200, undefined, '0123456789'],
+    ['bytes=1', {}, 200, undefined, '0123456789'],
+    ['bytes=1-2x', {}, 200, undefined, '0123456789'],
+    ['lines=1-2', {}, 200, undefined, '0123456789'],
+    ['bytes=2-4', { 'if-range': etag }, 206, 'bytes 2-4/10', '234'],
+    ['bytes=2-4', { 'if-range': modified }, 206, 'bytes 2-4/10', '234'],
+    ['bytes=2-4', { 'if-range': '"other"' }, 200, undefined, '0123456789'],
+    ['bytes=2-4', { 'if-range': `W/${etag}` }, 200, undefined, '0123456789'],
+    ['bytes=99-', { 'if-none-match': etag }, 304, undefined, ''],
+    [undefined, { 'if-modified-since': modified }, 304, undefined, ''],
+    [undefined, { 'if-modified-since': modified, 'if-none-match': '"other"' }, 200, undefined, '0123456789'],
+    [undefined, { 'if-modified-since': 'Thu, 01 Jan 1970 00:00:00 GMT' }, 200, undefined, '0123456789'],
+    [undefined, { 'if-none-match': `W/${etag}` }, 304, undefined, ''],
+    ['bytes=2-4', { 'if-match': etag }, 206, 'bytes 2-4/10', '234'],
+    [undefined, { 'if-match': '*' }, 200, undefined, '0123456789'],
+    [undefined, { 'if-match': `"other", W/${etag}` }, 412, undefined, '']
+  ]
+  for (const [range, fields, status, part, body] of rows) {
+    const answer = await ask(port, '/digits', { headers: { ...(range && { range }), ...fields } })
+    assert.deepStrictEqual([answer.status, answer.headers['content-range'], String(answer.body)], [status, part, body], `${range} ${JSON.stringify(fields)}`)
+  }
+  const head = await ask(port, '/digits', { method: 'HEAD', headers: { range: 'bytes=2-4' } })
+  assert.deepStrictEqual([head.status, head.headers['content-length']], [200, '10'])
+  for (const [range, status] of [['bytes=0-', 416], ['bytes=-1', 200], [undefined, 200]]) {
+    assert.strictEqual((await ask(port, '/nothing', { headers: range ? { range } : {} })).status, status, range)
+  }
+})
+
+scenario('one connection, many requests: files of every size, and what is none', async (world) => {
+  const { port, root, proc } = await pages(world, ['--json'])
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
+  world.atEnd(() => agent.destroy())
+  const sizes = [0, 1, 65535, 65536, 65537, 300000, 3 << 20]
+  const data = sizes.map((size) => crypto.randomBytes(size))
+  sizes.forEach((size, i) => fs.writeFileSync(`${root}/${size}`, data[i]))
+  const sockets = new Set()
+  for (let round = 0; round < 3; round++) {
+    const answers = await Promise.all([...sizes, 'none', 'sub'].map((name) => ask(port, `/${name}`, { agent })))
+    answers.forEach(({ status, body }, i) => {
+      assert.strictEqual(status, [404, 301][i - sizes.length] ?? 200)
+      if (i < sizes.length) assert.ok(body.equals(data[i]), `${sizes[i]}`)
+    })
+    for (const socket of [...Object.values(agent.sockets), ...Object.values(agent.freeSockets)].flat()) sockets.add(socket)
+  }
+  assert.strictEqual(sockets.size, 1)
+  proc.kill('SIGUSR1')
+  const { answered, requests, open } = await proc.event('stats')
+  assert.deepStrictEqual([answered, requests, open], [1, 27, 1])
+  proc.child.kill('SIGTERM') // nobody waits for who rests
+  const since = Date.now()
+  assert.strictEqual(await proc.exit(), 0)
+  assert.ok(Date.now() - since < 3000)
+})
+
+scenario('a file that shrinks cuts the answer, and whatever would have followed it', async (world) => {
+  const { port, root } = await pages(world)
+  fs.writeFileSync(`${root}/large`, Buffer.alloc(20 << 20, 'x'))
+  const socket = net.connect(port, '127.0.0.1', () => socket.write('GET /large HTTP/1.1\r\nHost: h\r\n\r\n'.repeat(2)))
+  let received = 0
+  const over = new Promise((resolve) => socket.on('error', resolve).on('close', resolve))
+  await new Promise((resolve) => socket.once('data', (data) => {
+    received += data.length
+    socket.pause()
+    fs.truncateSync(`${root}/large`, 10)
+    socket.on('data', ({ length }) => { received += length })
+    resolve()
+  }))
+  socket.resume()
+  await over
+  assert.ok(received < 20 << 20, `${received}`)
+})
+
+scenario('/healthz: 200 and not a line, with or without pages', async (world) => {
+  const { port, proc } = await pages(world)
+  const bare = world.ours(['serve', '--echo', 'ws://127.0.0.1:0~shs'])
+  const barePort = Number(new URL((await bare.line('stdout')).split('~')[0]).port)
+  for (const [at, server] of [[port, proc], [barePort, bare]]) {
+    for (let i = 0; i < 3; i++) {
+      const { status, body, headers } = await ask(at, '/healthz')
+      assert.deepStrictEqual([status, String(body), headers['cache-control']], [200, 'ok\n', 'no-store'])
+      const head = await ask(at, '/healthz?x', { method: 'HEAD' })
+      assert.deepStrictEqual([head.status, head.body.length], [200, 0])
+    }
+    server.kill('SIGUSR1')
+    const line = await server.until(() => server.err.split('\n').find((text) => text.includes('open=')), 'the counters')
+    assert.match(line, / answered=6 requests=6 refused=0 failed=0 /)
+  }
+  assert.strictEqual((await ask(barePort, '/healthzz')).status, 426)
+  assert.strictEqual(bare.err.split('\n').filter((text) => text && !/open=|only this identity/.test(text)).join(), '')
+})
+
+scenario('who looks whether a port is open leaves one line, and a count', async (world) => {
+  const server = world.ours(['serve', '--echo', '--json', '--allow-any', 'net:127.0.0.1:0~shs', 'ws://127.0.0.1:0'])
+  const ports = []
+  for (let i = 0; i < 2; i++) ports.push(Number(/127\.0\.0\.1:(\d+)/.exec((await server.event('listening', i)).address)[1]))
+  for (let i = 0; i < 20; i++) {
+    const socket = net.connect(ports[i % 2], '127.0.0.1')
+    socket.on('error', () => {})
+    await new Promise((resolve) => socket.once('connect', resolve))
+    if (i % 4 < 2) socket.end()
+    else socket.resetAndDestroy()
+    await new Promise((resolve) => socket.once('close', resolve))
+  }
+  for (let n = 0; ; n++) {
+    server.kill('SIGUSR1')
+    const { probed, failed, pending } = await server.event('stats', n)
+    if (pending) continue
+    assert.deepStrictEqual([probed, failed], [20, 0])
+    break
+  }
+  assert.deepStrictEqual(server.err.split('\n').map((line) => line.replace(/:\d+~/, '~')),
+    ['multiserver: probe: net:127.0.0.1~shs:: it connected and left without a byte', ''])
 })
 
 scenario('what is not there, hidden or outside is not found', async (world) => {

@@ -35,3 +35,60 @@ scenario('who takes next to nothing of a page is cut, though it takes something'
   assert.ok(Math.abs(msec - 30000) < 2000, `${msec} ms`)
   assert.ok(taken > 15000, `${taken} bytes`)
 })
+
+// A browser that asks for so many files, each on a connection of its own or over a few that it
+// keeps; says how many came, and what came in their place.
+const BROWSER = `
+  const [port, files, sockets] = process.argv.slice(1).map(Number)
+  const http = require('http')
+  const agent = sockets ? new http.Agent({ keepAlive: true, maxSockets: sockets }) : false
+  let left = files
+  const seen = {}
+  const note = (what) => {
+    seen[what] = (seen[what] ?? 0) + 1
+    if (--left > 0) return
+    console.log(JSON.stringify({ event: 'done', seen }))
+    process.exit()
+  }
+  for (let i = 0; i < files; i++) {
+    http.get({ host: '10.9.0.2', port, path: '/' + i, agent }, (answer) => {
+      answer.on('data', () => {})
+      answer.on('end', () => note(answer.statusCode + (answer.headers['retry-after'] ? ' later' : '')))
+    }).on('error', ({ code }) => note(code))
+  }`
+
+async function browse(world, limits, ...asked) {
+  const [here, there] = [await world.host('here'), await world.host('there')]
+  world.join(here, there)
+  const root = world.socketDir('root')
+  for (let i = 0; i < 100; i++) fs.writeFileSync(`${root}/${i}`, 'x'.repeat(i * 100))
+  const server = there.ours(['serve', '--echo', '--insecure-noauth', '--http-root', root, ...limits.flatMap((limit) => ['--limit', limit]), `ws://0.0.0.0:${PORT}`])
+  await server.line()
+  const seen = []
+  for (const args of asked) seen.push((await here.start('browser', process.execPath, ['-e', BROWSER, PORT, ...args]).event('done')).seen)
+  return { seen, here, server }
+}
+
+scenario('a page of 100 files from another machine, over 6 connections and over 100', async (world) => {
+  const { seen } = await browse(world, [], [100, 6], [100, 0])
+  assert.deepStrictEqual(seen, [{ 200: 100 }, { 200: 100 }])
+})
+
+scenario('more pages than an address may ask for are answered 503, not reset', async (world) => {
+  const { seen } = await browse(world, ['pages-per-second=20', 'pages-per-address=50'], [100, 6])
+  const [{ 200: pages, '503 later': later, ...others }] = seen
+  assert.deepStrictEqual(others, {})
+  assert.ok(pages >= 20 && later > 0 && pages + later === 100, JSON.stringify(seen))
+})
+
+scenario('who comes as one that may want a page gets no WebSocket beyond its limit', async (world) => {
+  const { here, server } = await browse(world, ['per-second=1'], [1, 1])
+  const socket = here.start('opener', process.execPath, ['-e', `
+    const sockets = []
+    const say = (what) => console.log(JSON.stringify({ event: 'over', what }))
+    const request = require('http').request({ host: '10.9.0.2', port: ${PORT}, headers: { Upgrade: 'websocket', Connection: 'Upgrade',
+      'Sec-WebSocket-Version': 13, 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==' } })
+    request.on('upgrade', () => say('open')).on('error', ({ code }) => say(code)).end()`])
+  assert.strictEqual((await socket.event('over')).what, 'ECONNRESET')
+  await server.until(() => /turned away: 1 peers, the last for too many connections of one address in a second/.test(server.err), 'a line')
+})
