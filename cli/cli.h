@@ -357,18 +357,27 @@ const char *cli_stack(size_t i);
 
 /* ---- Copying between a connection and standard input and output (stdio.c) ---- */
 
+/* Does our end wait until all of the peer's stream is written out, so that it tells the peer of
+ * that? Where both sides wait, both wait for ever. */
+enum cli_hold {
+  CLI_HOLD_NEVER,
+  CLI_HOLD_SILENT, /* if standard input never gives a byte */
+  CLI_HOLD         /* whatever it gives; a terminal is not read */
+};
+
 struct cli_stdio_opts {
+  enum cli_hold hold;
   uint32_t linger_msec;      /* see cli_stdio_start; 0: 1000 */
   bool progress;             /* show how far a file on stdin has gone */
   struct cli_report *report; /* or NULL */
 };
 
 /* Takes an open connection on: stdin goes to the peer, the peer to stdout. The end of stdin ends
- * our direction; where that would end both, it is held until the peer ends or is silent for
- * linger_msec. After the peer's end, a pipe that is silent for so long is not waited for. `done`
- * gets the exit status, once, when the connection is over and all that came has been written; an
- * error line was printed when it is not CLI_OK. When a read of stdin still waits then, which
- * nothing can interrupt, the process exits after `done`. */
+ * our direction (but see `hold`); where that would end both, it is held until the peer ends or is
+ * silent for linger_msec. After the peer's end, a pipe that is silent for so long is not waited
+ * for. `done` gets the exit status, once, when the connection is over and all that came has been
+ * written; an error line was printed when it is not CLI_OK. When a read of stdin still waits then,
+ * which nothing can interrupt, the process exits after `done`. */
 void cli_stdio_start(uv_loop_t *loop, ms_conn *conn, const struct cli_stdio_opts *opts,
                      void (*done)(int status, void *user), void *user);
 
@@ -397,7 +406,7 @@ struct cli_room {
 void cli_chat(struct cli_room *room, ms_conn *conn);
 
 /* `address` must outlive the context. */
-void cli_forward(struct cli_report *report, ms_conn *conn, const char *address);
+void cli_forward(struct cli_report *report, uv_loop_t *loop, ms_conn *conn, const char *address);
 
 /* ---- Pages (http_root.c, http_condition.c, page.c) ---- */
 

@@ -70,7 +70,7 @@ struct options {
   const char *security;
   struct cli_texts prefer;
   uint32_t timeout_msec, linger_msec;
-  bool verbose;
+  bool verbose, receive;
   ms_tls_opts tls;
 };
 
@@ -150,7 +150,9 @@ static int connect_to(const char *text, const struct options *o) {
   struct session s = {.loop = &loop,
                       .status = CLI_FAILED,
                       .verbose = o->verbose,
-                      .stdio = {.linger_msec = o->linger_msec, .progress = true}};
+                      .stdio = {.hold = o->receive ? CLI_HOLD : CLI_HOLD_NEVER,
+                                .linger_msec = o->linger_msec,
+                                .progress = true}};
   ms_identity *id = NULL;
   int status = cli_read_address(&cli_connect, text, &s.addr, &s.legacy);
   if (status != CLI_OK) return status;
@@ -185,6 +187,7 @@ static int run(int argc, char **argv) {
       {"security", 0, CLI_TEXT, &o.security},
       {"timeout", 0, CLI_MSEC, &o.timeout_msec},
       {"linger", 0, CLI_MSEC, &o.linger_msec},
+      {"receive", 0, CLI_FLAG, &o.receive},
       {"tls-ca", 0, CLI_TEXT, &o.tls.ca},
       {"tls-insecure", 0, CLI_FLAG, &o.tls.insecure},
       {"verbose", 'v', CLI_FLAG, &o.verbose},
@@ -229,6 +232,9 @@ const struct cli_command cli_connect = {
         "                        wss~shs, too); may be repeated, the best first\n"
         "  --security LEVEL      the least a peer has to prove: key (its key, by shs), server\n"
         "                        (its name, by TLS) or none (default)\n"
+        "  --receive             say our end only when all of the peer's stream is written out, "
+        "so\n"
+        "                        that its exit status 0 means that; a terminal is not read\n"
         "  --timeout MSEC        for reaching the peer, all attempts together (default 15000)\n"
         "  --linger MSEC         how long a pipe may be silent after the peer's end; and where a\n"
         "                        stack has no half-close, how long the peer may be silent after\n"
@@ -239,8 +245,8 @@ const struct cli_command cli_connect = {
         "  -v, --verbose         show the race as it happens, on standard error\n"
         "\n"
         "exit status: 0 after the peer's clean end (authenticated where the stack has such an\n"
-        "end), 1 on a refusal, a truncation, a reset or anything else, 2 on wrong usage or a\n"
-        "malformed address\n"
+        "end), with all of ours acknowledged by the peer's system, 1 on a refusal, a truncation,\n"
+        "a reset or anything else, 2 on wrong usage or a malformed address\n"
         "\n"
         "examples:\n"
         "  multiserver connect 'net:localhost:8008~shs:KEY'\n"

@@ -1,8 +1,12 @@
 /* serve --forward ADDRESS: a bridge between any two stacks. Each side stops reading when the other
- * does not take what was read; ends are carried over one by one. */
+ * does not take what was read; ends are carried over one by one, and a failure of one side is one
+ * of the other, once it has had what came before. Whoever is left over ends, too. */
 #include <stdlib.h>
 
 #include "cli.h"
+
+/* How long a side whose other side has left in peace may take to end without another byte. */
+enum { LEFT_OVER_MSEC = 5000 };
 
 struct bridge;
 
@@ -17,13 +21,44 @@ struct bridge {
   struct cli_report *report;
   struct side in, out;
   ms_dialer *dialer;
+  uv_timer_t patience; /* with the one that is left over */
 };
 
-static void free_if_over(struct bridge *b) {
-  if (!b->in.conn && !b->out.conn && !b->dialer) free(b);
+static void on_timer_closed(uv_handle_t *handle) {
+  free(handle->data);
 }
 
-/* From one side to the other, as much as goes. */
+static void free_if_over(struct bridge *b) {
+  if (!b->in.conn && !b->out.conn && !b->dialer)
+    uv_close((uv_handle_t *)&b->patience, on_timer_closed);
+}
+
+/* ---- One that is left over ---- */
+
+static const char left[] = "the other side of the bridge has left before it had all";
+
+static bool has_bytes(const struct side *s) {
+  const uint8_t *p;
+  return ms_conn_peek(s->conn, &p) > 0;
+}
+
+static void on_patience_over(uv_timer_t *timer) {
+  struct bridge *b = timer->data;
+  struct side *s = b->in.conn ? &b->in : &b->out;
+  if (s->conn) ms_conn_fail(s->conn, left);
+}
+
+/* What it still says reaches nobody: that must not look like a success to it. */
+static void leave_over(struct side *s) {
+  if (has_bytes(s))
+    ms_conn_fail(s->conn, left);
+  else if (!s->ended)
+    (void)uv_timer_start(&s->bridge->patience, on_patience_over, LEFT_OVER_MSEC, 0);
+}
+
+/* ---- From one side to the other ---- */
+
+/* As much as goes. Where the other takes no more, its end is near, and on_close has the rest. */
 static void pump(const struct side *from) {
   const uint8_t *p;
   size_t n;
@@ -32,12 +67,16 @@ static void pump(const struct side *from) {
   n = ms_conn_peek(from->conn, &p);
   k = n ? ms_conn_write(from->other->conn, p, n) : 0;
   if (k > 0) ms_conn_consume(from->conn, (size_t)k);
-  if (k == MS_EPIPE || k == MS_ENOMEM) ms_conn_abort(from->conn);
+  if (k == MS_ENOMEM) ms_conn_fail(from->other->conn, ms_code_text(MS_ENOMEM));
 }
 
 static void on_readable(ms_conn *conn, void *user) {
+  struct side *s = user;
   (void)conn;
-  pump(user);
+  if (!s->other->conn && !s->bridge->dialer)
+    leave_over(s);
+  else
+    pump(s);
 }
 
 static void on_writable(ms_conn *conn, void *user) {
@@ -52,20 +91,30 @@ static void on_end(ms_conn *conn, void *user) {
   if (s->other->conn) ms_conn_end(s->other->conn);
 }
 
-/* A broken end must not look like a clean one. */
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
-  struct side *s = user;
+  struct side *s = user, *other = s->other;
   struct bridge *b = s->bridge;
-  ms_conn *other = s->other->conn;
   s->conn = NULL;
-  cli_report_closed(b->report, other ? "forward" : NULL, conn, err);
+  cli_report_closed(b->report, other->conn ? "forward" : NULL, conn, err);
   if (b->dialer) ms_dial_abort(b->dialer);
-  if (other && (err || !s->ended)) ms_conn_abort(other);
+  if (other->conn && (err || !s->ended))
+    ms_conn_fail(other->conn, err ? err->message : left);
+  else if (other->conn)
+    leave_over(other);
   free_if_over(b);
 }
 
 static const ms_conn_events events = {
     .on_readable = on_readable, .on_end = on_end, .on_writable = on_writable, .on_close = on_close};
+
+static void take(struct side *s, ms_conn *conn) {
+  s->conn = conn;
+  ms_conn_handle(conn, &events, s);
+  ms_conn_set_whole(conn, true);
+  ms_conn_set_read_first(conn, true);
+}
+
+/* ---- Dialling ---- */
 
 static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
   struct bridge *b = user;
@@ -75,31 +124,34 @@ static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
   }
   b->dialer = NULL;
   if (err) {
-    if (b->in.conn) ms_conn_abort(b->in.conn);
+    if (b->in.conn) ms_conn_fail(b->in.conn, err->message);
     free_if_over(b);
     return;
   }
-  b->out.conn = conn;
-  ms_conn_handle(conn, &events, &b->out);
-  ms_conn_set_whole(conn, true);
+  take(&b->out, conn);
   pump(&b->in);
   if (b->in.ended) ms_conn_end(conn);
 }
 
-void cli_forward(struct cli_report *report, ms_conn *conn, const char *address) {
+void cli_forward(struct cli_report *report, uv_loop_t *loop, ms_conn *conn, const char *address) {
   struct bridge *b = calloc(1, sizeof *b);
   ms_dial_opts dial = MS_OPTS_INIT(ms_dial_opts);
   ms_error err;
-  if (!b) return;
+  if (!b) { /* nobody takes it on */
+    (void)cli_error("forward", ms_conn_address(conn), "out of memory");
+    ms_conn_abort(conn);
+    return;
+  }
   b->report = report;
-  b->in = (struct side){.bridge = b, .other = &b->out, .conn = conn};
+  b->in = (struct side){.bridge = b, .other = &b->out};
   b->out = (struct side){.bridge = b, .other = &b->in};
-  ms_conn_handle(conn, &events, &b->in);
-  ms_conn_set_whole(conn, true);
+  (void)uv_timer_init(loop, &b->patience);
+  b->patience.data = b;
+  take(&b->in, conn);
   dial.on_dialled = on_dialled;
   dial.user = b;
   if (ms_dial(ms_conn_ctx(conn), &b->dialer, address, &dial, &err) < 0) {
     (void)cli_error_from("forward", &err);
-    ms_conn_abort(conn);
+    ms_conn_fail(conn, err.message);
   }
 }

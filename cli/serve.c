@@ -164,7 +164,7 @@ static void on_stdio_done(int status, void *user) {
 
 static void on_connection(ms_conn *conn, void *user) {
   struct server *s = user;
-  struct cli_stdio_opts stdio = {.report = &s->report};
+  struct cli_stdio_opts stdio = {.hold = CLI_HOLD_SILENT, .report = &s->report};
   if (s->taken) return; /* --stdio has its peer: who comes late is closed */
   cli_report_connection(&s->report, conn);
   if (s->echo) {
@@ -172,7 +172,7 @@ static void on_connection(ms_conn *conn, void *user) {
   } else if (s->chat) {
     cli_chat(&s->room, conn);
   } else if (s->forward) {
-    cli_forward(&s->report, conn, s->forward);
+    cli_forward(&s->report, &s->loop, conn, s->forward);
   } else if (s->exec.command) {
     cli_exec(&s->exec, &s->loop, conn);
   } else {

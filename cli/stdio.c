@@ -6,9 +6,11 @@
  * not read stops our reading, and the other way round. */
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <uv.h>
@@ -16,6 +18,9 @@
 #include "cli.h"
 
 enum { PIECE = 65536, LINGER_MSEC = 1000 };
+
+/* What the reading thread does. Only one that waits can be told that nobody wants any more. */
+enum taking { NOTHING, WAITS, TAKES, LEFT };
 
 struct cli_stdio {
   uv_loop_t *loop;
@@ -29,8 +34,15 @@ struct cli_stdio {
   uint32_t linger_msec;
   int timers; /* open */
   bool in_busy, out_busy, in_ended, in_is_file, in_is_terminal;
-  bool lingers; /* our end waits for the peer's */
+  bool in_gave;        /* a byte, at least */
+  enum cli_hold hold;  /* our end */
+  bool lingers;        /* our end would be the peer's, and waits for that */
+  bool waits_for_peer; /* ours waits until the peer's stream is written out */
+  bool silent;         /* standard input was, for too long after the peer's end */
+  bool takes;          /* the connection is over, and the thread has taken something */
   bool peer_ended;
+  _Atomic enum taking taking;
+  char address[sizeof((ms_error *)0)->address]; /* of a connection that is over */
   int status;
   int in_error, out_error; /* errno; the threads' */
   size_t in_got;           /* the thread's */
@@ -62,7 +74,7 @@ static void on_progress_closed(uv_handle_t *handle) {
 
 /* Over when the connection is and all it gave has been written. libuv waits for its threads. */
 static void finish(struct cli_stdio *s) {
-  if (s->conn || s->out_busy || !s->done) return;
+  if (s->conn || s->out_busy || s->takes || !s->done) return;
   uv_close((uv_handle_t *)&s->silence, on_silence_closed);
   uv_close((uv_handle_t *)&s->progress.timer, on_progress_closed);
   s->done(s->status, s->user);
@@ -82,14 +94,29 @@ static bool again(int fd, short event) {
   return poll(&p, 1, -1) >= 0 || errno == EINTR;
 }
 
+static void wait_for_input(void) {
+  struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
+  while (poll(&p, 1, -1) < 0 && errno == EINTR)
+    continue;
+}
+
 static void read_in(uv_work_t *work) {
   struct cli_stdio *s = work->data;
   ssize_t n;
-  do
+  s->in_error = 0;
+  s->in_got = 0;
+  for (;;) {
+    enum taking waits = WAITS;
+    wait_for_input();
+    if (!atomic_compare_exchange_strong(&s->taking, &waits, TAKES)) return;
     n = read(STDIN_FILENO, s->in_buf, sizeof s->in_buf);
-  while (n < 0 && again(STDIN_FILENO, POLLIN));
-  s->in_error = n < 0 ? errno : 0;
-  s->in_got = n < 0 ? 0 : (size_t)n;
+    if (n >= 0 || (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)) break;
+    atomic_store(&s->taking, WAITS);
+  }
+  if (n < 0)
+    s->in_error = errno;
+  else
+    s->in_got = (size_t)n;
 }
 
 static void write_out(uv_work_t *work) {
@@ -107,27 +134,62 @@ static void write_out(uv_work_t *work) {
   }
 }
 
+/* ---- What the peer has not had ---- */
+
+static bool input_is_ready(void) {
+  struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
+  int n;
+  if (ioctl(STDIN_FILENO, FIONREAD, &n) == 0) return n > 0;
+  return poll(&p, 1, 0) > 0 && p.revents & POLLIN;
+}
+
+/* The connection has ended cleanly. Was there more to be sent? What a terminal or a pipe says after
+ * that is nobody's loss; what it has said before is. */
+static bool any_unsent(struct cli_stdio *s) {
+  enum taking waits = WAITS;
+  if (s->in_at < s->in_n) return true;
+  if (s->in_ended || s->silent) return false;
+  if (s->in_busy && !atomic_compare_exchange_strong(&s->taking, &waits, LEFT)) {
+    s->takes = true; /* on_in knows */
+    return false;
+  }
+  return input_is_ready();
+}
+
+static void lost_some(struct cli_stdio *s) {
+  s->status = cli_error("connection", s->address,
+                        "the peer has closed before it had all of standard input");
+}
+
 /* ---- stdin to the peer ---- */
 
 static void read_more(struct cli_stdio *s);
 
 static void on_silence(uv_timer_t *timer) {
   struct cli_stdio *s = timer->data;
-  if (s->conn && s->in_at == s->in_n) ms_conn_close(s->conn);
+  if (!s->conn || s->in_at < s->in_n) return;
+  s->silent = true;
+  ms_conn_close(s->conn);
 }
 
 /* After the peer's end, what standard input gives still goes out: a file to its end, a pipe until
  * it has been silent for a while, for it may never end. Nobody waits for a person. */
 static void wait_for_stdin(struct cli_stdio *s) {
-  if (!s->conn || !s->peer_ended || s->in_ended || s->in_at < s->in_n || s->in_is_file) return;
+  if (!s->conn || !s->peer_ended || s->out_busy || s->in_ended || s->in_at < s->in_n ||
+      s->in_is_file)
+    return;
   if (s->in_is_terminal)
     ms_conn_close(s->conn);
   else
     (void)uv_timer_start(&s->silence, on_silence, s->linger_msec, 0);
 }
 
-/* Where our end would end the peer's direction too, it has to wait. */
+/* Where our end would end the peer's direction too, it has to wait; and where it tells the peer
+ * that all has arrived, it waits until that is so. */
 static void end_ours(struct cli_stdio *s) {
+  s->waits_for_peer = (!s->peer_ended || s->out_busy) &&
+                      (s->hold == CLI_HOLD || (s->hold == CLI_HOLD_SILENT && !s->in_gave));
+  if (s->waits_for_peer) return;
   s->lingers = !ms_conn_half_closes(s->conn) && !s->peer_ended;
   if (s->lingers)
     (void)uv_timer_start(&s->silence, on_silence, s->linger_msec, 0);
@@ -152,6 +214,12 @@ static void on_in(uv_work_t *work, int cancelled) {
   struct cli_stdio *s = work->data;
   (void)cancelled; /* never */
   s->in_busy = false;
+  if (s->takes) {
+    s->takes = false;
+    if (s->in_got) lost_some(s);
+    finish(s);
+    return;
+  }
   if (!s->done) {
     free_if_idle(s);
     return;
@@ -164,6 +232,7 @@ static void on_in(uv_work_t *work, int cancelled) {
     cli_progress_stop(&s->progress);
     end_ours(s);
   } else {
+    s->in_gave = true;
     s->in_n = s->in_got;
     send_in(s);
   }
@@ -173,7 +242,15 @@ static void read_more(struct cli_stdio *s) {
   s->in_at = s->in_n = 0;
   s->in.data = s;
   s->in_busy = true;
+  atomic_store(&s->taking, WAITS);
   (void)uv_queue_work(s->loop, &s->in, read_in, on_in);
+}
+
+/* The peer has ended, and all it gave is written out: what was to wait for that is done. */
+static void end_if_written(struct cli_stdio *s) {
+  if (!s->conn || !s->peer_ended || s->out_busy || s->status != CLI_OK) return;
+  if (s->lingers || s->waits_for_peer) ms_conn_end(s->conn);
+  wait_for_stdin(s);
 }
 
 /* ---- The peer to stdout ---- */
@@ -200,6 +277,7 @@ static void on_out(uv_work_t *work, int cancelled) {
   s->out_busy = false;
   if (s->out_error) fail(s, "stdout", s->out_error);
   write_more(s);
+  end_if_written(s);
   finish(s);
 }
 
@@ -221,22 +299,15 @@ static void on_end(ms_conn *conn, void *user) {
   struct cli_stdio *s = user;
   (void)conn;
   s->peer_ended = true;
-  if (s->lingers) ms_conn_end(s->conn);
-  wait_for_stdin(s);
-}
-
-/* A peer whose end ends both directions may leave before it has had all there was for it. */
-static bool any_unsent(const struct cli_stdio *s) {
-  return s->in_at < s->in_n || (s->in_is_file && !s->in_ended);
+  end_if_written(s);
 }
 
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
   struct cli_stdio *s = user;
   const char *what = s->status == CLI_OK ? "connection" : NULL; /* the first cause is told */
   s->conn = NULL;
-  if (!err && what && any_unsent(s))
-    s->status = cli_error(what, ms_conn_address(conn),
-                          "the peer has closed before it had all of standard input");
+  (void)snprintf(s->address, sizeof s->address, "%s", ms_conn_address(conn));
+  if (!err && what && any_unsent(s)) lost_some(s);
   cli_progress_stop(&s->progress);
   if (err && err->code == MS_EABORTED && what)
     (void)cli_error(what, ms_conn_address(conn), "cut: it had not ended when it had to");
@@ -262,6 +333,7 @@ void cli_stdio_start(uv_loop_t *loop, ms_conn *conn, const struct cli_stdio_opts
   s->done = done;
   s->user = user;
   s->report = opts->report;
+  s->hold = opts->hold;
   s->linger_msec = opts->linger_msec ? opts->linger_msec : LINGER_MSEC;
   (void)uv_timer_init(loop, &s->silence);
   s->silence.data = s;
@@ -272,5 +344,11 @@ void cli_stdio_start(uv_loop_t *loop, ms_conn *conn, const struct cli_stdio_opts
                      opts->progress && s->in_is_file ? (uint64_t)st.st_size : 0);
   ms_conn_handle(conn, &events, s);
   ms_conn_set_whole(conn, true);
-  send_in(s);
+  ms_conn_set_read_first(conn, true);
+  if (s->hold == CLI_HOLD && s->in_is_terminal) { /* it is not there to speak */
+    s->in_ended = true;
+    end_ours(s);
+  } else {
+    send_in(s);
+  }
 }

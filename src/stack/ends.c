@@ -160,7 +160,7 @@ void ms__conn_fail_in_order(ms_conn *c, int k, int code, int sys) {
   c->deferred = true;
   c->deferred_at = (int8_t)k;
   c->deferred_code = (int8_t)code;
-  c->deferred_sys = sys;
+  c->deferred_sys = (int16_t)sys;
 }
 
 void ms__conn_fail_deferred(ms_conn *c) {

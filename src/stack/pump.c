@@ -439,7 +439,6 @@ static void flush(ms_conn *c) {
   if (c->last == -1) ms__conn_end_begins(c);
   c->wire->ops->fin(c->wire);
   c->fin_sent = true;
-  c->end_at = c->now;
   c->moved = true;
 }
 

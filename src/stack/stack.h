@@ -151,13 +151,12 @@ struct ms_conn {
   uint64_t deadline; /* of what `deadline_of` says */
   uint64_t armed;    /* what the wire was told */
   enum ms__deadline deadline_of : 8;
+  uint32_t end_from;  /* where on the wire our end begins; the low bits */
   uint32_t need;      /* on_readable waits for so much */
   uint32_t read_seen; /* in[n].changes when readable last fired */
   uint64_t opened_at; /* with `opened` */
   uint64_t idle_seen; /* bytes carried when MS__IDLENESS was armed */
   uint64_t look_at;   /* when to ask whether the peer is there, and what it has heard (heard.c) */
-  uint64_t end_from;  /* the first byte on the wire of our end, or of what carries it */
-  uint64_t end_at;    /* when our FIN went out, or a reset in its place first had to wait; 0: not */
   struct ms__counts counts;
   struct ms__hold in_hold, out_hold;
   size_t flight, flight_len; /* the size of the block that the wire has, and what is in it */
@@ -191,10 +190,12 @@ struct ms_conn {
   bool drained : 1;  /* the drain deadline was armed */
   bool reading : 1;
   bool read_first : 1;  /* the application reads what came before it hears of a failure */
-  bool deferred : 1;    /* a failure waits for that: */
+  bool reset_waits : 1; /* in the place of our end, for what it would take back */
+  bool deferred : 1;    /* a failure waits for what came before it to be read: */
   int8_t deferred_at;   /* its layer, or -1 */
   int8_t deferred_code; /* an ms_code */
-  int deferred_sys;
+  int16_t deferred_sys; /* an errno, or 0 */
+  uint8_t looks;        /* in vain for what the other side has taken */
 };
 
 /* One layer to stand on the others. */

@@ -1,0 +1,177 @@
+'use strict'
+// What an end and an exit status say: that all has arrived, and no more than that.
+
+const assert = require('assert')
+const { execFileSync } = require('child_process')
+const crypto = require('crypto')
+const fs = require('fs')
+const { scenario, sha256 } = require('../world')
+
+const STACKS = ['net~shs', 'ws~shs', 'unix~shs', 'net', 'unix']
+
+const place = (world, stack) => {
+  const [transport, ...above] = stack.split('~')
+  const at = {
+    net: () => 'net:127.0.0.1:0',
+    ws: () => 'ws://127.0.0.1:0',
+    unix: () => `unix:${world.socketDir(`s${world.procs.length}`)}/socket`,
+  }[transport]()
+  return [at, ...above].join('~')
+}
+
+// Until it has done all it can, and waits.
+async function taken(proc) {
+  for (let same = 0, before; same < 5;) {
+    const now = fs.readFileSync(`/proc/${proc.child.pid}/stat`, 'utf8').split(' ').slice(13, 15).join()
+    same = now === before ? same + 1 : 0
+    before = now
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
+
+// More than a system keeps for somebody who does not read, less than it takes of who writes.
+const data = crypto.randomBytes(1 << 20)
+
+for (const stack of STACKS) {
+  scenario(`${stack}: a peer that has ended and dies before it has read all is no success`, async (world) => {
+    const serve = world.ours(['serve', '--stdio', '--allow-any', place(world, stack)])
+    const client = world.ours(['connect', '--linger', '60000', await serve.line('stderr')])
+    serve.child.stdin.end('that is all from here\n')
+    await client.until(() => client.stdout().toString().includes('here\n'), 'the end of the other side')
+    serve.kill('SIGSTOP')
+    client.child.stdin.write(data) // the system takes it
+    await taken(client)
+    serve.kill('SIGKILL')
+    assert.strictEqual(await client.exit(), 1, `${client}`)
+  })
+
+  scenario(`${stack}: a peer that has ended and dies does not have our end`, async (world) => {
+    const serve = world.ours(['serve', '--stdio', '--allow-any', place(world, stack)])
+    const client = world.ours(['connect', '--linger', '60000', await serve.line('stderr')])
+    serve.child.stdin.end('that is all from here\n')
+    await client.until(() => client.stdout().toString().includes('here\n'), 'the end of the other side')
+    serve.kill('SIGSTOP')
+    client.child.stdin.end(data)
+    await taken(client)
+    assert.strictEqual(client.done, null, 'it has left before it was heard')
+    serve.kill('SIGKILL')
+    assert.strictEqual(await client.exit(), 1, `${client}`)
+  })
+}
+
+// ---- Exit status 0 of a sender ----
+
+for (const stack of STACKS) {
+  scenario(`${stack}: a sender leaves when all is written out, not before`, async (world) => {
+    // where the system says the end of a dead process, it looks like one
+    for (const survives of stack.includes('~') ? [true, false] : [true]) {
+      const [read, write] = pipe(world)
+      const serve = world.ours(['serve', '--stdio', '--allow-any', place(world, stack)], { stdin: 'ignore', stdout: write })
+      fs.closeSync(write)
+      const client = world.ours(['connect', await serve.line('stderr')])
+      client.child.stdin.end(data.subarray(0, 200000)) // a pipe has 65,536 bytes
+      await taken(client)
+      assert.strictEqual(client.done, null, 'nobody has read that')
+      if (survives) {
+        const got = await readAll(read)
+        assert.strictEqual(sha256(got), sha256(data.subarray(0, 200000)))
+        assert.deepStrictEqual([await client.exit(), await serve.exit()], [0, 0], `${client}`)
+      } else {
+        serve.kill('SIGKILL')
+        assert.strictEqual(await client.exit(), 1, `${client}`)
+        fs.closeSync(read)
+      }
+    }
+  })
+
+  scenario(`${stack}: connect --receive says its end when all is written out`, async (world) => {
+    const [read, write] = pipe(world)
+    const serve = world.ours(['serve', '--stdio', '--allow-any', place(world, stack)])
+    const client = world.ours(['connect', '--receive', await serve.line('stderr')], { stdin: 'ignore', stdout: write })
+    fs.closeSync(write)
+    serve.child.stdin.end(data.subarray(0, 200000))
+    await taken(serve)
+    assert.strictEqual(serve.done, null, 'nobody has read that')
+    assert.strictEqual(sha256(await readAll(read)), sha256(data.subarray(0, 200000)))
+    assert.deepStrictEqual([await client.exit(), await serve.exit()], [0, 0], `${serve}`)
+  })
+}
+
+scenario('connect that has nothing to say and does not --receive ends at once', async (world) => {
+  const serve = world.ours(['serve', '--exec', 'sort', '--allow-any', 'net:127.0.0.1:0~shs'])
+  const client = world.ours(['connect', await serve.line()], { stdin: 'ignore' })
+  assert.strictEqual(await client.exit(), 0, `${client}`)
+})
+
+// ---- Who has ended and dies ----
+
+for (const stack of ['unix~shs', 'unix~noauth', 'unix']) {
+  scenario(`${stack}: who has ended and dies is noticed`, async (world) => {
+    const serve = world.ours(['serve', '--json', '--exec', 'exec sleep 300', '--allow-any', place(world, stack)])
+    const client = world.ours(['connect', (await serve.event('listening')).address], { stdin: 'ignore' })
+    await serve.event('connection')
+    await taken(client)
+    client.kill('SIGKILL')
+    await serve.event('closed')
+    await childless(serve)
+  })
+}
+
+// ---- Bridges ----
+
+scenario('a bridge ends the far side when the near one has left', async (world) => {
+  const far = world.ours(['serve', '--json', '--exec', 'cat; while echo more; do sleep 0.1; done', '--allow-any', 'net:127.0.0.1:0~shs'])
+  const { address } = await far.event('listening')
+  const proc = world.ours(['serve', '--json', '--insecure-noauth', '--forward', address, 'ws://127.0.0.1:0'])
+  const near = world.ours(['connect', (await proc.event('listening')).address])
+  near.say('hello')
+  await near.until(() => near.stdout().toString() === 'hello\n', 'an echo')
+  near.child.stdin.end()
+  near.kill('SIGTERM')
+  await far.event('closed')
+  await proc.event('closed')
+  await childless(far)
+  proc.kill('SIGUSR1')
+  const stats = await proc.event('stats')
+  assert.deepStrictEqual([stats.open, stats.buffered_bytes ?? stats.buffered], [0, 0])
+})
+
+// The two ends of a pipe that nobody reads yet.
+function pipe(world) {
+  const name = world.path(`pipe-${world.procs.length}`)
+  execFileSync('mkfifo', [name])
+  const read = fs.openSync(name, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK)
+  return [read, fs.openSync(name, 'w')]
+}
+
+// From the reading end of a pipe, to its end.
+async function readAll(fd) {
+  const parts = []
+  for (const piece = Buffer.alloc(65536); ;) {
+    try {
+      const n = fs.readSync(fd, piece)
+      if (n === 0) break
+      parts.push(Buffer.from(piece.subarray(0, n)))
+    } catch (err) {
+      if (err.code !== 'EAGAIN') throw err
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+  }
+  fs.closeSync(fd)
+  return Buffer.concat(parts)
+}
+
+// Until a process has none of the commands that it has started.
+async function childless({ child }) {
+  const list = `/proc/${child.pid}/task/${child.pid}/children`
+  const commands = () => fs.readFileSync(list, 'utf8').split(' ').filter((pid) => /sleep|cat|sh/.test(comm(pid)))
+  while (commands().length) await new Promise((resolve) => setTimeout(resolve, 20))
+}
+
+function comm(pid) {
+  try {
+    return pid && fs.readFileSync(`/proc/${pid}/comm`, 'utf8')
+  } catch {
+    return ''
+  }
+}
