@@ -29,7 +29,7 @@ static bool is_of_pages(const char *limit) {
 
 static bool is_of_requests(const char *trusted) {
   const char *what = strchr(trusted, '=');
-  return what && strcmp(what, "=proxy") != 0;
+  return what && (strcmp(what, "=x-forwarded-for") == 0 || strcmp(what, "=forwarded") == 0);
 }
 
 /* Each option needs one of `needs`, told as `words`; with a `value` that is about the entries of a

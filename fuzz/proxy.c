@@ -1,6 +1,7 @@
 /* The PROXY header, and what a request says about its peer: any bytes. However a header is cut, the
  * result is the same; a peer that is told of is on the internet, and one is told of only by a whole
  * header. */
+#include <stdio.h>
 #include <string.h>
 
 #include "fuzz.h"
@@ -18,8 +19,8 @@ static void check_peer(const struct told *t, bool whole) {
   REQUIRE(t->peer.family == AF_UNSPEC || t->peer.family == AF_INET || t->peer.family == AF_INET6);
 }
 
-static void play(struct told *t, bool required, const uint8_t *p, size_t n, size_t chunk) {
-  struct ms__proxy_opts opts = {&t->peer, required};
+static void play(struct told *t, const uint8_t *p, size_t n, size_t chunk) {
+  struct ms__proxy_opts opts = {&t->peer};
   struct driver d;
   memset(t, 0, sizeof *t);
   driver_begin(&d, &ms__proxy, true, &opts);
@@ -41,15 +42,19 @@ static void play(struct told *t, bool required, const uint8_t *p, size_t n, size
   driver_end(&d);
 }
 
-static void forward(const uint8_t *p, size_t n) {
-  struct ms__cidr all[2];
+static void forward(const char *how, const uint8_t *p, size_t n) {
+  struct ms__front all[2];
   struct ms__http_head head;
   struct told t;
+  char text[64];
   memset(&t, 0, sizeof t);
   if (ms__http_parse(&head, true, p, n) < 0) return;
-  REQUIRE(ms__cidr_parse(&all[0], "0.0.0.0/0") && ms__cidr_parse(&all[1], "::/0"));
+  (void)snprintf(text, sizeof text, "0.0.0.0/0=%s", how);
+  REQUIRE(!ms__front_parse(&all[0], text, true));
+  (void)snprintf(text, sizeof text, "::/0=%s", how);
+  REQUIRE(!ms__front_parse(&all[1], text, true));
   REQUIRE(ms__inet_read(&t.peer, AF_INET, "192.0.2.1", 9));
-  ms__forwarded(&head, all, 2, &t.peer);
+  (void)ms__forwarded(&head, all, 2, &t.peer);
   check_peer(&t, true);
   REQUIRE(t.peer.family != AF_UNSPEC);
 }
@@ -60,11 +65,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   size_t chunk = 1 + (size_t)input_byte(&in);
   struct told whole, pieces;
   if (flags & 2) {
-    forward(in.p, in.n);
+    forward("x-forwarded-for", in.p, in.n);
+    forward("forwarded", in.p, in.n);
     return 0;
   }
-  play(&whole, flags & 1, in.p, in.n, in.n + 1);
-  play(&pieces, flags & 1, in.p, in.n, chunk);
+  play(&whole, in.p, in.n, in.n + 1);
+  play(&pieces, in.p, in.n, chunk);
   REQUIRE(whole.result == pieces.result && whole.left == pieces.left);
   REQUIRE(memcmp(&whole.peer, &pieces.peer, sizeof whole.peer) == 0);
   return 0;

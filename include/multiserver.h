@@ -513,12 +513,17 @@ typedef struct ms_stack_opts {
    * itself, so that no foreign page reaches a service on loopback. */
   const char *const *origins;
   size_t origins_count; /* of them */
-  /* Who is believed about where peers are: the addresses and networks ("192.0.2.0/24",
-   * "2001:db8::/32") of what stands in front; copied. A connection from there may begin with a
-   * header of the PROXY protocol (versions 1 and 2), and has to on a stack where clients are not
-   * bound to speak first ("net", "net~noauth"). A request for a WebSocket may name the peer in
-   * X-Forwarded-For, or where there is none in Forwarded: what is in front has to set it, or to
-   * remove it. Nobody else's headers count. Default: nobody. */
+  /* Who is believed about where peers are: the address or network of what stands in front, '=' and
+   * how it says so; copied.
+   * "192.0.2.0/24=proxy": every connection from there begins with a header of the PROXY protocol
+   * (versions 1 and 2), or fails. "192.0.2.0/24" alone is the same, on stacks without WebSocket.
+   * "2001:db8::/32=x-forwarded-for": every request for a WebSocket from there has that field, or is
+   * answered with 400. The peer is the rightmost of its entries that is not itself at an address
+   * trusted so: what stands further left a client can have made up. A request for a page may lack
+   * it, and is the front's own then. Without WebSocket it has no meaning.
+   * "2001:db8::/32=forwarded": the same of Forwarded (RFC 7239).
+   * A front sets one of the two: an address is trusted for one of them only, and the other is never
+   * looked at. Nobody else's headers count. Default: nobody. */
   const char *const *trusted_proxies;
   size_t trusted_proxies_count; /* of them */
   ms_ws_opts ws;                /* of WebSocket */

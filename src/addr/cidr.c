@@ -27,6 +27,10 @@ bool ms__cidr_parse(struct ms__cidr *out, const char *text) {
   return true;
 }
 
+bool ms__cidr_overlap(const struct ms__cidr *a, const struct ms__cidr *b) {
+  return begins(a->address, b->address, a->bits < b->bits ? a->bits : b->bits);
+}
+
 bool ms__cidr_has(const struct ms__cidr *sets, size_t count, const union ms__inet *address) {
   uint8_t bytes[ADDRESS];
   if (!count || !ms__inet_bytes(address, bytes)) return false;

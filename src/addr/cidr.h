@@ -17,6 +17,9 @@ struct ms__cidr {
  * prefix does not have. */
 bool ms__cidr_parse(struct ms__cidr *out, const char *text);
 
+/* Is there an address in both? */
+bool ms__cidr_overlap(const struct ms__cidr *a, const struct ms__cidr *b);
+
 /* Is an address in one of `count` sets? What is no address is in none. */
 bool ms__cidr_has(const struct ms__cidr *sets, size_t count, const union ms__inet *address);
 

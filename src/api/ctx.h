@@ -4,7 +4,7 @@
 #define MS_API_CTX_H
 
 #include "addr/addr.h"
-#include "addr/cidr.h"
+#include "addr/front.h"
 #include "api/limits.h"
 #include "api/tls.h"
 #include "base/identity.h"
@@ -53,8 +53,8 @@ struct ms__stack {
   struct ms__tls tls;
   struct ms__tls_opts tls_server;
   char **origins;           /* of http */
-  struct ms__cidr *trusted; /* the proxies that are believed about their peers */
-  size_t trusted_count;
+  struct ms__front *fronts; /* that are believed about their peers */
+  size_t fronts_count;
   bool stream; /* bytes, not messages */
   ms_request_cb on_request;
   void *request_user;

@@ -129,7 +129,7 @@ static bool is_full(size_t n, uint32_t most) {
 static enum ms__verdict enter(struct ms__link *l, enum ms__use use) {
   const struct ms__stack *s = l->stack;
   struct ms_ctx *ctx = s->ctx;
-  if (ms__cidr_has(s->trusted, s->trusted_count, &l->peer)) return MS__ADMITTED;
+  if (ms__fronts_say(s->fronts, s->fronts_count, &l->peer)) return MS__ADMITTED;
   l->use = use;
   return ms__limits_enter(&ctx->limits, &l->peer, uv_now(ctx->loop.uv), use, &l->guest);
 }

@@ -315,21 +315,19 @@ static bool make_request(struct ms__link *l, const ms_section *s) {
   return true;
 }
 
-/* Somebody in front who is believed tells where the peer is. It has to, if the peer is not bound to
- * speak first: nobody else's bytes can be taken for a header then, nor be waited for in vain. */
-static void set_fronted(struct ms__link *l) {
+/* Somebody in front who is believed tells where the peer is; true: first of all by PROXY. Whom that
+ * tells of may be a front itself, and say in the request who is behind it. */
+static bool set_fronted(struct ms__link *l) {
   const struct ms__stack *s = l->stack;
   struct ms__raising *r = l->raising;
-  bool required = true;
+  unsigned says = ms__fronts_say(s->fronts, s->fronts_count, &l->peer);
+  if (!says) return false;
   r->front = l->peer;
-  for (size_t i = 0; i < s->count; i++) {
-    const struct ms__layer *first = s->impl[i]->layers[0];
-    if (first && !(first->flags & MS__QUIET)) required = false;
-  }
   r->fronted = true;
-  r->proxy = (struct ms__proxy_opts){&l->peer, required};
+  r->proxy = (struct ms__proxy_opts){&l->peer};
   r->http = s->http;
   r->http.peer = &l->peer;
+  return says & MS__FRONT_PROXY;
 }
 
 /* Whom the certificate has to name: the transport's host for TLS that is part of it. */
@@ -362,10 +360,7 @@ int ms__link_raise(struct ms__link *l, struct ms__uv_wire *wire, const ms_sectio
   size_t n = 0;
   bool ready = true;
   if (!l->server && sections[0].kind == MS_SECTION_WS) ready = make_request(l, &sections[0]);
-  if (l->server && ms__cidr_has(s->trusted, s->trusted_count, &l->peer)) {
-    set_fronted(l);
-    floors[n++] = (struct ms__floor){&ms__proxy, &l->raising->proxy};
-  }
+  if (l->server && set_fronted(l)) floors[n++] = (struct ms__floor){&ms__proxy, &l->raising->proxy};
   if (!l->server) name_server(l, sections, s->count);
   for (size_t i = 0; ready && i < s->count; i++) {
     const struct ms__layer *const *layers = ms__section_impl(&sections[i])->layers;

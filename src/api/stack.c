@@ -39,7 +39,7 @@ static void free_stack(struct ms__stack *s) {
   for (size_t i = 0; i < s->http.origins_count; i++)
     ms__free(a, s->origins[i]);
   ms__free(a, s->origins);
-  ms__free(a, s->trusted);
+  ms__free(a, s->fronts);
   ms__free(a, s->health_path);
   ms__tls_drop(&s->tls, a);
   ms__free(a, s->name);
@@ -211,19 +211,30 @@ static uint64_t or_default(uint64_t value, uint64_t otherwise) {
   return value ? value : otherwise;
 }
 
-/* Whom it believes about its peers. */
-static int keep_trusted(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err) {
-  size_t n = opts->trusted_proxies_count;
-  if (n == 0) return 0;
-  s->trusted = ms__calloc(&s->ctx->allocator, n * sizeof *s->trusted);
-  if (!s->trusted) return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
-  for (; s->trusted_count < n; s->trusted_count++)
-    if (!ms__cidr_parse(&s->trusted[s->trusted_count], opts->trusted_proxies[s->trusted_count]))
-      return ms__error(err, MS_EINVAL, MS_PHASE_NONE, "proxy",
-                       "the trusted proxy '%.64s' is neither an address nor a network, as "
-                       "192.0.2.0/24 or 2001:db8::/32",
-                       opts->trusted_proxies[s->trusted_count]);
+/* One more that is believed about its peers; on a stack that can hear it. */
+static int keep_front(struct ms__stack *s, const char *text, ms_error *err) {
+  bool http = s->sections[0].kind == MS_SECTION_WS;
+  struct ms__front front;
+  const char *why = ms__front_parse(&front, text, http);
+  for (size_t i = 0; !why && i < s->fronts_count; i++)
+    if (ms__fronts_differ(&s->fronts[i], &front))
+      why = "sets either X-Forwarded-For or Forwarded: the other is its clients'";
+  if (why)
+    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, "proxy", "the trusted proxy '%.64s' %s", text,
+                     why);
+  if (http || front.says == MS__FRONT_PROXY) s->fronts[s->fronts_count++] = front;
   return 0;
+}
+
+static int keep_fronts(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err) {
+  size_t n = opts->trusted_proxies_count;
+  int r = 0;
+  if (n == 0) return 0;
+  s->fronts = ms__calloc(&s->ctx->allocator, n * sizeof *s->fronts);
+  if (!s->fronts) return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
+  for (size_t i = 0; i < n && r == 0; i++)
+    r = keep_front(s, opts->trusted_proxies[i], err);
+  return r;
 }
 
 /* What the layers of WebSocket are told. */
@@ -242,8 +253,8 @@ static int keep_ws(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err
   s->http.path = path ? path : "";
   s->http.name = host ? host : "";
   s->http.any_origin = s->authenticated && opts->origins_count == 0;
-  s->http.trusted = s->trusted;
-  s->http.trusted_count = s->trusted_count;
+  s->http.fronts = s->fronts;
+  s->http.fronts_count = s->fronts_count;
   if (opts->health_path && !(s->health_path = ms__strdup(a, opts->health_path)))
     return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
   if (opts->origins_count == 0) return 0;
@@ -356,7 +367,7 @@ int ms_add(ms_ctx *ctx, const char *address, const ms_stack_opts *opts, ms_error
   if ((r = check_keys(s, opts->identity, opts->network_key, err)) < 0) goto out;
   if ((r = check_secure(s, err)) < 0) goto out;
   if ((r = keep_external(s, opts, err)) < 0) goto out;
-  if ((r = keep_trusted(s, opts, err)) < 0 || (r = keep_ws(s, opts, err)) < 0) goto out;
+  if ((r = keep_fronts(s, opts, err)) < 0 || (r = keep_ws(s, opts, err)) < 0) goto out;
   if ((r = keep_tls(s, opts, err)) < 0) goto out;
   if (keep_stack(ctx, s) < 0) r = ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
   if (r >= 0 && ms__listening(ctx) && ms__stack_start(s) < 0)

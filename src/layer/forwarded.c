@@ -131,25 +131,41 @@ static bool add_elements(struct hops *hops, struct ms__slice list) {
   }
 }
 
-static void find_hops(struct hops *hops, const struct ms__http_head *head) {
+static void find_hops(struct hops *hops, const struct ms__http_head *head, unsigned says) {
   const struct ms__http_field *field = head->fields, *end = head->fields + head->count;
-  for (; field < end; field++)
-    if (ms__slice_is(&field->name, "X-Forwarded-For")) add_nodes(hops, field->value);
-  if (hops->count) return;
-  for (field = head->fields; field < end; field++)
-    if (ms__slice_is(&field->name, "Forwarded") && !add_elements(hops, field->value))
+  for (; field < end; field++) {
+    if (says & MS__FRONT_X_FORWARDED_FOR) {
+      if (ms__slice_is(&field->name, "X-Forwarded-For")) add_nodes(hops, field->value);
+    } else if (ms__slice_is(&field->name, "Forwarded") && !add_elements(hops, field->value)) {
       *hops = (struct hops){.count = 0};
+    }
+  }
 }
 
-void ms__forwarded(const struct ms__http_head *head, const struct ms__cidr *trusted, size_t count,
-                   union ms__inet *peer) {
+/* RFC 7239, section 6: who is behind it is not known, or not told. */
+static bool is_untold(struct ms__slice node) {
+  return ms__slice_is(&node, "unknown") || (node.n > 1 && node.p[0] == '_');
+}
+
+const char *ms__forwarded(const struct ms__http_head *head, const struct ms__front *fronts,
+                          size_t count, union ms__inet *peer) {
+  unsigned says = ms__fronts_say(fronts, count, peer) & ~(unsigned)MS__FRONT_PROXY;
   struct hops hops = {.count = 0};
   union ms__inet hop;
   size_t n;
-  find_hops(&hops, head);
+  find_hops(&hops, head, says);
   n = hops.count < HOPS_MAX ? hops.count : HOPS_MAX;
-  for (size_t i = 1; i <= n && ms__cidr_has(trusted, count, peer); i++) {
-    if (!read_node(&hop, hops.at[(hops.count - i) % HOPS_MAX])) return;
-    *peer = hop;
+  for (size_t i = 1; i <= n && ms__fronts_say(fronts, count, peer) & says; i++) {
+    struct ms__slice node = hops.at[(hops.count - i) % HOPS_MAX];
+    if (read_node(&hop, node))
+      *peer = hop;
+    else if (i > 1 || is_untold(node))
+      return NULL;
+    else
+      n = 0;
   }
+  if (n) return NULL;
+  return says & MS__FRONT_X_FORWARDED_FOR
+             ? "X-Forwarded-For, which a trusted proxy has to set, tells of nobody"
+             : "Forwarded, which a trusted proxy has to set, tells of nobody";
 }

@@ -151,8 +151,18 @@ static void name_origin(struct state *s, const struct ms__http_head *head) {
                  (int)(origin->n < 120 ? origin->n : 120), origin->p);
 }
 
+/* Who is behind the one that asks, where that one is believed: NULL, or why that is not known. A
+ * request for a page may be the front's own, to see whether we live. */
+static const char *find_peer(const struct state *s, const struct ms__http_head *head) {
+  const struct ms__http_opts *o = s->opts;
+  unsigned says = o->peer ? ms__fronts_say(o->fronts, o->fronts_count, o->peer) : 0;
+  if (!(says & ~(unsigned)MS__FRONT_PROXY)) return NULL;
+  return ms__forwarded(head, o->fronts, o->fronts_count, o->peer);
+}
+
 static int serve(struct state *s, struct ms__port *p) {
   const struct ms__slice *key, *host;
+  const char *untold;
   struct ms__http_head head;
   char accept[ACCEPT_TEXT], text[256];
   struct ms__text t;
@@ -172,7 +182,7 @@ static int serve(struct state *s, struct ms__port *p) {
   if (head.major != 1) return bad(s, BAD_REQUEST, "no HTTP/1.1 request");
   if ((!host && head.minor >= 1) || twice)
     return bad(s, BAD_REQUEST, "a request that does not name one host");
-  if (s->opts->peer) ms__forwarded(&head, s->opts->trusted, s->opts->trusted_count, s->opts->peer);
+  untold = find_peer(s, &head);
   if (head.minor < 1 || !ms__http_has_token(&head, "Upgrade", "websocket")) {
     p->question.kind = MS__ASK_HEAD;
     p->question.data = p->wire_in.p;
@@ -184,6 +194,7 @@ static int serve(struct state *s, struct ms__port *p) {
     ms__skip(&p->wire_in, (size_t)n);
     return MS__ASK;
   }
+  if (untold) return bad(s, BAD_REQUEST, untold);
   if (!(key = check_upgrade(s, &head, &r))) {
     name_origin(s, &head);
     return r;

@@ -241,15 +241,14 @@ struct ms__http_opts {
   size_t origins_count;
   bool any_origin;  /* else the listed, and pages of the host that is asked */
   const char *name; /* which this host has besides "localhost" and its addresses, or "" */
-  const struct ms__cidr *trusted; /* the proxies that are believed */
-  size_t trusted_count;
+  const struct ms__front *fronts; /* that are believed */
+  size_t fronts_count;
   union ms__inet *peer; /* in and out: who asks; NULL: nobody in front is believed */
 };
 
 /* Options of proxy, a server's; kept until its handshake is over. */
 struct ms__proxy_opts {
   union ms__inet *peer; /* out: who is behind the proxy */
-  bool required;        /* there has to be a header: clients do not speak first here */
 };
 
 /* Options of ws, kept as long as the connection. */

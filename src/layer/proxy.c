@@ -1,6 +1,7 @@
 /* proxy: the header by which something in front says whose connection this is (the PROXY protocol
  * of haproxy, versions 1 and 2), as a server's set-up layer. It is raised for peers that are
- * believed and for no others.
+ * believed and for no others. From these it has to come: where it may be missing, a client of one
+ * that sends none could write its own.
  *
  * What tells of no internet address (UNKNOWN, LOCAL, unix sockets) leaves the peer what it is.
  * Version 2's further fields (TLVs) are passed over. */
@@ -146,8 +147,7 @@ static int proxy_handshake(void *st, struct ms__port *p) {
   if (s->over) return pass_over(s, in);
   if (in->n == 0) return MS__MORE;
   if (begins(in, v1_begin, V1_BEGIN)) return in->n < V1_BEGIN ? MS__MORE : read_v1(s, in);
-  if (!begins(in, v2_begin, V2_BEGIN))
-    return s->opts->required ? bad(s, "the PROXY header is missing") : MS__UNLINK;
+  if (!begins(in, v2_begin, V2_BEGIN)) return bad(s, "the PROXY header is missing");
   r = in->n < V2_BEGIN ? MS__MORE : read_v2(s, in);
   return r == MS__MORE && s->over ? pass_over(s, in) : r;
 }

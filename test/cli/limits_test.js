@@ -91,8 +91,8 @@ scenario('when all are in, one more is turned away', async (world) => {
 })
 
 scenario('who is behind a trusted proxy is counted, and not the proxy', async (world) => {
-  const server = world.ours(['serve', '--echo', '--json', '--trusted-proxy', '127.0.0.1', '--limit', 'per-address=2',
-    'net:127.0.0.1:0', 'ws://127.0.0.1:0'])
+  const server = world.ours(['serve', '--echo', '--json', '--trusted-proxy', '127.0.0.1=proxy', '--trusted-proxy', '127.0.0.1=x-forwarded-for',
+    '--limit', 'per-address=2', 'net:127.0.0.1:0', 'ws://127.0.0.1:0'])
   const port = portOf((await server.event('listening')).address)
   const wsPort = portOf((await server.event('listening', 1)).address)
   // What comes back of a line, or null where the connection is closed instead.
@@ -104,7 +104,7 @@ scenario('who is behind a trusted proxy is counted, and not the proxy', async (w
     socket.on('data', (data) => String(data).includes(wanted) && resolve(socket))
   })
   const proxied = (address) => say(port, `PROXY TCP4 ${address} 127.0.0.1 1 2\r\nhello`, 'hello')
-  const forwarded = (address) => say(wsPort, 'GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
+  const forwarded = (address) => say(wsPort, 'PROXY UNKNOWN\r\nGET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
     `Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nX-Forwarded-For: ${address}\r\n\r\n`, ' 101 ')
   const first = await proxied('192.0.2.1')
   assert.ok(first)
@@ -121,7 +121,7 @@ scenario('who is behind a trusted proxy is counted, and not the proxy', async (w
 scenario('who asks a trusted proxy for pages is counted, too', async (world) => {
   const root = world.socketDir('root')
   fs.writeFileSync(`${root}/large`, Buffer.alloc(20 << 20))
-  const server = world.ours(['serve', '--echo', '--json', '--trusted-proxy', '127.0.0.1', '--limit', 'pages-per-address=2', '--http-root', root, 'ws://127.0.0.1:0'])
+  const server = world.ours(['serve', '--echo', '--json', '--trusted-proxy', '127.0.0.1=x-forwarded-for', '--limit', 'pages-per-address=2', '--http-root', root, 'ws://127.0.0.1:0'])
   const { port } = new URL((await server.event('listening')).address)
   const page = (address) => new Promise((resolve) => {
     const socket = net.connect(port, '127.0.0.1', () => socket.write(`GET /large HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: ${address}\r\n\r\n`))

@@ -20,6 +20,9 @@ const OPTIONS = [
   { args: ['--tls-cert', '/nonexistent'], not: ['net::0~shs', 'ws://127.0.0.1:0', 'unix:S'] },
   { args: ['--tls-key', '/nonexistent'], not: ['net::0~shs', 'ws://127.0.0.1:0', 'unix:S'] },
   { args: ['--trusted-proxy', '127.0.0.1'], serve: ['net::0'], not: ['unix:S', 'unix:S~shs'] },
+  { args: ['--trusted-proxy', '127.0.0.1=proxy'], serve: ['net::0', 'ws://127.0.0.1:0'], not: ['unix:S', 'unix:S~shs'] },
+  { args: ['--trusted-proxy', '127.0.0.1=x-forwarded-for'], serve: ['ws://127.0.0.1:0~shs'], not: ['net::0', 'unix:S'] },
+  { args: ['--trusted-proxy', '127.0.0.1=forwarded'], serve: ['ws://127.0.0.1:0'], not: ['net::0', 'unix:S'] },
   { args: ['--scope', 'public'], serve: ['net::0~shs'], not: ['unix:S~shs'] },
   { args: ['--external', 'pub.example'], serve: ['net::0~shs'], not: ['unix:S~shs'] },
   { args: ['--reuse-port'], serve: ['net::0~shs'], not: ['unix:S~shs'] },
@@ -97,6 +100,20 @@ scenario('what makes no sense together is wrong usage', async (world) => {
   for (const [args, why] of cases) {
     const proc = await world.run(args)
     assert.strictEqual(proc.status, 2, args.join(' '))
+    assertComplaint(proc, why)
+  }
+})
+
+scenario('--trusted-proxy says what is trusted, where it can be more than one thing', async (world) => {
+  const cases = [
+    [['127.0.0.1'], 'ws://127.0.0.1:0', /does not say what tells of its peers: =proxy, =x-forwarded-for or =forwarded/],
+    [['127.0.0.1=x-real-ip'], 'ws://127.0.0.1:0', /unknown way/],
+    [['127.0.0.1/8=proxy'], 'net::0', /neither an address nor a network/],
+    [['127.0.0.0/8=x-forwarded-for', '127.0.0.1=forwarded'], 'ws://127.0.0.1:0', /the other is its clients'/],
+  ]
+  for (const [all, address, why] of cases) {
+    const proc = await world.run(['serve', '--echo', ...all.flatMap((one) => ['--trusted-proxy', one]), address])
+    assert.strictEqual(proc.status, 1, `${proc}`)
     assertComplaint(proc, why)
   }
 })

@@ -44,7 +44,7 @@ const FRONTS = {
 
 for (const [name, start] of Object.entries(FRONTS)) {
   scenario(`behind ${name}: our client and npm's`, async (world) => {
-    const server = await echo(world, [PROXY])
+    const server = await echo(world, [`${PROXY}=proxy`])
     const client = await fromClient(world, await start(world, server.port))
     const data = crypto.randomBytes(SIZE)
     const ours = world.ours(['connect', through(server.at, client.port)], { stdin: fs.openSync(world.write('in', data), 'r') })
@@ -65,7 +65,7 @@ for (const [name, start] of Object.entries(FRONTS)) {
 }
 
 scenario('a header from what is not trusted is none', async (world) => {
-  const server = await echo(world, ['192.0.2.0/24', '127.0.0.3'])
+  const server = await echo(world, ['192.0.2.0/24=proxy', '127.0.0.3=proxy'])
   const client = await fromClient(world, await haproxy(world, server.port, 'send-proxy'))
   const ours = world.ours(['connect', through(server.at, client.port)])
   assert.notStrictEqual(await ours.finish(), 0)
@@ -74,17 +74,21 @@ scenario('a header from what is not trusted is none', async (world) => {
   assert.strictEqual(layer, { net: 'shs', ws: 'http', wss: 'tls' }[transport])
 })
 
-scenario('without a header a trusted peer is itself', async (world) => {
-  const server = await echo(world, ['127.0.0.0/8'])
-  const ours = world.ours(['connect', server.at])
-  ours.child.stdin.end('hello')
-  assert.strictEqual(await ours.exit(), 0)
-  assert.strictEqual(ours.stdout().toString(), 'hello')
-  assert.ok((await server.proc.event('connection')).address.includes(`${PROXY}:`))
+scenario('from a front that sends no header nobody enters, so that it does not go unnoticed', async (world) => {
+  const server = await echo(world, ['127.0.0.0/8=proxy'])
+  for (const at of [server.at, through(server.at, await haproxy(world, server.port, ''))]) {
+    const ours = world.ours(['connect', at])
+    ours.child.stdin.end('hello')
+    assert.strictEqual(await ours.exit(), 1)
+  }
+  for (let i = 0; i < 2; i++) {
+    const { layer, message } = await server.proc.event('error', i)
+    assert.deepStrictEqual([layer, message], ['proxy', 'the PROXY header is missing'])
+  }
 })
 
 scenario('a bad header is an error that says so', async (world) => {
-  const server = await echo(world, [PROXY])
+  const server = await echo(world, [`${PROXY}=proxy`])
   const socket = net.connect(server.port, PROXY, () => socket.write('PROXY TCP4 nowhere 127.0.0.1 1 2\r\n'))
   socket.on('error', () => {})
   const { layer, message } = await server.proc.event('error')
@@ -109,7 +113,7 @@ if (stack === 'ws~shs') {
   scenario('nginx ends TLS for a path: what the server advertises is dialled', async (world) => {
     const me = identity()
     const client = await fromClient(world)
-    const proc = world.ours(['serve', '--echo', '--json', '--allow-any', '--trusted-proxy', PROXY,
+    const proc = world.ours(['serve', '--echo', '--json', '--allow-any', '--trusted-proxy', `${PROXY}=x-forwarded-for`,
       '--external', `wss://pub.example:${client.port}/path`, '--print-addresses', 'public', 'ws://127.0.0.1:0~shs'], { as: me })
     const told = (await proc.event('listening')).address
     assert.strictEqual(told, `wss://pub.example:${client.port}/path~shs:${me.key}`)
@@ -124,15 +128,26 @@ if (stack === 'ws~shs') {
     assert.ok(peer.startsWith(`ws://${CLIENT}~shs:`), peer)
   })
 
-  scenario('what a client says in X-Forwarded-For is not believed', async (world) => {
-    const server = world.ours(['serve', '--echo', '--json', '--trusted-proxy', PROXY, 'ws://127.0.0.1:0'])
+  scenario('what a client says in X-Forwarded-For and Forwarded is not believed', async (world) => {
+    const server = world.ours(['serve', '--echo', '--json', '--trusted-proxy', `${PROXY}=x-forwarded-for`, 'ws://127.0.0.1:0'])
     const { address } = await server.event('listening')
     const client = await fromClient(world, await nginxHttp(world, portOf(address), certificate()))
     const socket = new WebSocket(`wss://localhost:${client.port}/path`, {
-      ca: fs.readFileSync(certificate().cert), headers: { 'X-Forwarded-For': '6.6.6.6' },
+      ca: fs.readFileSync(certificate().cert), headers: { 'X-Forwarded-For': '6.6.6.6', Forwarded: 'for=7.7.7.7' },
     })
     await new Promise((resolve, reject) => socket.on('open', resolve).on('error', reject))
     assert.strictEqual((await server.event('connection')).address, `ws://${CLIENT}`)
     socket.close()
+  })
+
+  // nginx sets X-Forwarded-For here: what is believed by mistake is the client's
+  scenario('where the field that is trusted is not the front\'s, nobody enters without a word', async (world) => {
+    const server = world.ours(['serve', '--echo', '--json', '--trusted-proxy', `${PROXY}=forwarded`, 'ws://127.0.0.1:0'])
+    const { address } = await server.event('listening')
+    const client = await fromClient(world, await nginxHttp(world, portOf(address), certificate()))
+    const socket = new WebSocket(`wss://localhost:${client.port}/path`, { ca: fs.readFileSync(certificate().cert) })
+    const status = await new Promise((resolve) => socket.on('unexpected-response', (_, response) => resolve(response.statusCode)).on('error', () => {}))
+    assert.strictEqual(status, 400)
+    assert.match((await server.event('error')).message, /Forwarded, which a trusted proxy has to set, tells of nobody/)
   })
 }

@@ -191,7 +191,7 @@ void world_make(struct world *w, uint64_t seed) {
   w->toys.head = w->mode == PLAIN || rng_once_in(&w->rng, 3) ? 16 + rng_below(&w->rng, 16384 - 16)
                                                              : 16 + rng_below(&w->rng, 300);
   w->toys.binary = w->toys.head % 2;
-  w->proxy = (struct ms__proxy_opts){&w->peer, w->toys.head % 3 == 0};
+  w->proxy = (struct ms__proxy_opts){&w->peer};
   w->http = (struct ms__http_opts){.path = "/a?b", .host = "h", .any_origin = true, .name = ""};
   w->ws = (struct ms__ws_opts){(uint32_t)w->toys.ping_msec, 1 << 20, 1 << 20, 1 << 20, true};
   choose_certificate(w);

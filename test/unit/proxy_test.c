@@ -34,9 +34,8 @@ static void own_peer(void) {
 }
 
 /* Gives the bytes in pieces; the result. What is not taken is in d->in. */
-static int give(struct driver *d, bool required, const void *p, size_t n, size_t chunk) {
-  static struct ms__proxy_opts opts;
-  opts = (struct ms__proxy_opts){&peer, required};
+static int give(struct driver *d, const void *p, size_t n, size_t chunk) {
+  static struct ms__proxy_opts opts = {&peer};
   own_peer();
   driver_begin(d, &ms__proxy, true, &opts);
   for (size_t at = 0; at < n; at += chunk) {
@@ -85,7 +84,7 @@ static void headers_however_they_are_cut(void **state) {
       struct driver d;
       memcpy(text, good[i].head, n);
       memcpy(text + n, "next", 4);
-      if (give(&d, true, text, n + 4, chunk) != MS__UNLINK)
+      if (give(&d, text, n + 4, chunk) != MS__UNLINK)
         fail_msg("row %zu, pieces of %zu: %d", i, chunk, d.result);
       if (strcmp(told(), good[i].peer) != 0)
         fail_msg("row %zu: %s instead of %s", i, told(), good[i].peer);
@@ -103,7 +102,7 @@ static void halves(void **state) {
     size_t n = good[i].n ? good[i].n : strlen(good[i].head);
     for (size_t k = 0; k < n; k++) {
       struct driver d;
-      if (give(&d, true, good[i].head, k, k + 1) != (k ? MS__MORE : 0))
+      if (give(&d, good[i].head, k, k + 1) != (k ? MS__MORE : 0))
         fail_msg("row %zu, %zu bytes: %d", i, k, d.result);
       driver_end(&d);
     }
@@ -115,7 +114,7 @@ static void fields_behind_are_passed_over(void **state) {
   struct driver d;
   (void)state;
   memcpy(text + 16 + 65535, "abc", 3);
-  assert_int_equal(give(&d, true, text, sizeof text, 1000), MS__UNLINK);
+  assert_int_equal(give(&d, text, sizeof text, 1000), MS__UNLINK);
   assert_int_equal(d.in.n, 3);
   assert_memory_equal(d.in.p, "abc", 3);
   assert_string_equal(told(), "192.0.2.1:5678");
@@ -161,7 +160,7 @@ static void bad_headers(void **state) {
       size_t n = rows[i].n ? rows[i].n : strlen(rows[i].head);
       char why[200] = "";
       struct driver d;
-      if (give(&d, false, rows[i].head, n, chunk) != MS_EPROTO)
+      if (give(&d, rows[i].head, n, chunk) != MS_EPROTO)
         fail_msg("taken (%d): row %zu, %s", d.result, i, rows[i].head);
       ms__proxy.explain(d.state, why, sizeof why);
       if (!*why) fail_msg("row %zu: not explained", i);
@@ -170,6 +169,7 @@ static void bad_headers(void **state) {
     }
 }
 
+/* It has to come: who is believed and sends none has clients who could write their own. */
 static void none(void **state) {
   static const char *const rows[] = {"GET / HTTP/1.1", "PROXIMA", "P", "PROXY", "\r\n\r\n!", "\r"};
   (void)state;
@@ -178,88 +178,154 @@ static void none(void **state) {
       size_t n = strlen(rows[i]);
       bool begun = strcmp(rows[i], "P") == 0 || strcmp(rows[i], "PROXY") == 0 || n == 1;
       struct driver d;
-      assert_int_equal(give(&d, false, rows[i], n, chunk), begun ? MS__MORE : MS__UNLINK);
-      assert_int_equal(d.in.n, n); /* nothing of it is taken */
-      driver_end(&d);
-      assert_int_equal(give(&d, true, rows[i], n, chunk), begun ? MS__MORE : MS_EPROTO);
+      assert_int_equal(give(&d, rows[i], n, chunk), begun ? MS__MORE : MS_EPROTO);
       driver_end(&d);
     }
 }
 
 /* ---- X-Forwarded-For, Forwarded ---- */
 
+static struct ms__front front(const char *at, const char *how) {
+  struct ms__front out;
+  char text[64];
+  const char *why;
+  (void)snprintf(text, sizeof text, "%s=%s", at, how);
+  if ((why = ms__front_parse(&out, text, true))) fail_msg("%s %s", text, why);
+  return out;
+}
+
+/* What a request with these fields tells of the peer 127.0.0.1:7. */
+static const char *told_in(const char *fields, const struct ms__front *fronts, size_t count) {
+  char text[4096];
+  struct ms__http_head head;
+  int n = snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: h\r\n%s\r\n", fields);
+  assert_int_equal(ms__http_parse(&head, true, (const uint8_t *)text, (size_t)n), 0);
+  own_peer();
+  return ms__forwarded(&head, fronts, count, &peer);
+}
+
 static void forwarded(void **state) {
-  /* 127.0.0.1 and 10/8 are trusted */
+  /* 127.0.0.1 and 10/8 are believed, in the field that the row begins with */
   static const struct {
     const char *fields, *peer;
+    bool untold; /* it is said that it is not told: the peer is the front itself */
   } rows[] = {
-      {"", OWN},
-      {"X-Forwarded-For: 192.0.2.1\r\n", "192.0.2.1:0"},
-      {"x-forwarded-for: 192.0.2.1:99\r\n", "192.0.2.1:99"},
-      {"X-Forwarded-For: 2001:db8::1\r\n", "2001:db8::1:0"},
-      {"X-Forwarded-For: [2001:db8::1]\r\n", "2001:db8::1:0"},
-      {"X-Forwarded-For: [2001:db8::1]:99\r\n", "2001:db8::1:99"},
-      {"X-Forwarded-For: 6.6.6.6, 192.0.2.1\r\n", "192.0.2.1:0"},
-      {"X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 192.0.2.1\r\n", "192.0.2.1:0"},
-      {"X-Forwarded-For: 6.6.6.6, 192.0.2.1, 10.1.2.3 ,10.0.0.1\r\n", "192.0.2.1:0"},
-      {"X-Forwarded-For: 6.6.6.6, unknown, 10.0.0.1\r\n", "10.0.0.1:0"},
-      {"X-Forwarded-For: 10.0.0.2, 10.0.0.1\r\n", "10.0.0.2:0"},
-      {"X-Forwarded-For: nonsense\r\n", OWN},
-      {"X-Forwarded-For: 192.0.2.1:\r\n", OWN},
-      {"X-Forwarded-For: 192.0.2.1:70000\r\n", OWN},
-      {"X-Forwarded-For: [2001:db8::1\r\n", OWN},
-      {"X-Forwarded-For: [2001:db8::1]x\r\n", OWN},
-      {"X-Forwarded-For: ,, ,\r\n", OWN},
-      {"X-Forwarded-For: 192.0.2.1\r\nForwarded: for=6.6.6.6\r\n", "192.0.2.1:0"},
-      {"Forwarded: for=192.0.2.1\r\n", "192.0.2.1:0"},
-      {"Forwarded: for=\"192.0.2.1:99\"\r\n", "192.0.2.1:99"},
-      {"Forwarded: proto=https; For=\"[2001:db8::1]:99\" ;by=10.0.0.1\r\n", "2001:db8::1:99"},
-      {"Forwarded: for=6.6.6.6, for=192.0.2.1;proto=http, for=10.0.0.1\r\n", "192.0.2.1:0"},
-      {"Forwarded: for=6.6.6.6\r\nForwarded: for=192.0.2.1;\r\n", "192.0.2.1:0"},
-      {"Forwarded: for=_hidden\r\n", OWN},
-      {"Forwarded: for=6.6.6.6, by=10.0.0.1\r\n", OWN},
-      {"Forwarded: for=6.6.6.6;x=\", for=192.0.2.1\r\n", OWN},
-      {"Forwarded: for=6.6.6.6;x=\", for=\"[2001:db8::1]\"\r\n", OWN},
-      {"Forwarded: for=6.6.6.6;x=\"\\\", for=192.0.2.1\r\n", OWN},
-      {"Forwarded: for=\"6.6.6.6\r\nForwarded: for=192.0.2.1\r\n", "192.0.2.1:0"},
-      {"Forwarded: for=6.6.6.6\r\nForwarded: for=\"192.0.2.1\r\n", OWN},
-      {"Forwarded: for=6.6.6.6;for=7.7.7.7\r\n", OWN},
-      {"Forwarded: for=\"a, b\\\"\", for=192.0.2.1\r\n", "192.0.2.1:0"},
-      {"Forwarded: for\r\n", OWN},
-      {"Forwarded: =\r\n", OWN},
-      {"Forwarded: ;,;\r\n", OWN},
+      {"", OWN, false},
+      {"X-Forwarded-For: 192.0.2.1\r\n", "192.0.2.1:0", false},
+      {"x-forwarded-for: 192.0.2.1:99\r\n", "192.0.2.1:99", false},
+      {"X-Forwarded-For: 2001:db8::1\r\n", "2001:db8::1:0", false},
+      {"X-Forwarded-For: [2001:db8::1]\r\n", "2001:db8::1:0", false},
+      {"X-Forwarded-For: [2001:db8::1]:99\r\n", "2001:db8::1:99", false},
+      {"X-Forwarded-For: 6.6.6.6, 192.0.2.1\r\n", "192.0.2.1:0", false},
+      {"X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 192.0.2.1\r\n", "192.0.2.1:0", false},
+      {"X-Forwarded-For: 6.6.6.6, 192.0.2.1, 10.1.2.3 ,10.0.0.1\r\n", "192.0.2.1:0", false},
+      {"X-Forwarded-For: 6.6.6.6, unknown, 10.0.0.1\r\n", "10.0.0.1:0", false},
+      {"X-Forwarded-For: 10.0.0.2, 10.0.0.1\r\n", "10.0.0.2:0", false},
+      {"X-Forwarded-For: unknown\r\n", OWN, true},
+      {"Forwarded: for=unknown\r\n", OWN, true},
+      {"Forwarded: for=_\r\n", OWN, false},
+      {"X-Forwarded-For: nonsense\r\n", OWN, false},
+      {"X-Forwarded-For: 192.0.2.1:\r\n", OWN, false},
+      {"X-Forwarded-For: 192.0.2.1:70000\r\n", OWN, false},
+      {"X-Forwarded-For: [2001:db8::1\r\n", OWN, false},
+      {"X-Forwarded-For: [2001:db8::1]x\r\n", OWN, false},
+      {"X-Forwarded-For: ,, ,\r\n", OWN, false},
+      {"Forwarded: for=192.0.2.1\r\n", "192.0.2.1:0", false},
+      {"Forwarded: for=\"192.0.2.1:99\"\r\n", "192.0.2.1:99", false},
+      {"Forwarded: proto=https; For=\"[2001:db8::1]:99\" ;by=10.0.0.1\r\n", "2001:db8::1:99",
+       false},
+      {"Forwarded: for=6.6.6.6, for=192.0.2.1;proto=http, for=10.0.0.1\r\n", "192.0.2.1:0", false},
+      {"Forwarded: for=6.6.6.6\r\nForwarded: for=192.0.2.1;\r\n", "192.0.2.1:0", false},
+      {"Forwarded: for=_hidden\r\n", OWN, true},
+      {"Forwarded: for=6.6.6.6, by=10.0.0.1\r\n", OWN, false},
+      {"Forwarded: for=6.6.6.6;x=\", for=192.0.2.1\r\n", OWN, false},
+      {"Forwarded: for=6.6.6.6;x=\", for=\"[2001:db8::1]\"\r\n", OWN, false},
+      {"Forwarded: for=6.6.6.6;x=\"\\\", for=192.0.2.1\r\n", OWN, false},
+      {"Forwarded: for=\"6.6.6.6\r\nForwarded: for=192.0.2.1\r\n", "192.0.2.1:0", false},
+      {"Forwarded: for=6.6.6.6\r\nForwarded: for=\"192.0.2.1\r\n", OWN, false},
+      {"Forwarded: for=6.6.6.6;for=7.7.7.7\r\n", OWN, false},
+      {"Forwarded: for=\"a, b\\\"\", for=192.0.2.1\r\n", "192.0.2.1:0", false},
+      {"Forwarded: for\r\n", OWN, false},
+      {"Forwarded: =\r\n", OWN, false},
+      {"Forwarded: ;,;\r\n", OWN, false},
   };
-  struct ms__cidr trusted[2];
   (void)state;
-  assert_true(ms__cidr_parse(&trusted[0], "127.0.0.1") &&
-              ms__cidr_parse(&trusted[1], "10.0.0.0/8"));
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-    char text[1024];
-    struct ms__http_head head;
-    int n = snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: h\r\n%s\r\n", rows[i].fields);
-    assert_int_equal(ms__http_parse(&head, true, (const uint8_t *)text, (size_t)n), 0);
-    own_peer();
-    ms__forwarded(&head, trusted, 2, &peer);
+    const char *how =
+        strncmp(rows[i].fields, "Forwarded", 9) == 0 ? "forwarded" : "x-forwarded-for";
+    struct ms__front fronts[2] = {front("127.0.0.1", how), front("10.0.0.0/8", how)};
+    const char *why = told_in(rows[i].fields, fronts, 2);
     if (strcmp(told(), rows[i].peer) != 0)
       fail_msg("%s instead of %s: %s", told(), rows[i].peer, rows[i].fields);
-    assert_true(ms__inet_read(&peer, AF_INET, "8.8.8.8", 7)); /* trusted by nobody */
-    ms__forwarded(&head, trusted, 2, &peer);
-    assert_string_equal(told(), "8.8.8.8:0");
+    if (!why != (strcmp(rows[i].peer, OWN) != 0 || rows[i].untold))
+      fail_msg("%s: %s", rows[i].fields, why ? why : "taken");
   }
 }
 
+/* Only the one field counts in which the front speaks: the other is its client's. */
+static void the_other_field_is_the_clients(void **state) {
+  static const char both[] = "X-Forwarded-For: 192.0.2.1\r\nForwarded: for=192.0.2.2\r\n";
+  struct ms__front x[] = {front("127.0.0.1", "x-forwarded-for")};
+  struct ms__front f[] = {front("127.0.0.1", "forwarded")};
+  struct ms__front mixed[] = {front("127.0.0.1", "x-forwarded-for"), front("10.0.0.1", "forwarded"),
+                              front("127.0.0.1", "proxy")};
+  (void)state;
+  assert_null(told_in(both, x, 1));
+  assert_string_equal(told(), "192.0.2.1:0");
+  assert_null(told_in(both, f, 1));
+  assert_string_equal(told(), "192.0.2.2:0");
+  assert_non_null(told_in("Forwarded: for=192.0.2.2\r\n", x, 1));
+  assert_string_equal(told(), OWN);
+  assert_non_null(told_in("X-Forwarded-For: 192.0.2.1\r\n", f, 1));
+  assert_string_equal(told(), OWN);
+  /* a hop that speaks in another field has not appended to this one */
+  assert_null(told_in("X-Forwarded-For: 6.6.6.6, 10.0.0.1\r\n", mixed, 3));
+  assert_string_equal(told(), "10.0.0.1:0");
+}
+
+static void how_a_front_says_it(void **state) {
+  static const struct {
+    const char *text;
+    bool http;
+    unsigned says; /* 0: it is wrong */
+  } rows[] = {
+      {"192.0.2.0/24=proxy", true, MS__FRONT_PROXY},
+      {"192.0.2.0/24=proxy", false, MS__FRONT_PROXY},
+      {"192.0.2.0/24", false, MS__FRONT_PROXY},
+      {"192.0.2.0/24", true, 0},
+      {"192.0.2.0/24=x-forwarded-for", true, MS__FRONT_X_FORWARDED_FOR},
+      {"192.0.2.0/24=forwarded", true, MS__FRONT_FORWARDED},
+      {"192.0.2.0/24=Forwarded", true, 0},
+      {"192.0.2.0/24=", false, 0},
+      {"192.0.2.0/24=proxy,forwarded", true, 0},
+      {"=proxy", false, 0},
+      {"192.0.2.1/24=proxy", false, 0},
+      {"", false, 0},
+      {"0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000=proxy", false, 0},
+  };
+  struct ms__front x = front("10.0.0.0/8", "x-forwarded-for"),
+                   f = front("10.1.0.0/16", "forwarded");
+  struct ms__front other = front("11.0.0.0/8", "forwarded"), p = front("10.1.0.0/16", "proxy");
+  (void)state;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    struct ms__front out;
+    const char *why = ms__front_parse(&out, rows[i].text, rows[i].http);
+    if (!why != (rows[i].says != 0)) fail_msg("'%s': %s", rows[i].text, why ? why : "taken");
+    if (!why) assert_int_equal(out.says, rows[i].says);
+  }
+  assert_true(ms__fronts_differ(&x, &f) && ms__fronts_differ(&f, &x));
+  assert_false(ms__fronts_differ(&x, &other) || ms__fronts_differ(&x, &p) ||
+               ms__fronts_differ(&x, &x));
+}
+
 static void no_more_than_32_hops(void **state) {
-  char text[2048] = "GET / HTTP/1.1\r\nX-Forwarded-For: 6.6.6.6";
-  struct ms__http_head head;
-  struct ms__cidr trusted;
+  char text[2048] = "X-Forwarded-For: 6.6.6.6";
+  struct ms__front all[] = {front("127.0.0.0/8", "x-forwarded-for")};
   (void)state;
   for (int i = 0; i < 40; i++)
     (void)snprintf(text + strlen(text), sizeof text - strlen(text), ",127.0.0.%d", 100 - i);
-  strcat(text, "\r\n\r\n");
-  assert_true(ms__cidr_parse(&trusted, "127.0.0.0/8"));
-  assert_int_equal(ms__http_parse(&head, true, (const uint8_t *)text, strlen(text)), 0);
-  own_peer();
-  ms__forwarded(&head, &trusted, 1, &peer);
+  strcat(text, "\r\n");
+  assert_null(told_in(text, all, 1));
   assert_string_equal(told(), "127.0.0.92:0");
 }
 
@@ -271,6 +337,8 @@ int main(void) {
       cmocka_unit_test(bad_headers),
       cmocka_unit_test(none),
       cmocka_unit_test(forwarded),
+      cmocka_unit_test(the_other_field_is_the_clients),
+      cmocka_unit_test(how_a_front_says_it),
       cmocka_unit_test(no_more_than_32_hops),
   };
   return cmocka_run_group_tests_name("proxy", tests, NULL, NULL);

@@ -105,13 +105,15 @@ static void prepare(int status, const char *fields, const char *body) {
 
 static ms_limits limits; /* of the server */
 
+static const char *front = "127.0.0.0/8=x-forwarded-for"; /* who is trusted, and how */
+
 /* The server listens, and somebody has asked `request` of it, or is about to. */
 static void begin(struct fixture *f, const char *request, uint32_t accept_msec) {
   static ms_server_events events;
   ms_ctx_opts opts;
   ms_stack_opts stack = MS_OPTS_INIT(ms_stack_opts);
   ms_dial_opts dial = MS_OPTS_INIT(ms_dial_opts);
-  const char *const trusted[] = {"127.0.0.0/8"};
+  const char *const trusted[] = {front};
   char address[256], place[256];
   ms_error err;
   browser.request = request;
@@ -197,7 +199,9 @@ static void later(void **state) {
 static void who_asks_is_behind_a_proxy(void **state) {
   struct fixture f;
   (void)state;
+  front = "127.0.0.0/8=proxy";
   ask(&f, "PROXY TCP4 192.0.2.9 127.0.0.1 99 80\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", 0);
+  front = "127.0.0.0/8=x-forwarded-for";
   assert_string_equal(page.address, "ws://192.0.2.9:99");
   assert_int_equal(ms_conn_respond(page.conn, 204, NULL, &page_events, NULL), 0);
   ms_conn_close(page.conn);
@@ -392,15 +396,16 @@ static void no_more_than_a_thousand(void **state) {
   fixture_done(&f);
 }
 
+#define WEBSOCKET(more)                                                               \
+  "GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" more \
+  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+
 /* A page, a page, and then a WebSocket. */
 static void a_websocket_after_a_page(void **state) {
   struct fixture f;
   (void)state;
   prepare(200, TWO, "hi");
-  begin(&f,
-        GET("/1") "GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-        0);
+  begin(&f, GET("/1") WEBSOCKET("X-Forwarded-For: 192.0.2.1\r\n"), 0);
   until_answers(&f, 2);
   assert_non_null(strstr(browser.got, "hiHTTP/1.1 101 Switching Protocols\r\n"));
   assert_int_equal(stats_of(&f).entered, 1);
@@ -408,6 +413,24 @@ static void a_websocket_after_a_page(void **state) {
   ms_conn_close(browser.conn);
   fixture_until(&f, &browser.closed, 0);
   fixture_done(&f);
+}
+
+/* The field that a trusted proxy sets has to come, and no other will do. */
+static void a_websocket_of_nobody(void **state) {
+  static const char *const requests[] = {WEBSOCKET(""), WEBSOCKET("Forwarded: for=192.0.2.1\r\n"),
+                                         WEBSOCKET("X-Forwarded-For: me\r\n")};
+  (void)state;
+  for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+    struct fixture f;
+    prepare(200, TWO, "hi");
+    begin(&f, requests[i], 0);
+    until_answers(&f, 1);
+    assert_memory_equal(browser.got, "HTTP/1.1 400 ", 13);
+    fixture_until(&f, &f.failed, 0);
+    assert_non_null(strstr(f.failed_error.message, "X-Forwarded-For, which a trusted proxy has"));
+    assert_int_equal(stats_of(&f).entered, 0);
+    fixture_done(&f);
+  }
 }
 
 /* Each request of a proxy's may be somebody else's. */
@@ -507,6 +530,7 @@ int main(void) {
       cmocka_unit_test(a_reset_between_two_requests),
       cmocka_unit_test(no_more_than_a_thousand),
       cmocka_unit_test(a_websocket_after_a_page),
+      cmocka_unit_test(a_websocket_of_nobody),
       cmocka_unit_test(who_asks_next_is_another),
       cmocka_unit_test(too_many_pages_in_a_second),
       cmocka_unit_test(healthy),
