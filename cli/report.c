@@ -72,6 +72,8 @@ static const char *reason(const ms_error *err) {
       return "aborted";
     case MS_EFAILED:
       return "failed";
+    case MS_EGONE:
+      return "gone";
     case MS_OK:
     case MS_EINVAL:
     case MS_ENOMEM:
@@ -219,7 +221,7 @@ static bool may_tell(struct cli_report *r) {
 }
 
 void cli_report_failed(struct cli_report *r, const ms_conn *conn, const ms_error *err) {
-  if (err->code == MS_EABORTED || !may_tell(r)) return; /* counted */
+  if (err->code == MS_EABORTED || err->code == MS_EGONE || !may_tell(r)) return; /* counted */
   (void)cli_error_from("peer", err);
   if (!r->json) return;
   write_error(r, ms_conn_id(conn), err);
@@ -237,10 +239,11 @@ void cli_report_stats(struct cli_report *r, const ms_ctx *ctx) {
 
 void cli_report_closed(struct cli_report *r, const char *what, const ms_conn *conn,
                        const ms_error *err) {
-  if (err && what && err->code != MS_EABORTED && (!r || may_tell(r)))
+  bool theirs = ms_conn_is_server(conn) && err && err->code == MS_EGONE; /* no failure of ours */
+  if (err && what && err->code != MS_EABORTED && !theirs && (!r || may_tell(r)))
     (void)cli_error_from(what, err);
   if (!r || !r->json || !ms_conn_is_server(conn)) return;
-  if (err) write_error(r, ms_conn_id(conn), err);
+  if (err && !theirs) write_error(r, ms_conn_id(conn), err);
   write_closed(r, conn, err);
 }
 

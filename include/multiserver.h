@@ -88,6 +88,7 @@ enum ms_code {
   MS_ESTATE = -17,      /* the call is not legal in the state the object is in */
   MS_EINSECURE = -18,   /* without authentication, for others than us, or against what was asked */
   MS_ESYSTEM = -19,     /* the operating system refused; `sys` says why */
+  MS_EGONE = -20,       /* the peer left, and said so, without an end: a closed tab of a browser */
   MS_EFAILED = -21      /* the application has failed, and said why (ms_conn_fail) */
 };
 
@@ -756,8 +757,10 @@ MS_API size_t ms_conn_reserve(ms_conn *conn, uint8_t **p, size_t n);
 MS_API void ms_conn_commit(ms_conn *conn, size_t n);
 
 /* Ends our direction; what was written is sent first. A half-close: the peer may go on writing, and
- * there is no deadline. Where a protocol has no half-close (WebSocket) its end ends both
- * directions. */
+ * there is no deadline. Where a protocol has no half-close (WebSocket) the peer is asked to end as
+ * well: what it still says is read, but many say no more. The other way round, after on_end, there
+ * is time for what is written at once: where for the drain deadline nothing moves and this is not
+ * called, the peer is told that the answer is not whole, and on_close has MS_ETIMEDOUT. */
 MS_API void ms_conn_end(ms_conn *conn);
 
 /* Ends our direction, discards what still comes, and waits for the peer's end no longer than the
@@ -803,7 +806,8 @@ MS_API void *ms_conn_auth(const ms_conn *conn);
  * them. */
 MS_API uint64_t ms_conn_id(const ms_conn *conn);
 
-/* Can one direction end before the other? If not (WebSocket), ms_conn_end ends both. */
+/* Can one direction end before the other? If not (WebSocket), ms_conn_end asks the peer to end as
+ * well, and its on_end asks us. */
 MS_API bool ms_conn_half_closes(const ms_conn *conn);
 
 /* The stack's names ("net~shs"), its number in the context, and whether we are its server. */

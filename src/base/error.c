@@ -30,6 +30,7 @@ static const struct {
     CODE(MS_ESTATE, "not possible in this state"),
     CODE(MS_EINSECURE, "not without authentication"),
     CODE(MS_ESYSTEM, "the operating system refused"),
+    CODE(MS_EGONE, "the peer went away"),
     CODE(MS_EFAILED, "the application has failed"),
 };
 

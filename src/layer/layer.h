@@ -84,7 +84,7 @@ enum ms__layer_flags {
   MS__SETUP = 1, /* ends with UNLINK; has no decode or encode */
   MS__QUIET = 2, /* set-up that never reads or writes a byte (noauth): does not count as "above" */
   MS__HAS_END = 4,   /* its end is visible in its own bytes */
-  MS__NO_HALF = 8,   /* one side's end ends both (ws) */
+  MS__NO_HALF = 8,   /* one side's end asks for the other's (ws) */
   MS__SECRET = 16,   /* every edge above it, and its state, are wiped before reuse */
   MS__MESSAGES = 32, /* topmost, its app edges carry records (struct ms__record) */
   MS__REPLIES = 64   /* decode writes wire_out (an alert), which is open for it where it can be */

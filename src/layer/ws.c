@@ -15,7 +15,8 @@ enum {
   PONGS = 256, /* room for pings that are still to be answered: a length and the bytes */
   MASKS = 64,  /* random bytes, drawn at once */
   CONTROL_ROOM = MS__WS_HEAD_MAX + MS__WS_CONTROL_MAX,
-  CODE_BYTES = 2
+  CODE_BYTES = 2,
+  REASON = MS__WS_CONTROL_MAX - CODE_BYTES
 };
 
 struct state {
@@ -34,7 +35,10 @@ struct state {
   struct ms__utf8 in_utf8;
 
   /* what is read and still to be answered */
-  uint8_t pongs[PONGS];
+  union {
+    uint8_t pongs[PONGS];
+    char reason[REASON + 1]; /* of the peer's Close, after which nothing is answered */
+  };
   size_t pongs_length;
   bool ping;          /* one of ours is to be sent */
   uint8_t ping_count; /* the payload of the last: an answer to an earlier one proves less */
@@ -87,11 +91,20 @@ static void keep_pong(struct state *s, const uint8_t *payload, size_t n) {
 
 /* 0: a Close without a code. */
 static bool is_clean(unsigned code) {
-  return code == MS__WS_NORMAL || code == MS__WS_GOING_AWAY || code == 0;
+  return code == MS__WS_NORMAL || code == 0;
 }
 
-/* A Close is the end where it says that all is well, else a failure; it is answered with the same
- * code. */
+/* The peer's own words, for people: whatever could do something to a terminal or a log is none of
+ * them. */
+static void keep_reason(struct state *s, const uint8_t *text, size_t n) {
+  s->pongs_length = 0;
+  for (size_t i = 0; i < n; i++)
+    s->reason[i] = text[i] >= ' ' && text[i] <= '~' ? (char)text[i] : '?';
+  s->reason[n] = '\0';
+}
+
+/* A Close is the end where it says that all is well and no message is unfinished. One who leaves
+ * says so with a code of its own; every other is a failure. It is answered with the same code. */
 static int read_close(struct state *s, const uint8_t *payload, size_t n) {
   struct ms__utf8 u = {0};
   unsigned code = n < CODE_BYTES ? MS__WS_NO_CODE : (unsigned)(payload[0] << 8 | payload[1]);
@@ -102,7 +115,13 @@ static int read_close(struct state *s, const uint8_t *payload, size_t n) {
     return wrong(s, MS__WS_BAD_DATA, "the reason of a Close is not UTF-8");
   s->closed = true;
   if (n) s->code = (uint16_t)code;
-  return is_clean(s->code) ? MS__DONE : MS_ERESET;
+  keep_reason(s, payload + CODE_BYTES, n ? n - CODE_BYTES : 0);
+  if (s->code == MS__WS_GOING_AWAY) return MS_EGONE;
+  if (!is_clean(s->code)) return MS_ERESET;
+  if (!s->in_type) return MS__DONE;
+  s->why = "the peer has closed inside a message";
+  s->code = MS__WS_PROTOCOL;
+  return MS_ETRUNCATED;
 }
 
 /* A control frame, whole. DONE: the peer's end. */
@@ -352,7 +371,7 @@ static int ws_encode(void *st, struct ms__port *p) {
  * (RFC 6455, section 5.5.3: a Pong that was not asked for). */
 static int ws_tick(void *st, struct ms__port *p) {
   struct state *s = st;
-  if (s->ended) return MS__IDLE; /* nothing may follow a Close */
+  if (s->ended || s->closed) return MS__IDLE; /* nothing may follow a Close */
   p->wake = p->now + s->opts->ping_msec;
   if (p->unread) {
     s->heard = true; /* when reading goes on, it has an interval of its own */
@@ -403,7 +422,9 @@ static void ws_explain(const void *st, char *buf, size_t size) {
   if (s->why)
     (void)snprintf(buf, size, "%s", s->why);
   else if (s->closed)
-    (void)snprintf(buf, size, "the peer broke it off: close code %u", s->code);
+    (void)snprintf(buf, size, "the peer %s: close code %u%s%s",
+                   s->code == MS__WS_GOING_AWAY ? "went away" : "broke it off", s->code,
+                   *s->reason ? ": " : "", s->reason);
 }
 
 const struct ms__layer ms__ws = {

@@ -98,7 +98,8 @@ void ms__conn_fail(ms_conn *c, int k, int code, int sys) {
     return;
   }
   /* A peer that leaves once it knows who we are has refused us (behaviours.md, section 5). */
-  if (!c->opened && c->proved && (code == MS_ETRUNCATED || code == MS_ERESET)) code = MS_EREFUSED;
+  if (!c->opened && c->proved && (code == MS_ETRUNCATED || code == MS_ERESET || code == MS_EGONE))
+    code = MS_EREFUSED;
   first = set_cause(c, code, sys, k >= 0 ? c->slots[k].layer->name : NULL);
   c->failed = true;
   c->silent = c->up < c->n && !c->slots[c->up].fed;
@@ -225,6 +226,32 @@ void ms__conn_drain_is_over(ms_conn *c) {
   if (!((c->closing || c->detached) && heard))
     (void)set_cause(c, over ? MS_EPIPE : MS_ETIMEDOUT, 0, NULL);
   c->finished = true;
+}
+
+/* ---- What is said after the end of a peer that has no half-close ---- */
+
+static bool is_owed_an_end(const ms_conn *c) {
+  if (!c->end_told || c->out[c->n].fin || c->closing || c->failed || c->close_told) return false;
+  return c->wire && !c->write_over && !ms_conn_half_closes(c);
+}
+
+void ms__conn_arm_reply(ms_conn *c) {
+  if (c->deadline_of == MS__REPLY || !is_owed_an_end(c)) return;
+  c->deadline_of = MS__REPLY;
+  c->deadline = c->now + c->env->drain_msec;
+  c->idle_seen = c->counts.out + c->counts.wire_out;
+}
+
+/* A peer that does not read makes nobody late. */
+void ms__conn_reply_is_late(ms_conn *c) {
+  if (!is_owed_an_end(c)) return;
+  if (c->flying || c->counts.out + c->counts.wire_out != c->idle_seen) {
+    ms__conn_arm_reply(c);
+    return;
+  }
+  set_why(c, MS_ETIMEDOUT, "the peer has closed, and no end of ours has come");
+  c->broken = true;
+  ms_conn_close(c);
 }
 
 /* ---- The last event ---- */

@@ -100,7 +100,7 @@ void ms__handshake_result(ms_conn *c, size_t i, int result, const struct ms__por
       if (c->resting)
         ms__conn_dismiss(c);
       else
-        ms__conn_fail(c, (int)i, MS_ETRUNCATED, 0);
+        ms__conn_fail(c, (int)i, c->cut ? c->cut : MS_ETRUNCATED, 0);
       return;
   }
 }
@@ -207,10 +207,11 @@ static void ended_below(ms_conn *c, size_t i, enum ms__step result) {
   bool between = result == MS__IDLE && c->in[i].len == 0;
   if (c->in_end && (int)i <= c->last) return;
   if ((int)i == c->last || ((int)i > c->last && !between)) {
+    int code = c->cut ? c->cut : MS_ETRUNCATED;
     if (c->read_first)
-      ms__conn_fail_in_order(c, (int)i, MS_ETRUNCATED, 0);
+      ms__conn_fail_in_order(c, (int)i, code, 0);
     else
-      ms__conn_fail(c, (int)i, MS_ETRUNCATED, 0);
+      ms__conn_fail(c, (int)i, code, 0);
     return;
   }
   if (c->in[i + 1].fin) return;
@@ -218,15 +219,29 @@ static void ended_below(ms_conn *c, size_t i, enum ms__step result) {
   c->moved = true;
 }
 
+/* The last word's end without half-close asks for ours, which is the application's to say: what it
+ * writes at once goes out before (ms__conn_arm_reply). Below it nobody asks. */
 static void peer_ended(ms_conn *c, size_t i) {
   struct ms__slot *s = &c->slots[i];
   c->moved = true;
   s->done = true;
   ms__edge_finish(&c->in[i + 1]);
-  if ((int)i == c->last) c->in_end = true;
-  if ((s->layer->flags & MS__NO_HALF) && !c->out[c->n].fin) {
+  if ((int)i == c->last) {
+    c->in_end = true;
+  } else if ((s->layer->flags & MS__NO_HALF) && !c->out[c->n].fin) {
     c->implied = true;
     ms__edge_finish(&c->out[c->n]);
+  }
+}
+
+/* How the peer leaves below the last word is for that to judge: its end may be on the way up. What
+ * came before a failure is told, and perhaps answered, first. */
+static void layer_failed(ms_conn *c, size_t i, int code) {
+  if ((int)i < c->last && (code == MS_EGONE || code == MS_ETRUNCATED)) {
+    c->cut = (int8_t)code;
+    peer_ended(c, i);
+  } else {
+    ms__conn_fail_in_order(c, (int)i, code, 0);
   }
 }
 
@@ -265,8 +280,8 @@ static void up_data(ms_conn *c, size_t i) {
   s->seen_in = lo->changes;
   s->seen_up = hi->changes;
   s->in_left = (uint32_t)p.app_in.n;
-  if (r < 0) { /* what came before it is told, and perhaps answered, first */
-    ms__conn_fail_in_order(c, (int)i, r, 0);
+  if (r < 0) {
+    layer_failed(c, i, r);
     return;
   }
   if (r & MS__OWES) {
@@ -501,6 +516,10 @@ static void on_time(ms_conn *c) {
     } else if (kind == MS__DRAIN) {
       if (c->said_all) ms__conn_keep_no_more(c);
       ms__conn_drain_is_over(c);
+    } else if (kind == MS__REPLY) {
+      ms__conn_reply_is_late(c);
+      if (c->deadline_of == MS__NO_DEADLINE && c->server && c->env->idle_msec)
+        ms__conn_arm_idleness(c);
     } else if (carried(c) != c->idle_seen) {
       ms__conn_arm_idleness(c);
     } else {
@@ -579,6 +598,7 @@ void ms__conn_turn(ms_conn *c, uint64_t now) {
         if (i < c->n) down(c, i);
     if (!c->aborted) flush(c);
     if (c->aside) ms__conn_come_back(c);
+    ms__conn_arm_reply(c);
     ms__conn_arm_drain(c);
   }
   c->in_turn = false;

@@ -128,7 +128,7 @@ struct ms__hold {
   uint64_t passed; /* so many bytes had got through then */
 };
 
-enum ms__deadline { MS__NO_DEADLINE, MS__ATTEMPT, MS__IDLENESS, MS__DRAIN };
+enum ms__deadline { MS__NO_DEADLINE, MS__ATTEMPT, MS__IDLENESS, MS__REPLY, MS__DRAIN };
 
 struct ms_conn {
   struct ms__env *env;
@@ -144,6 +144,7 @@ struct ms_conn {
 
   int8_t last;       /* the highest layer with HAS_END, or -1: "a" */
   int8_t failed_at;  /* the layer that failed, -1: the transport; with `failed` */
+  int8_t cut;        /* 0, or an ms_code: how the peer left below the last word */
   uint8_t n, up;     /* layers; those whose handshake is over */
   uint8_t aside;     /* while an answer runs that keeps the connection: layers that stand aside */
   uint64_t whole_at; /* with `aside`: counts.out when the answer is whole */
@@ -155,7 +156,7 @@ struct ms_conn {
   uint32_t need;      /* on_readable waits for so much */
   uint32_t read_seen; /* in[n].changes when readable last fired */
   uint64_t opened_at; /* with `opened` */
-  uint64_t idle_seen; /* bytes carried when MS__IDLENESS was armed */
+  uint64_t idle_seen; /* bytes carried when MS__IDLENESS, or written when MS__REPLY was armed */
   uint64_t look_at;   /* when to ask whether the peer is there, and what it has heard (heard.c) */
   struct ms__counts counts;
   struct ms__hold in_hold, out_hold;
@@ -350,6 +351,11 @@ void ms__conn_cut(ms_conn *c, bool reset);
 /* Sets the drain deadline once there is a reason; acts when it has passed. */
 void ms__conn_arm_drain(ms_conn *c);
 void ms__conn_drain_is_over(ms_conn *c);
+
+/* After an end that has no half-close, the application has as long for the last it writes as a
+ * closing connection has, while nothing of it moves; then the peer is told that it is not whole. */
+void ms__conn_arm_reply(ms_conn *c);
+void ms__conn_reply_is_late(ms_conn *c);
 
 /* Fires `close` once there is a reason. */
 void ms__conn_tell_close(ms_conn *c);

@@ -314,10 +314,8 @@ static void on_end(ms_conn *c) {
   count_callback(s);
   if (content_is_random(s) || (faked && c->last == -1)) return;
   if (w->mode == PLAIN) return;
-  /* where one end is both, that of the broken one may have been said before */
-  if (peer->broken && (w->half || !s->app.ended)) world_blame(w, "on_end, and the peer has failed");
-  if (!peer->ended && !peer->closed && w->half)
-    world_blame(w, "on_end, and the peer has not ended");
+  if (peer->broken) world_blame(w, "on_end, and the peer has failed");
+  if (!peer->ended && !peer->closed) world_blame(w, "on_end, and the peer has not ended");
   if (s->app.received != peer->accepted) world_blame(w, "on_end, and bytes are missing");
 }
 
@@ -421,7 +419,7 @@ void app_judge(struct side *s) {
       if (a->error) world_blame(w, "a whole exchange ends in an error");
       if (!a->end_seen) world_blame(w, "a whole exchange without its end");
       if (a->received != peer->accepted) world_blame(w, "a whole exchange lost bytes");
-      if (w->half && a->accepted < a->to_send) world_blame(w, "not all could be written");
+      if (a->accepted < a->to_send) world_blame(w, "not all could be written");
       break;
     case UNANSWERED:
       if (a->opened && s->server) world_blame(w, "open without an answer");

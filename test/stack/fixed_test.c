@@ -40,6 +40,13 @@ static void begin_two(struct lone *l, const struct ms__layer *above) {
   assert_int_equal(l->opens, 1);
 }
 
+/* The application takes all the messages there are. */
+static void consume_all(struct lone *l) {
+  ms_message m;
+  while (ms_conn_message(l->conn, &m) == 1)
+    ms_conn_consume_message(l->conn, m.length);
+}
+
 static void last_words_reach_the_peer(void **state) {
   struct lone l;
   (void)state;
@@ -389,10 +396,11 @@ static void a_half_closed_client_gets_its_answer(void **state) {
   lone_end(&l);
 }
 
-/* The peer's end may come before our set-up is over: there it ends both directions. */
-static void an_end_implied_during_set_up_is_kept(void **state) {
+/* ---- An end without half-close ---- */
+
+/* It may come before our set-up is over. */
+static void an_end_during_set_up_is_kept(void **state) {
   struct lone l;
-  uint8_t *room;
   (void)state;
   lone_begin(&l, SERVER, LAYERS(&toy_two, &toy_door), NULL, BLOCK);
   lone_put(&l, "two+try?", 8);
@@ -401,13 +409,83 @@ static void an_end_implied_during_set_up_is_kept(void **state) {
   lone_run(&l);
   assert_int_equal(l.opens, 1);
   assert_int_equal(l.ends, 1);
-  if (l.conn) {
-    assert_int_equal(ms_conn_write(l.conn, "x", 1), MS_EPIPE);
-    assert_int_equal(ms_conn_reserve(l.conn, &room, 1), 0);
-  }
+  assert_int_equal(l.closes, 0);
+  ms_conn_end(l.conn);
+  lone_run(&l);
+  assert_int_equal(l.closes, 1);
+  assert_int_equal(l.error, 0);
   l.to_us.fin = true;
   lone_run(&l);
+  lone_end(&l);
+}
+
+/* What came before the peer's end, in the same read, is answered before ours. */
+static void what_came_with_an_end_is_answered(void **state) {
+  struct lone l;
+  (void)state;
+  begin_two(&l, &toy_lp);
+  l.echo = true;
+  lone_put(&l, "\x02\x01\0\x03\0\1x\x05\x01\0\0", 11);
+  lone_run(&l);
+  assert_int_equal(l.ends, 1);
+  expect_sent(&l, "\x02\x01\0\x03\0\1x", 7);
+  lone_wait(&l, 4000);
+  assert_int_equal(ms_conn_write(l.conn, "y", 1), 1); /* a late word is one, and buys time */
+  lone_wait(&l, 4000);
+  expect_sent(&l, "\x02\x01\0\x03\0\1y", 7);
+  assert_int_equal(l.closes, 0);
+  ms_conn_end(l.conn);
+  lone_run(&l);
+  expect_sent(&l, "\x05\x01\0\0", 4);
   assert_int_equal(l.error, 0);
+  l.to_us.fin = true;
+  lone_run(&l);
+  lone_end(&l);
+}
+
+/* The peer is not kept waiting for ever, nor told that what it has is all. */
+static void an_answer_without_end_is_cut(void **state) {
+  struct lone l;
+  (void)state;
+  begin_two(&l, NULL);
+  l.paused = true;
+  lone_put(&l, "\x02\x01\0\1x\x05\x01\0\0", 9);
+  lone_wait(&l, 20000); /* what is not read yet has time */
+  assert_int_equal(l.ends, 0);
+  assert_int_equal(l.closes, 0);
+  consume_all(&l);
+  lone_run(&l);
+  assert_int_equal(l.ends, 1);
+  lone_wait(&l, 4999);
+  assert_int_equal(l.closes, 0);
+  lone_wait(&l, 1);
+  assert_int_equal(l.closes, 1);
+  assert_int_equal(l.error, MS_ETIMEDOUT);
+  expect_sent(&l, "\x06\x01\0\0", 4); /* an alert */
+  l.to_us.fin = true;
+  lone_run(&l);
+  lone_end(&l);
+}
+
+/* A peer that does not read keeps its answer in flight: nobody is late. */
+static void an_answer_in_flight_is_not_late(void **state) {
+  struct lone l;
+  (void)state;
+  begin_two(&l, &toy_lp);
+  lone_put(&l, "\x05\x01\0\0", 4);
+  lone_run(&l);
+  l.wire.stuck = true;
+  assert_int_equal(ms_conn_write(l.conn, "x", 1), 1);
+  lone_wait(&l, 60000);
+  assert_int_equal(l.closes, 0);
+  l.wire.stuck = false;
+  lone_run(&l);
+  ms_conn_end(l.conn);
+  lone_run(&l);
+  expect_sent(&l, "\x02\x01\0\x03\0\1x\x05\x01\0\0", 11);
+  assert_int_equal(l.error, 0);
+  l.to_us.fin = true;
+  lone_run(&l);
   lone_end(&l);
 }
 
@@ -863,7 +941,10 @@ int main(void) {
       cmocka_unit_test(a_fin_leaves_the_question),
       cmocka_unit_test(an_answer_comes_once),
       cmocka_unit_test(a_half_closed_client_gets_its_answer),
-      cmocka_unit_test(an_end_implied_during_set_up_is_kept),
+      cmocka_unit_test(an_end_during_set_up_is_kept),
+      cmocka_unit_test(what_came_with_an_end_is_answered),
+      cmocka_unit_test(an_answer_without_end_is_cut),
+      cmocka_unit_test(an_answer_in_flight_is_not_late),
       cmocka_unit_test(keepalive_against_a_deaf_peer_does_not_spin),
       cmocka_unit_test(a_reply_is_read_after_a_failed_write),
       cmocka_unit_test(the_attempt_has_a_deadline),

@@ -48,7 +48,6 @@ static void choose_stack(struct world *w) {
   size_t n = rng_below(&w->rng, 5);
   bool asking = false;
   struct side *client = &w->sides[0], *server = &w->sides[1];
-  w->half = true;
   for (size_t i = 0; i < n; i++) {
     const struct ms__layer *l = layers[rng_below(&w->rng, LAYERS)];
     if (w->mode == PLAIN && (l == &toy_two || l == &toy_door || l == &ms__http || l == &ms__ws))
@@ -78,7 +77,6 @@ static void choose_stack(struct world *w) {
   }
   for (size_t i = 0; i < server->n; i++) {
     const struct ms__layer *l = server->floors[i].layer;
-    if (l->flags & MS__NO_HALF) w->half = false;
     if (asks(l) || l == &toy_tls || l == &ms__tls) w->secure = true;
   }
 }

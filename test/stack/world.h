@@ -83,7 +83,6 @@ struct world {
   uint32_t block;
   bool secure;     /* a flipped byte must be noticed */
   bool ends_below; /* plain: the client's stack has an end of its own */
-  bool half;       /* no layer forbids a half-close */
   bool yes;        /* the answer to a plain request */
   struct failing_memory memory;
 };

@@ -295,9 +295,9 @@ static void ends(void **state) {
   static const struct {
     const char *theirs, *ours; /* a Close, with its length in the second byte */
   } rows[] = {{"\x88\x02\x03\xe8", "\x88\x02\x03\xe8"},
-              {"\x88\x05\x03\xe9"
+              {"\x88\x05\x03\xe8"
                "bye",
-               "\x88\x02\x03\xe9"},
+               "\x88\x02\x03\xe8"},
               {"\x88\x00", "\x88\x00"}};
   (void)state;
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -313,6 +313,93 @@ static void ends(void **state) {
     assert_bytes(&d.wire_out, rows[i].ours, 2 + (size_t)rows[i].ours[1]);
     driver_end(&d);
   }
+}
+
+/* What came of a client's Close: how it ended, in which words, and what it was answered with. */
+static void assert_closes(bool top, const char *before, size_t n, const char *close, size_t close_n,
+                          int result, const char *why, unsigned code) {
+  for (size_t chunk = 1; chunk < 3; chunk++) {
+    struct driver d;
+    char text[256] = "";
+    begin(&d, false, top);
+    (void)driver_feed(&d, (const uint8_t *)before, n, chunk, ROOM);
+    assert_true(d.result >= 0);
+    (void)driver_feed(&d, (const uint8_t *)close, close_n, chunk, ROOM);
+    assert_int_equal(d.result, result);
+    ms__ws.explain(d.state, text, sizeof text);
+    assert_string_equal(text, why);
+    d.wire_out.n = 0;
+    driver_finish(&d, result);
+    assert_int_equal((d.wire_out.p[6] ^ d.wire_out.p[2]) << 8 | (d.wire_out.p[7] ^ d.wire_out.p[3]),
+                     code);
+    driver_end(&d);
+  }
+}
+#define ASSERT_CLOSES(top, before, close, ...) \
+  assert_closes(top, before, sizeof before - 1, close, sizeof close - 1, __VA_ARGS__)
+
+static void a_close_inside_a_message_is_no_end(void **state) {
+  static const char part[] =
+      "\x02\x01"
+      "a",
+                    parts[] =
+                        "\x02\x01"
+                        "a\x00\x00";
+  static const char why[] = "the peer has closed inside a message";
+  (void)state;
+  for (int top = 0; top < 2; top++) {
+    ASSERT_CLOSES(top, part, "\x88\x02\x03\xe8", MS_ETRUNCATED, why, MS__WS_PROTOCOL);
+    ASSERT_CLOSES(top, parts, "\x88\x00", MS_ETRUNCATED, why, MS__WS_PROTOCOL);
+    /* how it says it comes first */
+    ASSERT_CLOSES(top, part, "\x88\x02\x03\xe9", MS_EGONE, "the peer went away: close code 1001",
+                  MS__WS_GOING_AWAY);
+    ASSERT_CLOSES(top, part, "\x88\x02\x03\xf3", MS_ERESET,
+                  "the peer broke it off: close code 1011", MS__WS_INTERNAL);
+  }
+}
+
+/* Inside a frame it is a part of the payload: the frame is not over when the transport is. */
+static void a_close_inside_a_frame_is_payload(void **state) {
+  struct driver d;
+  (void)state;
+  begin(&d, false, false);
+  PUT(&d,
+      "\x82\x05"
+      "a\x88\x02\x03");
+  assert_int_equal(d.result, MS__MORE);
+  ASSERT_BYTES(&d.app_in, "a\x88\x02\x03");
+  driver_end(&d);
+}
+
+static void who_leaves_says_why(void **state) {
+  (void)state;
+  ASSERT_CLOSES(true, "", "\x88\x02\x03\xe9", MS_EGONE, "the peer went away: close code 1001",
+                MS__WS_GOING_AWAY);
+  ASSERT_CLOSES(true, "",
+                "\x88\x06\x0b\xb8"
+                "done",
+                MS_ERESET, "the peer broke it off: close code 3000: done", 3000);
+  ASSERT_CLOSES(true, "",
+                "\x88\x0d\x03\xf3"
+                "a\x1b[2J\xe2\x80\xae\xc2\x9b"
+                "b",
+                MS_ERESET, "the peer broke it off: close code 1011: a?[2J?????b", MS__WS_INTERNAL);
+}
+
+/* Its reason has the place of what was to be answered. */
+static void nothing_is_answered_after_a_close(void **state) {
+  struct driver d;
+  uint8_t close[2 + MS__WS_CONTROL_MAX];
+  (void)state;
+  memset(close, 'r', sizeof close);
+  memcpy(close, "\x88\x7d\x03\xe8", 4);
+  begin(&d, false, true);
+  bytes_add(&d.in, "\x89\x01p", 3);
+  put(&d, close, sizeof close);
+  assert_int_equal(d.result, MS__DONE | MS__OWES);
+  flush(&d);
+  assert_int_equal(d.wire_out.n, 0);
+  driver_end(&d);
 }
 
 static void our_end_and_our_failure(void **state) {
@@ -425,6 +512,10 @@ int main(void) {
       cmocka_unit_test(wrong_sequences),
       cmocka_unit_test(too_many_fragments),
       cmocka_unit_test(ends),
+      cmocka_unit_test(a_close_inside_a_message_is_no_end),
+      cmocka_unit_test(a_close_inside_a_frame_is_payload),
+      cmocka_unit_test(who_leaves_says_why),
+      cmocka_unit_test(nothing_is_answered_after_a_close),
       cmocka_unit_test(our_end_and_our_failure),
       cmocka_unit_test(a_flood_of_pings),
       cmocka_unit_test(a_silent_peer_is_asked_then_gone),
