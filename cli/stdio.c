@@ -17,7 +17,9 @@
 
 #include "cli.h"
 
-enum { PIECE = 65536, LINGER_MSEC = 1000 };
+/* BEGIN: before a peer has begun to answer it has so many times as long. CLOSE_MSEC: what it has
+ * for its own end after ours, while nothing comes. */
+enum { PIECE = 65536, LINGER_MSEC = 1000, BEGIN = 5, CLOSE_MSEC = 10000 };
 
 /* What the reading thread does. Only one that waits can be told that nobody wants any more. */
 enum taking { NOTHING, WAITS, TAKES, LEFT };
@@ -36,7 +38,10 @@ struct cli_stdio {
   bool in_busy, out_busy, in_ended, in_is_file, in_is_terminal;
   bool in_gave;        /* a byte, at least */
   enum cli_hold hold;  /* our end */
-  bool lingers;        /* our end would be the peer's, and waits for that */
+  bool holds_end;      /* the peer's, until all is written out: it asks for ours */
+  bool lingers;        /* our end would ask for the peer's, and waits for what that says */
+  bool closes;         /* and has waited enough: it is said */
+  bool heard;          /* a byte of the peer's, at least */
   bool waits_for_peer; /* ours waits until the peer's stream is written out */
   bool silent;         /* standard input was, for too long after the peer's end */
   bool takes;          /* the connection is over, and the thread has taken something */
@@ -184,15 +189,38 @@ static void wait_for_stdin(struct cli_stdio *s) {
     (void)uv_timer_start(&s->silence, on_silence, s->linger_msec, 0);
 }
 
-/* Where our end would end the peer's direction too, it has to wait; and where it tells the peer
- * that all has arrived, it waits until that is so. */
+static void linger(struct cli_stdio *s);
+
+static void on_patience(uv_timer_t *timer) {
+  struct cli_stdio *s = timer->data;
+  if (!s->conn || s->peer_ended) return;
+  if (s->out_busy) { /* it may have said more that we have not read yet */
+    linger(s);
+  } else if (!s->closes) {
+    s->closes = true;
+    ms_conn_end(s->conn);
+    linger(s);
+  } else {
+    s->status = cli_error("connection", ms_conn_address(s->conn),
+                          "the peer has not closed: what it has sent may not be all");
+    ms_conn_abort(s->conn);
+  }
+}
+
+static void linger(struct cli_stdio *s) {
+  uint64_t msec = (uint64_t)s->linger_msec * (s->heard ? 1 : BEGIN);
+  (void)uv_timer_start(&s->silence, on_patience, s->closes ? CLOSE_MSEC : msec, 0);
+}
+
+/* Where our end asks for the peer's, it waits until the peer has been silent; and where it tells
+ * the peer that all has arrived, it waits until that is so. */
 static void end_ours(struct cli_stdio *s) {
   s->waits_for_peer = (!s->peer_ended || s->out_busy) &&
                       (s->hold == CLI_HOLD || (s->hold == CLI_HOLD_SILENT && !s->in_gave));
   if (s->waits_for_peer) return;
   s->lingers = !ms_conn_half_closes(s->conn) && !s->peer_ended;
   if (s->lingers)
-    (void)uv_timer_start(&s->silence, on_silence, s->linger_msec, 0);
+    linger(s);
   else
     ms_conn_end(s->conn);
 }
@@ -265,7 +293,7 @@ static void write_more(struct cli_stdio *s) {
   if (n == 0) return;
   s->out_n = n < sizeof s->out_buf ? n : sizeof s->out_buf;
   memcpy(s->out_buf, p, s->out_n);
-  ms_conn_consume(s->conn, s->out_n);
+  if (!s->holds_end) ms_conn_consume(s->conn, s->out_n);
   s->out.data = s;
   s->out_busy = true;
   (void)uv_queue_work(s->loop, &s->out, write_out, on_out);
@@ -275,6 +303,7 @@ static void on_out(uv_work_t *work, int cancelled) {
   struct cli_stdio *s = work->data;
   (void)cancelled; /* never */
   s->out_busy = false;
+  if (s->conn && s->holds_end) ms_conn_consume(s->conn, s->out_n);
   if (s->out_error) fail(s, "stdout", s->out_error);
   write_more(s);
   end_if_written(s);
@@ -286,7 +315,8 @@ static void on_out(uv_work_t *work, int cancelled) {
 static void on_readable(ms_conn *conn, void *user) {
   struct cli_stdio *s = user;
   (void)conn;
-  if (s->lingers) (void)uv_timer_start(&s->silence, on_silence, s->linger_msec, 0);
+  s->heard = true;
+  if (s->lingers && !s->peer_ended) linger(s);
   write_more(s);
 }
 
@@ -297,9 +327,13 @@ static void on_writable(ms_conn *conn, void *user) {
 
 static void on_end(ms_conn *conn, void *user) {
   struct cli_stdio *s = user;
-  (void)conn;
   s->peer_ended = true;
-  end_if_written(s);
+  if (ms_conn_half_closes(conn) || ms_conn_is_server(conn)) {
+    if (s->lingers) ms_conn_end(conn);
+    end_if_written(s);
+  } else {
+    ms_conn_close(conn); /* a server that closes wants no more */
+  }
 }
 
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
@@ -334,6 +368,7 @@ void cli_stdio_start(uv_loop_t *loop, ms_conn *conn, const struct cli_stdio_opts
   s->user = user;
   s->report = opts->report;
   s->hold = opts->hold;
+  s->holds_end = s->hold != CLI_HOLD_NEVER && !ms_conn_half_closes(conn);
   s->linger_msec = opts->linger_msec ? opts->linger_msec : LINGER_MSEC;
   (void)uv_timer_init(loop, &s->silence);
   s->silence.data = s;
