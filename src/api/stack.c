@@ -286,6 +286,7 @@ static int load_tls(struct ms__stack *s, bool server, bool client, ms_error *err
 static int keep_tls(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err) {
   int r;
   s->tls_server.context = &s->tls.server;
+  s->tls.resumes = s->sections[0].secure;
   if ((r = ms__tls_keep(&s->tls, &s->ctx->allocator, &opts->tls, err)) < 0) return r;
   return load_tls(s, has_tls(s) && ms__stack_has_place(s), opts->tls.ca != NULL, err);
 }

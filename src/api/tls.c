@@ -3,8 +3,10 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <uv.h>
 
 #include "api/pem.h"
+#include "api/tickets.h"
 #include "base/error.h"
 #include "base/mem.h"
 
@@ -36,8 +38,9 @@ static bool set_strength(SSL_CTX *ctx) {
          SSL_CTX_set1_groups_list(ctx, "X25519:P-256:X448:P-384:P-521") == 1;
 }
 
-/* What both roles have in common: no renegotiation, no tickets and no cache (a session would keep
- * the peer's secrets beyond its connection), and no memory while nothing moves. */
+/* What both roles have in common: no renegotiation, no cache (a session would keep the peer's
+ * secrets beyond its connection), no tickets unless somebody has a use for them, and no memory
+ * while nothing moves. */
 static SSL_CTX *new_context(const SSL_METHOD *method) {
   SSL_CTX *ctx;
   ERR_clear_error();
@@ -139,6 +142,11 @@ static int use(SSL_CTX *ctx, STACK_OF(X509) * chain, EVP_PKEY *key, struct ms__t
   return 0;
 }
 
+/* Any clock will do that does not go back. */
+static uint64_t now_sec(void) {
+  return MS__TICKET_SEC + uv_hrtime() / 1000000000;
+}
+
 static int load_server(SSL_CTX *ctx, struct ms__tls *tls, ms_error *err) {
   const char *key_path = tls->key ? tls->key : tls->cert; /* one file may have both */
   STACK_OF(X509) *chain = NULL;
@@ -150,6 +158,8 @@ static int load_server(SSL_CTX *ctx, struct ms__tls *tls, ms_error *err) {
   sk_X509_pop_free(chain, X509_free);
   if (r < 0) return r;
   (void)SSL_CTX_set_num_tickets(ctx, 0);
+  if (tls->resumes && !ms__tickets_use(ctx, now_sec))
+    return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, "tls", NULL);
   SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
   return 0;
 }

@@ -10,6 +10,7 @@ struct ssl_ctx_st; /* OpenSSL's SSL_CTX */
 struct ms__tls {
   char *cert, *key, *ca; /* paths, or NULL */
   bool insecure;
+  bool resumes; /* a server issues session tickets: browsers come back */
   struct ssl_ctx_st *server, *client;
   const char *doubt; /* of the server's certificate, when it was read last: why clients will not
                         take it, or NULL */
