@@ -355,6 +355,31 @@ int cli_dial_stacks(ms_ctx *ctx, bool keyed, const ms_tls_opts *tls);
 /* The i-th of them ("net~shs"), or NULL. */
 const char *cli_stack(size_t i);
 
+/* ---- Our end to a peer without half-close (linger.c) ---- */
+
+/* Ends our direction. Where our end would ask the peer for its own (WebSocket), it is said only
+ * when the peer has been silent for `msec` after it has begun to answer, or five times as long
+ * before; `on_late` is told when the peer's end does not come after it. */
+struct cli_linger {
+  uv_timer_t timer; /* the caller's to close; its data is this structure */
+  uint32_t msec;
+  void (*on_late)(ms_conn *conn, void *user);
+  void *user;
+  ms_conn *conn; /* NULL: it does not wait */
+  bool heard;    /* a byte of the peer's, at least */
+  bool asked;    /* our end is said */
+};
+
+/* `msec` 0: 1000. The caller sets on_late and user. */
+void cli_linger_init(struct cli_linger *l, uv_loop_t *loop, uint32_t msec);
+void cli_linger_end(struct cli_linger *l, ms_conn *conn);
+
+/* The peer has said something. */
+void cli_linger_heard(struct cli_linger *l);
+
+/* The peer has ended, or the connection has. True: our end has not been said. */
+bool cli_linger_stop(struct cli_linger *l);
+
 /* ---- Copying between a connection and standard input and output (stdio.c) ---- */
 
 /* Does our end wait until all of the peer's stream is written out, so that it tells the peer of

@@ -13,8 +13,9 @@ struct bridge;
 struct side {
   struct bridge *bridge;
   struct side *other;
-  ms_conn *conn; /* NULL: not yet, or no more */
-  bool ended;    /* its peer has ended */
+  ms_conn *conn;            /* NULL: not yet, or no more */
+  struct cli_linger linger; /* of our end to it */
+  bool ended;               /* its peer has ended */
 };
 
 struct bridge {
@@ -22,15 +23,27 @@ struct bridge {
   struct side in, out;
   ms_dialer *dialer;
   uv_timer_t patience; /* with the one that is left over */
+  int timers;          /* open */
 };
 
-static void on_timer_closed(uv_handle_t *handle) {
-  free(handle->data);
+static void timer_closed(struct bridge *b) {
+  if (--b->timers == 0) free(b);
+}
+
+static void on_patience_closed(uv_handle_t *handle) {
+  timer_closed(handle->data);
+}
+
+static void on_linger_closed(uv_handle_t *handle) {
+  const struct cli_linger *l = handle->data;
+  timer_closed(((struct side *)l->user)->bridge);
 }
 
 static void free_if_over(struct bridge *b) {
-  if (!b->in.conn && !b->out.conn && !b->dialer)
-    uv_close((uv_handle_t *)&b->patience, on_timer_closed);
+  if (b->in.conn || b->out.conn || b->dialer) return;
+  uv_close((uv_handle_t *)&b->patience, on_patience_closed);
+  uv_close((uv_handle_t *)&b->in.linger.timer, on_linger_closed);
+  uv_close((uv_handle_t *)&b->out.linger.timer, on_linger_closed);
 }
 
 /* ---- One that is left over ---- */
@@ -73,6 +86,7 @@ static void pump(const struct side *from) {
 static void on_readable(ms_conn *conn, void *user) {
   struct side *s = user;
   (void)conn;
+  cli_linger_heard(&s->linger);
   if (!s->other->conn && !s->bridge->dialer)
     leave_over(s);
   else
@@ -84,17 +98,34 @@ static void on_writable(ms_conn *conn, void *user) {
   pump(((struct side *)user)->other);
 }
 
+/* All has gone to this one that the other has said. It is not waited for where it has ended itself,
+ * or where the other waits for both: a peer without half-close has waited before its end. */
+static void end(struct side *s) {
+  const ms_conn *other = s->other->conn;
+  if (!s->conn) return;
+  if (s->ended || (other && !ms_conn_half_closes(other)))
+    ms_conn_end(s->conn);
+  else
+    cli_linger_end(&s->linger, s->conn);
+}
+
+static void on_late(ms_conn *conn, void *user) {
+  (void)user;
+  ms_conn_fail(conn, "the peer has not closed: what it has sent may not be all");
+}
+
 static void on_end(ms_conn *conn, void *user) {
   struct side *s = user;
-  (void)conn;
   s->ended = true;
-  if (s->other->conn) ms_conn_end(s->other->conn);
+  if (cli_linger_stop(&s->linger)) ms_conn_end(conn);
+  end(s->other);
 }
 
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
   struct side *s = user, *other = s->other;
   struct bridge *b = s->bridge;
   s->conn = NULL;
+  (void)cli_linger_stop(&s->linger);
   cli_report_closed(b->report, other->conn ? "forward" : NULL, conn, err);
   if (b->dialer) ms_dial_abort(b->dialer);
   if (other->conn && (err || !s->ended))
@@ -130,7 +161,15 @@ static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
   }
   take(&b->out, conn);
   pump(&b->in);
-  if (b->in.ended) ms_conn_end(conn);
+  if (b->in.ended) end(&b->out);
+}
+
+static void init_side(struct side *s, struct bridge *b, struct side *other, uv_loop_t *loop) {
+  s->bridge = b;
+  s->other = other;
+  cli_linger_init(&s->linger, loop, 0);
+  s->linger.on_late = on_late;
+  s->linger.user = s;
 }
 
 void cli_forward(struct cli_report *report, uv_loop_t *loop, ms_conn *conn, const char *address) {
@@ -143,10 +182,11 @@ void cli_forward(struct cli_report *report, uv_loop_t *loop, ms_conn *conn, cons
     return;
   }
   b->report = report;
-  b->in = (struct side){.bridge = b, .other = &b->out};
-  b->out = (struct side){.bridge = b, .other = &b->in};
+  init_side(&b->in, b, &b->out, loop);
+  init_side(&b->out, b, &b->in, loop);
   (void)uv_timer_init(loop, &b->patience);
   b->patience.data = b;
+  b->timers = 3;
   take(&b->in, conn);
   dial.on_dialled = on_dialled;
   dial.user = b;

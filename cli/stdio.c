@@ -17,9 +17,7 @@
 
 #include "cli.h"
 
-/* BEGIN: before a peer has begun to answer it has so many times as long. CLOSE_MSEC: what it has
- * for its own end after ours, while nothing comes. */
-enum { PIECE = 65536, LINGER_MSEC = 1000, BEGIN = 5, CLOSE_MSEC = 10000 };
+enum { PIECE = 65536, SILENCE_MSEC = 1000 };
 
 /* What the reading thread does. Only one that waits can be told that nobody wants any more. */
 enum taking { NOTHING, WAITS, TAKES, LEFT };
@@ -30,7 +28,8 @@ struct cli_stdio {
   void (*done)(int status, void *user);
   void *user;
   uv_work_t in, out;
-  uv_timer_t silence; /* of stdin after the peer's end, or of the peer after stdin's */
+  uv_timer_t silence;       /* of stdin after the peer's end */
+  struct cli_linger linger; /* after stdin's, until the peer has said all */
   struct cli_progress progress;
   struct cli_report *report;
   uint32_t linger_msec;
@@ -39,9 +38,6 @@ struct cli_stdio {
   bool in_gave;        /* a byte, at least */
   enum cli_hold hold;  /* our end */
   bool holds_end;      /* the peer's, until all is written out: it asks for ours */
-  bool lingers;        /* our end would ask for the peer's, and waits for what that says */
-  bool closes;         /* and has waited enough: it is said */
-  bool heard;          /* a byte of the peer's, at least */
   bool waits_for_peer; /* ours waits until the peer's stream is written out */
   bool silent;         /* standard input was, for too long after the peer's end */
   bool takes;          /* the connection is over, and the thread has taken something */
@@ -73,6 +69,10 @@ static void on_silence_closed(uv_handle_t *handle) {
   timer_closed(handle->data);
 }
 
+static void on_linger_closed(uv_handle_t *handle) {
+  timer_closed(((struct cli_linger *)handle->data)->user);
+}
+
 static void on_progress_closed(uv_handle_t *handle) {
   timer_closed((struct cli_stdio *)((char *)handle - offsetof(struct cli_stdio, progress.timer)));
 }
@@ -81,6 +81,7 @@ static void on_progress_closed(uv_handle_t *handle) {
 static void finish(struct cli_stdio *s) {
   if (s->conn || s->out_busy || s->takes || !s->done) return;
   uv_close((uv_handle_t *)&s->silence, on_silence_closed);
+  uv_close((uv_handle_t *)&s->linger.timer, on_linger_closed);
   uv_close((uv_handle_t *)&s->progress.timer, on_progress_closed);
   s->done(s->status, s->user);
   s->done = NULL;
@@ -189,27 +190,11 @@ static void wait_for_stdin(struct cli_stdio *s) {
     (void)uv_timer_start(&s->silence, on_silence, s->linger_msec, 0);
 }
 
-static void linger(struct cli_stdio *s);
-
-static void on_patience(uv_timer_t *timer) {
-  struct cli_stdio *s = timer->data;
-  if (!s->conn || s->peer_ended) return;
-  if (s->out_busy) { /* it may have said more that we have not read yet */
-    linger(s);
-  } else if (!s->closes) {
-    s->closes = true;
-    ms_conn_end(s->conn);
-    linger(s);
-  } else {
-    s->status = cli_error("connection", ms_conn_address(s->conn),
-                          "the peer has not closed: what it has sent may not be all");
-    ms_conn_abort(s->conn);
-  }
-}
-
-static void linger(struct cli_stdio *s) {
-  uint64_t msec = (uint64_t)s->linger_msec * (s->heard ? 1 : BEGIN);
-  (void)uv_timer_start(&s->silence, on_patience, s->closes ? CLOSE_MSEC : msec, 0);
+static void on_late(ms_conn *conn, void *user) {
+  struct cli_stdio *s = user;
+  s->status = cli_error("connection", ms_conn_address(conn),
+                        "the peer has not closed: what it has sent may not be all");
+  ms_conn_abort(conn);
 }
 
 /* Where our end asks for the peer's, it waits until the peer has been silent; and where it tells
@@ -218,11 +203,10 @@ static void end_ours(struct cli_stdio *s) {
   s->waits_for_peer = (!s->peer_ended || s->out_busy) &&
                       (s->hold == CLI_HOLD || (s->hold == CLI_HOLD_SILENT && !s->in_gave));
   if (s->waits_for_peer) return;
-  s->lingers = !ms_conn_half_closes(s->conn) && !s->peer_ended;
-  if (s->lingers)
-    linger(s);
-  else
+  if (s->peer_ended)
     ms_conn_end(s->conn);
+  else
+    cli_linger_end(&s->linger, s->conn);
 }
 
 static void send_in(struct cli_stdio *s) {
@@ -277,7 +261,7 @@ static void read_more(struct cli_stdio *s) {
 /* The peer has ended, and all it gave is written out: what was to wait for that is done. */
 static void end_if_written(struct cli_stdio *s) {
   if (!s->conn || !s->peer_ended || s->out_busy || s->status != CLI_OK) return;
-  if (s->lingers || s->waits_for_peer) ms_conn_end(s->conn);
+  if (s->waits_for_peer) ms_conn_end(s->conn);
   wait_for_stdin(s);
 }
 
@@ -315,8 +299,7 @@ static void on_out(uv_work_t *work, int cancelled) {
 static void on_readable(ms_conn *conn, void *user) {
   struct cli_stdio *s = user;
   (void)conn;
-  s->heard = true;
-  if (s->lingers && !s->peer_ended) linger(s);
+  cli_linger_heard(&s->linger);
   write_more(s);
 }
 
@@ -328,8 +311,8 @@ static void on_writable(ms_conn *conn, void *user) {
 static void on_end(ms_conn *conn, void *user) {
   struct cli_stdio *s = user;
   s->peer_ended = true;
+  if (cli_linger_stop(&s->linger)) ms_conn_end(conn);
   if (ms_conn_half_closes(conn) || ms_conn_is_server(conn)) {
-    if (s->lingers) ms_conn_end(conn);
     end_if_written(s);
   } else {
     ms_conn_close(conn); /* a server that closes wants no more */
@@ -340,6 +323,7 @@ static void on_close(ms_conn *conn, const ms_error *err, void *user) {
   struct cli_stdio *s = user;
   const char *what = s->status == CLI_OK ? "connection" : NULL; /* the first cause is told */
   s->conn = NULL;
+  (void)cli_linger_stop(&s->linger);
   (void)snprintf(s->address, sizeof s->address, "%s", ms_conn_address(conn));
   if (!err && what && any_unsent(s)) lost_some(s);
   cli_progress_stop(&s->progress);
@@ -369,10 +353,13 @@ void cli_stdio_start(uv_loop_t *loop, ms_conn *conn, const struct cli_stdio_opts
   s->report = opts->report;
   s->hold = opts->hold;
   s->holds_end = s->hold != CLI_HOLD_NEVER && !ms_conn_half_closes(conn);
-  s->linger_msec = opts->linger_msec ? opts->linger_msec : LINGER_MSEC;
+  s->linger_msec = opts->linger_msec ? opts->linger_msec : SILENCE_MSEC;
   (void)uv_timer_init(loop, &s->silence);
   s->silence.data = s;
-  s->timers = 2;
+  cli_linger_init(&s->linger, loop, opts->linger_msec);
+  s->linger.on_late = on_late;
+  s->linger.user = s;
+  s->timers = 3;
   s->in_is_file = fstat(STDIN_FILENO, &st) == 0 && S_ISREG(st.st_mode);
   s->in_is_terminal = isatty(STDIN_FILENO) == 1;
   cli_progress_start(&s->progress, loop, conn,

@@ -136,6 +136,18 @@ scenario('a bridge ends the far side when the near one has left', async (world) 
   assert.deepStrictEqual([stats.open, stats.buffered_bytes ?? stats.buffered], [0, 0])
 })
 
+for (const [near, farther] of [['net~shs', 'ws'], ['ws', 'net~shs'], ['ws', 'ws'], ['unix', 'ws~shs']]) {
+  scenario(`a bridge from ${near} to ${farther}: a request and its answer`, async (world) => {
+    const far = world.ours(['serve', '--exec', 'sort -rn', '--allow-any', place(world, farther)])
+    const proc = world.ours(['serve', '--allow-any', '--forward', await far.line(), place(world, near)])
+    const client = world.ours(['connect', await proc.line()])
+    client.child.stdin.end(Array.from({ length: 20000 }, (_, i) => `${i}\n`).join(''))
+    assert.strictEqual(await client.exit(), 0, `${client}`)
+    const lines = client.stdout().toString().split('\n').slice(0, -1)
+    assert.deepStrictEqual([lines.length, lines[0], lines.at(-1)], [20000, '19999', '0'])
+  })
+}
+
 // The two ends of a pipe that nobody reads yet.
 function pipe(world) {
   const name = world.path(`pipe-${world.procs.length}`)
