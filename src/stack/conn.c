@@ -19,45 +19,6 @@ void ms__env_done(struct ms__env *env) {
   ms__pool_done(&env->pool);
 }
 
-void ms__conn_mark(ms_conn *c) {
-  struct ms__env *env = c->env;
-  if (c->in_turn) {
-    c->moved = true;
-    return;
-  }
-  if (c->dirty) return;
-  c->dirty = true;
-  c->next_dirty = NULL;
-  c->prev_dirty = env->dirty_tail;
-  if (env->dirty_tail)
-    env->dirty_tail->next_dirty = c;
-  else
-    env->dirty_head = c;
-  env->dirty_tail = c;
-  if (env->dirty_count++ == 0 && env->schedule) env->schedule(env);
-}
-
-void ms__conn_unmark(ms_conn *c) {
-  struct ms__env *env = c->env;
-  if (!c->dirty) return;
-  c->dirty = false;
-  if (c->prev_dirty)
-    c->prev_dirty->next_dirty = c->next_dirty;
-  else
-    env->dirty_head = c->next_dirty;
-  if (c->next_dirty)
-    c->next_dirty->prev_dirty = c->prev_dirty;
-  else
-    env->dirty_tail = c->prev_dirty;
-  env->dirty_count--;
-}
-
-bool ms__env_run(struct ms__env *env, uint64_t now) {
-  for (size_t n = env->dirty_count; n > 0 && env->dirty_head; n--)
-    ms__conn_turn(env->dirty_head, now);
-  return env->dirty_head != NULL;
-}
-
 /* ---- Making one ---- */
 
 ms_conn *ms__conn_new(struct ms__env *env, struct ms__wire *wire, bool server,
@@ -130,6 +91,8 @@ struct ms__dst ms__conn_read_room(ms_conn *c) {
 void ms__conn_read_done(ms_conn *c, ptrdiff_t n) {
   if (n > 0) {
     MS__COUNT(c, wire_in, (uint64_t)n);
+    c->fed = true;
+    ms__env_spend(c->env, (size_t)n);
     ms__edge_put(&c->in[0], (size_t)n);
     if (c->failed || c->close_told) ms__edge_drop(&c->env->pool, &c->in[0]);
   } else if (n == 0) {

@@ -5,10 +5,8 @@
 
 static void on_prepare(uv_prepare_t *handle) {
   struct ms__loop *loop = handle->data;
-  if (ms__env_run(&loop->env, uv_now(loop->uv)))
-    return; /* not all had their turn: poll, come back */
-  uv_prepare_stop(&loop->prepare);
-  uv_idle_stop(&loop->idle);
+  /* where not all had their turn: poll, come back */
+  if (!ms__env_run(&loop->env, uv_now(loop->uv))) uv_idle_stop(&loop->idle);
 }
 
 /* It is there so that the poll does not wait. */
@@ -18,7 +16,6 @@ static void on_idle(uv_idle_t *handle) {
 
 static void schedule(struct ms__env *env) {
   struct ms__loop *loop = env->user;
-  uv_prepare_start(&loop->prepare, on_prepare);
   uv_idle_start(&loop->idle, on_idle);
 }
 
@@ -28,11 +25,14 @@ int ms__loop_init(struct ms__loop *loop, uv_loop_t *uv, const ms_allocator *allo
   ms__env_init(&loop->env, allocator, block);
   loop->env.schedule = schedule;
   loop->env.user = loop;
+  loop->env.clock = uv_hrtime;
   loop->uv = uv;
   loop->prepare.data = loop->idle.data = loop->alarm.data = loop;
   if ((r = uv_prepare_init(uv, &loop->prepare)) < 0) return r;
   if ((r = uv_idle_init(uv, &loop->idle)) < 0) return r;
   if ((r = uv_timer_init(uv, &loop->alarm)) < 0) return r;
+  uv_prepare_start(&loop->prepare, on_prepare); /* each time: it begins to count work anew */
+  uv_unref((uv_handle_t *)&loop->prepare);      /* nobody waits for that */
   loop->handles = 3;
   return 0;
 }

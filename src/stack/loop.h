@@ -10,8 +10,8 @@
 struct ms__loop {
   struct ms__env env;
   uv_loop_t *uv;
-  uv_prepare_t prepare;     /* runs the dirty connections */
-  uv_idle_t idle;           /* while there are some the loop does not wait in its poll */
+  uv_prepare_t prepare;     /* runs the connections that want a turn */
+  uv_idle_t idle;           /* while some do the loop does not wait in its poll */
   uv_timer_t alarm;         /* the first of these */
   struct ms__alarms alarms; /* of wires (uv_wire.c) */
   size_t pending;           /* wires, listeners and look-ups that libuv has not let go of yet */

@@ -4,8 +4,6 @@
 #include "base/mem.h"
 #include "stack/stack.h"
 
-enum { ROUNDS = 16 }; /* of one turn: then the others have theirs */
-
 /* ---- Coming up: handshakes ---- */
 
 void ms__conn_size_edges(ms_conn *c) {
@@ -421,6 +419,7 @@ static void flush(ms_conn *c) {
     if (r > 0) {
       c->moved = true;
       MS__COUNT(c, wire_out, (uint64_t)r);
+      ms__env_spend(c->env, (size_t)r);
       ms__edge_take(e, (size_t)r);
     }
     if (r >= 0 && e->len) {
@@ -504,7 +503,7 @@ static void tell(ms_conn *c) {
 
 /* ---- Time ---- */
 
-static void on_time(ms_conn *c) {
+void ms__conn_on_time(ms_conn *c) {
   ms__conn_look(c);
   if (c->deadline_of != MS__NO_DEADLINE && c->deadline <= c->now) {
     enum ms__deadline kind = c->deadline_of;
@@ -567,7 +566,7 @@ static bool wants_to_read(const ms_conn *c) {
 
 /* What the turn leaves behind: no block that is not needed, reading and the timer as they should
  * be. */
-static void settle(ms_conn *c) {
+void ms__conn_settle(ms_conn *c) {
   uint64_t t;
   bool read;
   for (size_t i = 0; i <= c->n; i++) {
@@ -583,29 +582,14 @@ static void settle(ms_conn *c) {
   if (t != c->armed) c->wire->ops->wake(c->wire, c->armed = t);
 }
 
-void ms__conn_turn(ms_conn *c, uint64_t now) {
-  ms__conn_unmark(c);
-  c->in_turn = true;
-  c->now = c->env->now = now;
-  c->moved = true;
-  on_time(c);
-  for (int round = 0; round < ROUNDS && c->moved; round++) {
-    c->moved = false;
-    if (!c->aborted) go_up(c);
-    tell(c);
-    if (!c->flying && !c->write_over && !c->aborted)
-      for (size_t i = c->n; i-- > 0;)
-        if (i < c->n) down(c, i);
-    if (!c->aborted) flush(c);
-    if (c->aside) ms__conn_come_back(c);
-    ms__conn_arm_reply(c);
-    ms__conn_arm_drain(c);
-  }
-  c->in_turn = false;
-  if (ms__conn_is_over(c)) {
-    ms__conn_free(c);
-    return;
-  }
-  settle(c);
-  if (c->moved) ms__conn_mark(c);
+void ms__conn_round(ms_conn *c) {
+  if (!c->aborted) go_up(c);
+  tell(c);
+  if (!c->flying && !c->write_over && !c->aborted)
+    for (size_t i = c->n; i-- > 0;)
+      if (i < c->n) down(c, i);
+  if (!c->aborted) flush(c);
+  if (c->aside) ms__conn_come_back(c);
+  ms__conn_arm_reply(c);
+  ms__conn_arm_drain(c);
 }

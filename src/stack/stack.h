@@ -17,6 +17,12 @@ struct ms__counts {
   uint64_t in, out, wire_in, wire_out;
 };
 
+/* Connections that want a turn, oldest first. */
+struct ms__queue {
+  ms_conn *first, *last;
+  size_t count;
+};
+
 /* What all connections of one loop share. */
 struct ms__env {
   const ms_allocator *allocator;
@@ -26,15 +32,16 @@ struct ms__env {
   /* What a peer that was answered (MS__KEEP) has to begin another request, and to finish it. */
   uint32_t rest_msec, again_msec;
   uint64_t idled;                        /* those that were so for too long */
-  ms_conn *dirty_head, *dirty_tail;      /* connections that want a turn, oldest first */
+  struct ms__queue dirty, busy;          /* those that want a turn; the latter have much to do */
+  uint64_t spent;                        /* work done since the loop last polled (turns.c) */
+  uint64_t (*clock)(void);               /* nanoseconds; NULL: none */
   ms_conn *holders_first, *holders_last; /* those that hold buffers between two turns (relief.c) */
   uint64_t starved;                      /* so many of these had to go */
   uint64_t now;                          /* of the last turn of any, msec */
-  size_t dirty_count;
-  struct ms__counts counts; /* of all connections there ever were */
-  void *user;               /* schedule's */
-  /* Called when the first connection becomes dirty: the loop shall run ms__env_run before it polls.
-   */
+  struct ms__counts counts;              /* of all connections there ever were */
+  void *user;                            /* schedule's */
+  /* Called when the first connection wants a turn: the loop shall run ms__env_run before it polls,
+   * and not wait in that. */
   void (*schedule)(struct ms__env *env);
 };
 
@@ -43,8 +50,14 @@ void ms__env_init(struct ms__env *env, const ms_allocator *allocator, uint32_t l
 /* No connection may be left. */
 void ms__env_done(struct ms__env *env);
 
-/* Gives every connection that is dirty now one turn. True when some are dirty again. */
+/* To be called before the loop polls: gives a turn to every connection that wants one now and has
+ * little to do, and a share of the loop's time to those that have much. True when some wait still.
+ */
 bool ms__env_run(struct ms__env *env, uint64_t now);
+
+static inline bool ms__env_waits(const struct ms__env *env) {
+  return env->dirty.first || env->busy.first;
+}
 
 /* The wire: moves bytes between the network and the lowest edges. The implementation is freed by
  * its own `close`, whenever it is ready; it must not call the connection from inside these. */
@@ -68,6 +81,9 @@ struct ms__wire_ops {
   /* A negative errno: the other side is gone, both ways. 0: not as far as the system knows. Where
    * nothing is read any more, nothing else tells. */
   int (*lost)(struct ms__wire *w);
+  /* Reads once, as when there is something: the connection was told ms__conn_has_more. A turn
+   * follows. */
+  void (*again)(struct ms__wire *w);
   /* Starts or stops reading. */
   void (*reading)(struct ms__wire *w, bool on);
   /* ms__conn_turn shall be called at this time, or not at all (MS__NEVER). */
@@ -165,7 +181,11 @@ struct ms_conn {
   struct ms__cause cause;
 
   bool server : 1;
-  bool in_turn : 1, dirty : 1, moved : 1;
+  bool in_turn : 1, moved : 1;
+  bool dirty : 1;  /* it is in one of the environment's queues, */
+  bool busy : 1;   /* in which; with `dirty` */
+  bool more : 1;   /* the wire has probably more to read */
+  bool fed : 1;    /* it has read something since the last turn */
   bool flying : 1; /* the wire has a block */
   bool holds : 1;  /* it is among the environment's holders */
   bool unread : 1; /* what it has read waits for the application, and that does not wait for it */
@@ -215,8 +235,22 @@ ms_conn *ms__conn_new(struct ms__env *env, struct ms__wire *wire, bool server,
 /* Runs the connection; frees it when it is over. Never called inside itself. */
 void ms__conn_turn(ms_conn *c, uint64_t now);
 
+/* The same from the wire, which has moved so many bytes: now, or when it is the connection's turn.
+ */
+void ms__conn_run(ms_conn *c, uint64_t now, size_t bytes);
+
 /* Whatever is topmost carries bytes, not messages. Before the first turn only. */
 void ms__conn_as_stream(ms_conn *c);
+
+/* How much the wire may read at most when the loop says that there is something; 0: nothing, its
+ * turn comes. */
+size_t ms__conn_may_read(const ms_conn *c);
+
+/* What was there to read has filled the room there was: `again` will be called for the rest. To be
+ * called before the turn. */
+static inline void ms__conn_has_more(ms_conn *c) {
+  c->more = true;
+}
 
 /* The wire is about to read: where to. n is 0 when there is no memory: then ms__conn_read_done is
  * told -ENOMEM. */
@@ -265,9 +299,21 @@ void ms__conn_forget_question(ms_conn *c);
     (c)->env->counts.what += (n); \
   } while (0)
 
-/* Asks for a turn. */
+/* Asks for a turn, or does not want it any more (turns.c). */
 void ms__conn_mark(ms_conn *c);
 void ms__conn_unmark(ms_conn *c);
+
+/* Work was done for somebody. */
+void ms__env_spend(struct ms__env *env, size_t bytes);
+
+/* Others have waited for long enough. */
+bool ms__env_is_spent(const struct ms__env *env);
+
+/* What a turn is made of (pump.c): what is due by the clock; up, events and down, once; and what it
+ * leaves behind. */
+void ms__conn_on_time(ms_conn *c);
+void ms__conn_round(ms_conn *c);
+void ms__conn_settle(ms_conn *c);
 
 /* Acts on what the handshake or answer of layer i returned. */
 void ms__handshake_result(ms_conn *c, size_t i, int result, const struct ms__port *port);

@@ -19,6 +19,8 @@ struct ms__uv_wire {
   struct ms__alarm alarm;
   struct flight *flight; /* NULL: none */
   int lost;      /* the errno that a write has taken from the socket, so that no read tells it */
+  size_t room;   /* for what is being read */
+  bool waits;    /* nothing is read: its turn comes */
   bool finished; /* our FIN is out */
   bool closed;
   union { /* last: no longer than it has to be */
@@ -62,18 +64,23 @@ static void acknowledge(const struct ms__uv_wire *w) {
 #endif
 }
 
-/* What was told to a connection may have closed its wire: the connection is the caller's to name.
- */
-static void turn(const struct ms__uv_wire *w, ms_conn *conn) {
-  ms__conn_turn(conn, uv_now(w->loop->uv));
+/* So many bytes have been moved. What was told to a connection may have closed its wire: the
+ * connection is the caller's to name. */
+static void run(const struct ms__uv_wire *w, ms_conn *conn, size_t bytes) {
+  ms__conn_run(conn, uv_now(w->loop->uv), bytes);
 }
 
+/* libuv reads up to 32 times in a row while what it gets fills the room it was given: without room
+ * it stops. */
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
   struct ms__uv_wire *w = handle->data;
   struct ms__dst d = {NULL, 0};
+  size_t most = w->conn ? ms__conn_may_read(w->conn) : 0;
   (void)suggested;
-  if (w->conn) d = ms__conn_read_room(w->conn);
-  *buf = uv_buf_init((char *)d.p, (unsigned)d.n);
+  w->waits = most == 0;
+  if (most) d = ms__conn_read_room(w->conn);
+  w->room = ms__min(d.n, most);
+  *buf = uv_buf_init((char *)d.p, (unsigned)w->room);
 }
 
 /* A reset is told once, to whoever asks first; then the socket only says that it has ended. EPIPE
@@ -92,23 +99,46 @@ static int loss(struct ms__uv_wire *w) {
   return w->lost;
 }
 
+/* 0: an end; negative: an errno. */
+static void has_read(struct ms__uv_wire *w, ptrdiff_t n) {
+  if (n == 0) {
+    uv_read_stop(&w->io.stream);
+    n = -loss(w);
+  } else if (n < 0 && n != -ENOMEM) {
+    note_loss(w, (int)-n);
+  }
+  if (n > 0 && (size_t)n == w->room) ms__conn_has_more(w->conn);
+  ms__conn_read_done(w->conn, n);
+}
+
+static bool is_short(const struct ms__uv_wire *w, ssize_t n) {
+  return n > 0 && n < SEGMENT && w->conn && w->io.handle.type == UV_TCP &&
+         ms__conn_is_inside(w->conn);
+}
+
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   struct ms__uv_wire *w = stream->data;
   ms_conn *conn = w->conn;
   (void)buf;
-  if (!conn) return;
-  if (n == UV_EOF) {
-    uv_read_stop(stream);
-    ms__conn_read_done(conn, -loss(w)); /* 0: an end */
-  } else if (n == UV_ENOBUFS) {
-    ms__conn_read_done(conn, -ENOMEM);
-  } else if (n != 0) { /* 0: nothing there after all */
-    if (n < 0) note_loss(w, (int)-n);
-    ms__conn_read_done(conn, n);
+  if (!conn || w->waits || n == 0) return; /* 0: nothing there after all */
+  has_read(w, n == UV_EOF ? 0 : n == UV_ENOBUFS ? -ENOMEM : n);
+  run(w, conn, n > 0 ? (size_t)n : 0);
+  if (is_short(w, n)) acknowledge(w);
+}
+
+static void wire_again(struct ms__wire *wire) {
+  struct ms__uv_wire *w = (struct ms__uv_wire *)wire;
+  struct ms__dst d = ms__conn_read_room(w->conn);
+  ssize_t n = -ENOMEM;
+  w->room = d.n;
+  if (d.n) {
+    do
+      n = recv(ms__uv_wire_fd(w), d.p, d.n, 0);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
+    if (n < 0) n = -errno;
   }
-  turn(w, conn);
-  if (n > 0 && n < SEGMENT && w->conn && w->io.handle.type == UV_TCP && ms__conn_is_inside(w->conn))
-    acknowledge(w);
+  has_read(w, n);
 }
 
 static void wire_reading(struct ms__wire *wire, bool on) {
@@ -153,12 +183,13 @@ static void on_written(uv_write_t *request, int status) {
   struct flight *f = (struct flight *)request;
   struct ms__uv_wire *w = f->wire;
   ms_conn *conn = w->conn;
+  size_t n = f->edge.len;
   land(w);
   ms__free(w->loop->env.allocator, f);
   if (!conn) return;
   if (status < 0) note_loss(w, -status);
   ms__conn_sent(conn, status);
-  turn(w, conn);
+  run(w, conn, n);
 }
 
 static int wire_send(struct ms__wire *wire, const struct ms__edge *e) {
@@ -232,7 +263,7 @@ static void on_alarm(uv_timer_t *timer) {
   while (all->first && all->first->at <= now) {
     struct ms__uv_wire *w = wire_of(all->first);
     ms__alarm_clear(all, &w->alarm);
-    if (w->conn) turn(w, w->conn);
+    if (w->conn) ms__conn_turn(w->conn, now);
   }
   arm(loop);
 }
@@ -282,6 +313,7 @@ static const struct ms__wire_ops ops = {
     .fin = wire_fin,
     .untaken = wire_untaken,
     .lost = wire_lost,
+    .again = wire_again,
     .reading = wire_reading,
     .wake = wire_wake,
     .close = wire_close,

@@ -522,7 +522,7 @@ static void a_reply_is_read_after_a_failed_write(void **state) {
   l.wire.has_rst = false; /* the reset has not come yet */
   while (!l.conn->write_over) {
     assert_int_equal(ms_conn_write(l.conn, "x", 1), 1);
-    while (l.env.dirty_head)
+    while (ms__env_waits(&l.env))
       (void)ms__env_run(&l.env, l.now);
   }
   lone_run(&l);

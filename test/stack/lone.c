@@ -98,7 +98,7 @@ void lone_begin(struct lone *l, bool server, const struct ms__layer *const *laye
 }
 
 static bool step(struct lone *l) {
-  if (l->env.dirty_head) {
+  if (ms__env_waits(&l->env)) {
     (void)ms__env_run(&l->env, l->now);
   } else if (l->conn && fake_wire_can_deliver(&l->wire)) {
     fake_wire_deliver(&l->wire, l->now, SIZE_MAX);

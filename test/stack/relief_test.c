@@ -104,7 +104,7 @@ static void run(struct crowd *all) {
   bool more = true;
   while (more) {
     more = false;
-    while (all->env.dirty_head)
+    while (ms__env_waits(&all->env))
       (void)ms__env_run(&all->env, all->now);
     for (size_t i = 0; i < all->n; i++) {
       struct peer *p = &all->at[i];

@@ -263,7 +263,7 @@ static bool can(const struct side *s, enum action action, bool quiet) {
     case FINISH:
       return s->conn && fake_wire_can_finish(&s->wire);
     case RUN:
-      return s->env.dirty_head != NULL;
+      return ms__env_waits(&s->env);
     case ACT:
       return app_can_act(s, quiet);
     case TIMER:

@@ -1,0 +1,127 @@
+/* Whose turn it is. Who has little to do has its turn at once; who has much stands in a queue,
+ * which gets a share of each of the loop's turns, so that nobody waits for all that somebody sends.
+ */
+#include "stack/stack.h"
+
+/* Work is counted in bytes moved and, where there is a clock, in nanoseconds spent, whichever is
+ * more: tiny frames cost more than their bytes. */
+enum {
+  SHARE = 400000,   /* of a turn of the loop: for the queue, and for what the poll tells */
+  LITTLE = 4096,    /* bytes that nobody has to queue for */
+  LEAST_COST = 256, /* of a turn */
+  ROUNDS = 16       /* of a turn */
+};
+
+/* ---- The queues ---- */
+
+static void append(struct ms__queue *q, ms_conn *c) {
+  c->next_dirty = NULL;
+  c->prev_dirty = q->last;
+  *(q->last ? &q->last->next_dirty : &q->first) = c;
+  q->last = c;
+  q->count++;
+}
+
+static void take_out(struct ms__queue *q, ms_conn *c) {
+  *(c->prev_dirty ? &c->prev_dirty->next_dirty : &q->first) = c->next_dirty;
+  *(c->next_dirty ? &c->next_dirty->prev_dirty : &q->last) = c->prev_dirty;
+  q->count--;
+}
+
+static void enqueue(ms_conn *c, bool busy) {
+  struct ms__env *env = c->env;
+  bool first = !ms__env_waits(env);
+  if (c->dirty) return;
+  c->dirty = true;
+  c->busy = busy;
+  append(busy ? &env->busy : &env->dirty, c);
+  if (first && env->schedule) env->schedule(env);
+}
+
+void ms__conn_unmark(ms_conn *c) {
+  if (!c->dirty) return;
+  c->dirty = false;
+  take_out(c->busy ? &c->env->busy : &c->env->dirty, c);
+}
+
+static bool has_much(const ms_conn *c) {
+  return c->in[0].len > LITTLE || c->out[c->n].len > LITTLE;
+}
+
+void ms__conn_mark(ms_conn *c) {
+  if (c->in_turn)
+    c->moved = true;
+  else
+    enqueue(c, has_much(c));
+}
+
+/* ---- Turns ---- */
+
+bool ms__env_is_spent(const struct ms__env *env) {
+  return env->busy.first || env->spent >= SHARE;
+}
+
+void ms__env_spend(struct ms__env *env, size_t bytes) {
+  env->spent += bytes;
+}
+
+void ms__conn_turn(ms_conn *c, uint64_t now) {
+  struct ms__env *env = c->env;
+  uint64_t began = env->clock ? env->clock() : 0, before = env->spent, cost;
+  uint32_t block = ms__pool_largest(&env->pool);
+  ms__conn_unmark(c);
+  c->in_turn = true;
+  c->now = env->now = now;
+  c->moved = true;
+  c->fed = false;
+  ms__conn_on_time(c);
+  for (int round = 0; round < ROUNDS && c->moved && env->spent - before < block; round++) {
+    c->moved = false;
+    ms__conn_round(c);
+  }
+  c->in_turn = false;
+  if (ms__conn_is_over(c)) {
+    ms__conn_free(c);
+  } else {
+    ms__conn_settle(c);
+    c->more = c->more && c->reading && c->wire;
+    if (c->more)
+      enqueue(c, true);
+    else if (c->moved)
+      enqueue(c, env->spent - before >= block || has_much(c));
+  }
+  env->spent += LEAST_COST;
+  cost = env->clock ? env->clock() - began : 0;
+  if (before + cost > env->spent) env->spent = before + cost;
+}
+
+void ms__conn_run(ms_conn *c, uint64_t now, size_t bytes) {
+  if (c->dirty && c->busy) return; /* its turn comes */
+  if (ms__env_is_spent(c->env) && (bytes > LITTLE || !c->opened || has_much(c))) {
+    ms__conn_unmark(c);
+    enqueue(c, true);
+  } else {
+    ms__conn_turn(c, now);
+  }
+}
+
+size_t ms__conn_may_read(const ms_conn *c) {
+  if (c->dirty && c->busy) return 0;
+  return ms__env_is_spent(c->env) ? LITTLE : SIZE_MAX;
+}
+
+bool ms__env_run(struct ms__env *env, uint64_t now) {
+  for (size_t n = env->dirty.count; n > 0 && env->dirty.first; n--)
+    ms__conn_turn(env->dirty.first, now);
+  env->spent = 0;
+  while (env->busy.first && env->spent < SHARE) {
+    ms_conn *c = env->busy.first;
+    if (c->more && !c->fed && c->reading && c->wire) {
+      c->more = false;
+      c->wire->ops->again(c->wire);
+    }
+    ms__conn_turn(c, now);
+  }
+  env->spent = 0;
+  return ms__env_waits(env);
+}
