@@ -100,7 +100,7 @@ void cli_chat(struct cli_room *room, ms_conn *conn) {
   struct cli_guest *g = calloc(1, sizeof *g);
   const uint8_t *key = ms_conn_key(conn);
   char text[CLI_KEY_TEXT];
-  if (!g) return; /* nobody takes it on, so it is closed */
+  if (!g) return; /* nobody takes it on, so it fails */
   g->room = room;
   g->conn = conn;
   if (key) {

@@ -165,7 +165,10 @@ static void on_stdio_done(int status, void *user) {
 static void on_connection(ms_conn *conn, void *user) {
   struct server *s = user;
   struct cli_stdio_opts stdio = {.hold = CLI_HOLD_SILENT, .report = &s->report};
-  if (s->taken) return; /* --stdio has its peer: who comes late is closed */
+  if (s->taken) { /* --stdio has its peer */
+    ms_conn_fail(conn, "another peer was first");
+    return;
+  }
   cli_report_connection(&s->report, conn);
   if (s->echo) {
     cli_echo(&s->report, conn);

@@ -50,7 +50,7 @@ static const ms_conn_events conn_events = {
 static void on_connection(ms_conn *conn, void *user) {
   struct guest *g = malloc(sizeof *g);
   (void)user;
-  if (!g) return; /* nobody takes the connection on, so it is closed */
+  if (!g) return; /* nobody takes the connection on, so it fails */
   g->conn = conn;
   g->next = guests;
   guests = g;

@@ -61,7 +61,7 @@ static const ms_conn_events conn_events = {
 
 static void on_connection(ms_conn *conn, void *user) {
   struct listener *l = calloc(1, sizeof *l);
-  if (!l) return; /* nobody takes the connection on, so it is closed */
+  if (!l) return; /* nobody takes the connection on, so it fails */
   l->program = user;
   l->conn = conn;
   l->next = l->program->listeners;

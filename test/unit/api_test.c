@@ -157,6 +157,30 @@ static void a_reset_is_heard(void **state) {
   fixture_done(&f);
 }
 
+static void on_connection_nothing(ms_conn *conn, void *user) {
+  (void)conn;
+  (void)user;
+}
+
+static void who_is_not_taken_on_hears_no_clean_end(void **state) {
+  static const char *const stacks[][2] = {{"net~shs", "net:127.0.0.1:0~shs"},
+                                          {"net", "net:127.0.0.1:0"}};
+  (void)state;
+  for (size_t i = 0; i < 2; i++) {
+    struct fixture f;
+    struct client c = {.total = 10};
+    char address[512];
+    ms_ctx_opts server, client;
+    begin(&f, &server, &client);
+    serve(&f, &server, stacks[i][1], address, sizeof address);
+    server_events.on_connection = on_connection_nothing;
+    dial_with(&f, &client, stacks[i][0], address, &c);
+    fixture_until(&f, &c.closed, 0);
+    assert_true(c.error.code == MS_ETRUNCATED || c.error.code == MS_ERESET);
+    fixture_done(&f);
+  }
+}
+
 static void a_silent_client_is_cut_at_the_deadline(void **state) {
   struct fixture f;
   char listen[160], address[512];
@@ -481,6 +505,7 @@ int main(void) {
       cmocka_unit_test(a_dial_may_be_aborted_at_any_turn),
       cmocka_unit_test(an_abort_at_open_closes_once),
       cmocka_unit_test(a_reset_is_heard),
+      cmocka_unit_test(who_is_not_taken_on_hears_no_clean_end),
       cmocka_unit_test(a_silent_client_is_cut_at_the_deadline),
       cmocka_unit_test(a_dead_alternative_gives_way_to_a_good_one),
       cmocka_unit_test(closing_a_context_says_goodbye),
