@@ -5,6 +5,7 @@
 const assert = require('assert')
 const crypto = require('crypto')
 const fs = require('fs')
+const https = require('https')
 const net = require('net')
 const WebSocket = require('ws')
 const { scenario, identity, sha256, stack, transport, holds, released, MIB } = require('./harness')
@@ -61,6 +62,29 @@ for (const [name, start] of Object.entries(FRONTS)) {
       const where = `${transport}:${transport === 'net' ? '' : '//'}${CLIENT}:${client.ports[i]}~shs:`
       assert.ok(address.startsWith(where), `${address} is not ${where}...`)
     }
+  })
+}
+
+// What haproxy asks of a server to know that it is there, and what the server counts it as.
+const CHECKS = {
+  'asks for /healthz': ['option httpchk\n        http-check send meth GET uri /healthz ver HTTP/1.1 hdr Host multiserver', 'requests'],
+  'connects, and leaves': ['', 'probed'],
+}
+
+for (const [name, [check, counted]] of Object.entries(CHECKS)) {
+  if (transport === 'net' && check) continue // shs has no such question
+  scenario(`haproxy ${name}, behind a PROXY header: no peer has failed`, async (world) => {
+    const server = await echo(world, [`${PROXY}=proxy`])
+    const ssl = transport === 'wss' ? 'ssl verify none check-ssl' : ''
+    await haproxy(world, server.port, `${ssl} send-proxy-v2 check check-send-proxy inter 100ms`, check)
+    for (let n = 0, seen = 0; seen < 5; n++) {
+      server.proc.kill('SIGUSR1')
+      const stats = await server.proc.event('stats', n)
+      assert.strictEqual(stats.failed, 0)
+      seen = stats[counted]
+    }
+    const lines = server.proc.err.split('\n').filter((line) => line && !/ only this identity /.test(line))
+    assert.deepStrictEqual(lines.map((line) => /^multiserver: probe: /.test(line)), check ? [] : [true])
   })
 }
 
@@ -126,6 +150,31 @@ if (stack === 'ws~shs') {
     assert.strictEqual(sha256(ours.stdout()), sha256(data))
     const { address: peer } = await proc.event('connection')
     assert.ok(peer.startsWith(`ws://${CLIENT}~shs:`), peer)
+  })
+
+  scenario('nginx keeps its connections for pages, of whoever asks, and for WebSockets', async (world) => {
+    const root = world.socketDir('root')
+    fs.writeFileSync(`${root}/page`, 'page')
+    const server = world.ours(['serve', '--echo', '--json', '--http-root', root, '--trusted-proxy', `${PROXY}=x-forwarded-for`, 'ws://127.0.0.1:0'])
+    const { address } = await server.event('listening')
+    const front = await nginxHttp(world, portOf(address), certificate())
+    for (const localAddress of ['127.0.0.7', '127.0.0.8']) {
+      for (let i = 0; i < 10; i++) {
+        const status = await new Promise((resolve, reject) => {
+          https.get({ host: PROXY, port: front, path: '/page', agent: false, localAddress, ca: fs.readFileSync(certificate().cert) }, (answer) => {
+            answer.resume().on('end', () => resolve(answer.statusCode))
+          }).on('error', reject)
+        })
+        assert.strictEqual(status, 200)
+      }
+    }
+    const socket = new WebSocket(`wss://${PROXY}:${front}/`, { ca: fs.readFileSync(certificate().cert), localAddress: '127.0.0.9' })
+    await new Promise((resolve, reject) => socket.on('open', resolve).on('error', reject))
+    assert.strictEqual((await server.event('connection')).address, 'ws://127.0.0.9')
+    server.kill('SIGUSR1')
+    const { accepted, answered, requests, entered } = await server.event('stats')
+    assert.deepStrictEqual([accepted, answered, requests, entered], [1, 1, 20, 1])
+    socket.close()
   })
 
   scenario('what a client says in X-Forwarded-For and Forwarded is not believed', async (world) => {

@@ -30,8 +30,9 @@ async function inherited(start) {
   return port
 }
 
-// What one gets who connects to the front: its port.
-function haproxy(world, to, how) {
+// What one gets who connects to the front: its port. `how` is behind its server, `check` what else is
+// in its backend.
+function haproxy(world, to, how, check = '') {
   return inherited((port, fd) => {
     const config = world.write(`haproxy-${port}.cfg`, `
       defaults
@@ -43,6 +44,7 @@ function haproxy(world, to, how) {
         bind fd@3
         default_backend back
       backend back
+        ${check}
         server ours ${PROXY}:${to} ${how}
       `.replace(/^ {6}/gm, ''))
     world.start('haproxy', 'haproxy', ['-db', '-q', '-f', config], { fds: [fd] })
@@ -78,11 +80,21 @@ const nginxStream = (world, to) => nginx(world, (listen) => `
 const nginxHttp = (world, to, { cert, key }) => nginx(world, (listen, dir) => `
   http {
     access_log off;
+    map $http_upgrade $connection_upgrade { default upgrade; '' ''; }
+    upstream ours { server ${PROXY}:${to}; keepalive 8; keepalive_timeout 8s; }
     client_body_temp_path ${dir}; proxy_temp_path ${dir}; fastcgi_temp_path ${dir}; uwsgi_temp_path ${dir}; scgi_temp_path ${dir};
     server {
       listen ${listen} ssl;
       ssl_certificate ${cert};
       ssl_certificate_key ${key};
+      location / {
+        proxy_pass http://ours;
+        proxy_http_version 1.1;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection $connection_upgrade;
+        proxy_set_header Host $host;
+        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      }
       location /path {
         proxy_pass http://${PROXY}:${to};
         proxy_http_version 1.1;
