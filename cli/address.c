@@ -148,7 +148,7 @@ static int print_json(const char *input, const ms_addr *addr, const ms_error *er
   else if (!addr)
     add_refused(list, input, err);
   json_object_set_new(root, "alternatives", list);
-  (void)json_dumpf(root, stdout, JSON_COMPACT);
+  (void)json_dumpf(root, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
   (void)fputc('\n', stdout);
   json_decref(root);
   return cli_flush("address");

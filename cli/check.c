@@ -63,7 +63,10 @@ static void print_advice(const struct check *c, const ms_alternative *a, const m
   if (advice) print("", "->", advice);
 }
 
-static void print_title(const struct check *c, const char *text) {
+static void print_title(const struct check *c, const char *title) {
+  char text[1024];
+  (void)snprintf(text, sizeof text, "%s", title);
+  cli_clean(text, strlen(text));
   if (c->at > 1) (void)puts("");
   (void)puts(text);
 }

@@ -27,8 +27,9 @@ extern const char cli_serve_help[], cli_serve_more[];
 
 /* ---- Errors (error.c) ---- */
 
-/* A terminal shall not obey what a peer or a file has written: each byte of a control character
- * other than the tab, and each that is no UTF-8, becomes '?'. */
+/* A terminal shall not obey what a peer or a file has written, nor its reader be misled: each byte of
+ * a control character other than the tab, of one that reorders, hides or has no width, and each that
+ * is no UTF-8, becomes '?'. */
 void cli_clean(char *s, size_t n);
 
 /* One line on stderr: "multiserver: WHAT: WHERE: WHY", cleaned. `where` may be NULL or "". Returns

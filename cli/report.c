@@ -32,7 +32,7 @@ static char *make_event(const char *event, uint64_t id, json_t *fields) {
   json_object_set_new(o, "time", now());
   json_object_set_new(o, "id", json_integer((json_int_t)id));
   json_object_update(o, fields);
-  line = json_dumps(o, JSON_COMPACT);
+  line = json_dumps(o, JSON_COMPACT | JSON_ENSURE_ASCII);
   json_decref(fields);
   json_decref(o);
   return line;
