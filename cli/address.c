@@ -211,7 +211,7 @@ static int run(int argc, char **argv) {
       {"stacks", 0, CLI_TEXT, &list},
   };
   struct cli_texts rest = {0}, stacks = {0};
-  char *copy = NULL, all[1024] = ""; /* every chain that this build dials */
+  char *copy = NULL, *address = NULL, all[1024] = ""; /* every chain that this build dials */
   const char *why;
   int status;
   if (cli_options(&cli_address, argc, argv, options, sizeof options / sizeof *options, &rest,
@@ -231,9 +231,11 @@ static int run(int argc, char **argv) {
     goto out;
   }
   why = read_stacks(copy, &stacks);
-  status =
-      why ? cli_usage(&cli_address, "--stacks", why) : check(rest.at[0], json, legacy, &stacks);
+  status = why ? cli_usage(&cli_address, "--stacks", why)
+               : cli_address_given(&cli_address, rest.at[0], &address);
+  if (status == CLI_OK) status = check(address, json, legacy, &stacks);
 out:
+  cli_address_forget(address);
   free(copy);
   cli_texts_free(&stacks);
   cli_texts_free(&rest);
@@ -246,7 +248,9 @@ const struct cli_command cli_address = {
     .help =
         "usage: multiserver address [OPTIONS] ADDRESS\n"
         "\n"
-        "Reads an address, says what is wrong with it or prints its canonical form.\n"
+        "Reads an address, says what is wrong with it or prints its canonical form. One with a\n"
+        "seed is given as @FILE or as -, the first line of standard input: a command line is no\n"
+        "secret.\n"
         "\n"
         "  --json         print one JSON object: the input, and every alternative taken apart\n"
         "  --legacy       translate one of Scuttlebutt's old addresses, HOST:PORT:@KEY.ed25519, "

@@ -254,13 +254,16 @@ static int run(int argc, char **argv) {
       {"tls-insecure", 0, CLI_FLAG, &o.tls.insecure},
   };
   struct cli_texts rest = {0};
+  char *address = NULL;
   int status;
   o.given = (struct cli_given){&cli_check, options, sizeof options / sizeof *options};
   if (cli_options(&cli_check, argc, argv, options, sizeof options / sizeof *options, &rest,
                   &status) == 0) {
     status = cli_one_address(&cli_check, &rest, o.network, o.network_key);
-    if (status == CLI_OK) status = check(rest.at[0], &o);
+    if (status == CLI_OK) status = cli_address_given(&cli_check, rest.at[0], &address);
+    if (status == CLI_OK) status = check(address, &o);
   }
+  cli_address_forget(address);
   cli_texts_free(&rest);
   return status;
 }
@@ -274,7 +277,9 @@ const struct cli_command cli_check = {
         "Tries every alternative of ADDRESS by itself, step by step: reading it, looking its\n"
         "host up, connecting, each layer of its stack, with the time that each has taken. Where\n"
         "one fails, a line says what to do about it. An old Scuttlebutt address\n"
-        "(HOST:PORT:@KEY.ed25519) or invite will do as well. Quote the address.\n"
+        "(HOST:PORT:@KEY.ed25519) or invite will do as well. Quote the address; one with a seed "
+        "is\n"
+        "given as @FILE or as -, the first line of standard input: a command line is no secret.\n"
         "\n"
         "  --key FILE            who we are (default: $XDG_CONFIG_HOME/multiserver/secret if it\n"
         "                        is there, else somebody for this once)\n"

@@ -27,9 +27,9 @@ extern const char cli_serve_help[], cli_serve_more[];
 
 /* ---- Errors (error.c) ---- */
 
-/* A terminal shall not obey what a peer or a file has written, nor its reader be misled: each byte of
- * a control character other than the tab, of one that reorders, hides or has no width, and each that
- * is no UTF-8, becomes '?'. */
+/* A terminal shall not obey what a peer or a file has written, nor its reader be misled: each byte
+ * of a control character other than the tab, of one that reorders, hides or has no width, and each
+ * that is no UTF-8, becomes '?'. */
 void cli_clean(char *s, size_t n);
 
 /* One line on stderr: "multiserver: WHAT: WHERE: WHY", cleaned. `where` may be NULL or "". Returns
@@ -114,6 +114,13 @@ void cli_texts_free(struct cli_texts *texts);
  * line: a malformed one is wrong usage. */
 int cli_read_address(const struct cli_command *command, const char *text, ms_addr **out,
                      bool *legacy);
+
+/* The address that an argument means (given.c): itself, with @FILE the one in a regular file (which
+ * others may not open where a seed is in it), with "-" the first line of standard input, of which
+ * no byte more is read. *out is in guarded memory until cli_address_forget. CLI_OK, or an exit
+ * status after an error line. */
+int cli_address_given(const struct cli_command *command, const char *arg, char **out);
+void cli_address_forget(char *text); /* NULL is allowed */
 
 /* To dial it takes an identity. */
 bool cli_address_keyed(const ms_addr *addr);

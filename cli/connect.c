@@ -193,6 +193,7 @@ static int run(int argc, char **argv) {
       {"verbose", 'v', CLI_FLAG, &o.verbose},
   };
   struct cli_texts rest = {0};
+  char *address = NULL;
   int status;
   o.given = (struct cli_given){&cli_connect, options, sizeof options / sizeof *options};
   if (cli_options(&cli_connect, argc, argv, options, sizeof options / sizeof *options, &rest,
@@ -203,8 +204,10 @@ static int run(int argc, char **argv) {
     if (status == CLI_OK && wrong_preference(&o.prefer))
       status = cli_usage(&cli_connect, wrong_preference(&o.prefer),
                          "is no stack that can be dialled: as net~shs, wss~shs, unix~noauth");
-    if (status == CLI_OK) status = connect_to(rest.at[0], &o);
+    if (status == CLI_OK) status = cli_address_given(&cli_connect, rest.at[0], &address);
+    if (status == CLI_OK) status = connect_to(address, &o);
   }
+  cli_address_forget(address);
   cli_texts_free(&rest);
   cli_texts_free(&o.prefer);
   return status;
@@ -223,7 +226,9 @@ const struct cli_command cli_connect = {
         "until it is silent for a while. A file on standard input shows on a terminal how far it\n"
         "has gone.\n"
         "An old Scuttlebutt address (HOST:PORT:@KEY.ed25519) or invite will do as well. Quote the\n"
-        "address: it has ';' and '~' in it.\n"
+        "address: it has ';' and '~' in it. Everybody on this machine sees a command line: an\n"
+        "address with a seed is given as @FILE, a file that nobody else may open, or as -, the\n"
+        "first line of standard input; what follows it is for the peer.\n"
         "\n"
         "  --key FILE            who we are (default: $XDG_CONFIG_HOME/multiserver/secret if it\n"
         "                        is there, else somebody for this once)\n"
@@ -253,7 +258,7 @@ const struct cli_command cli_connect = {
         "\n"
         "examples:\n"
         "  multiserver connect 'net:localhost:8008~shs:KEY'\n"
-        "  multiserver connect 'net:pub.example:8008~shs:KEY:SEED' < hello.txt\n"
+        "  multiserver connect @invite < hello.txt\n"
         "  multiserver connect 'wss://pub.example/path~shs:KEY'\n"
         "  multiserver connect -v 'net:10.0.0.7:8008~shs:KEY;unix:/run/x/socket~noauth'\n",
     .run = run,

@@ -20,7 +20,8 @@ struct server {
   bool closing, ready; /* systemd knows of it */
 
   /* options */
-  const char *key, *network, *forward, *allow_file, *scope_printed;
+  char *forward; /* as it was given, or read */
+  const char *key, *network, *forward_given, *allow_file, *scope_printed;
   struct cli_texts allow, addresses, external, scope, origins, trusted, limits;
   const char *metrics_at;
   struct cli_metrics metrics;
@@ -383,11 +384,14 @@ static int check_scopes(struct server *s) {
 }
 
 /* What the command line alone shows to be in vain shall not wait for the first peer. */
-static int check_addresses(const struct server *s, const struct cli_given *given) {
+static int check_addresses(struct server *s, const struct cli_given *given) {
   ms_addr *forward = NULL;
   ms_error err;
   const char *why;
   int status;
+  if (s->forward_given &&
+      (status = cli_address_given(&cli_serve, s->forward_given, &s->forward)) != CLI_OK)
+    return status;
   if (s->forward &&
       ms_addr_parse(&forward, s->forward, strlen(s->forward), MS_ADDR_DIAL, &err) < 0) {
     (void)cli_error_from("serve: --forward", &err);
@@ -401,7 +405,8 @@ static int check_addresses(const struct server *s, const struct cli_given *given
 }
 
 static int check(struct server *s, const struct cli_given *given) {
-  int actions = s->echo + s->chat + s->stdio + (s->forward != NULL) + (s->exec.command != NULL),
+  int actions =
+          s->echo + s->chat + s->stdio + (s->forward_given != NULL) + (s->exec.command != NULL),
       status;
   const char *wrong, *why;
   if (s->addresses.count == 0)
@@ -452,7 +457,7 @@ static int run(int argc, char **argv) {
       {"chat", 0, CLI_FLAG, &s.chat},
       {"stdio", 0, CLI_FLAG, &s.stdio},
       {"exec", 0, CLI_TEXT, &s.exec.command},
-      {"forward", 0, CLI_TEXT, &s.forward},
+      {"forward", 0, CLI_TEXT, &s.forward_given},
   };
   const struct cli_given given = {&cli_serve, options, sizeof options / sizeof *options};
   int status;
@@ -464,6 +469,7 @@ static int run(int argc, char **argv) {
     status = check(&s, &given);
     if (status == CLI_OK) status = serve(&s);
   }
+  cli_address_forget(s.forward);
   cli_report_free(&s.report);
   cli_keys_free(&s.allowed);
   cli_keys_free(&s.filed);
