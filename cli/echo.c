@@ -1,13 +1,19 @@
 /* serve --echo: what a peer sends comes back, messages as messages of the same type. */
 #include "cli.h"
 
+/* What is not read would stay for ever where nobody hears it any more, and where nobody says when
+ * there is memory. An empty message that finds no room waits. */
+static void cannot_write(ms_conn *conn, int code) {
+  if (code == MS_EPIPE) ms_conn_close(conn);
+  if (code == MS_ENOMEM && !ms_conn_write_blocked(conn)) ms_conn_fail(conn, "out of memory");
+}
+
 static void pump_messages(ms_conn *conn) {
   ms_message m;
   while (ms_conn_message(conn, &m) == 1) {
     ptrdiff_t k = ms_conn_write_message(conn, &m);
-    if (k == MS_EPIPE) ms_conn_close(conn);
-    if (k < 0 && k != MS_ENOMEM) return;
-    if (k < 0 || (k == 0 && m.length)) return;
+    if (k < 0) cannot_write(conn, (int)k);
+    if (k < 0 || (k == 0 && m.length)) return; /* the rest when on_writable says so */
     ms_conn_consume_message(conn, (size_t)k);
   }
 }
@@ -17,8 +23,7 @@ static void pump_bytes(ms_conn *conn) {
   size_t n = ms_conn_peek(conn, &p);
   ptrdiff_t k = n ? ms_conn_write(conn, p, n) : 0;
   if (k > 0) ms_conn_consume(conn, (size_t)k); /* the rest when on_writable says so */
-  if (k == MS_EPIPE) ms_conn_close(conn); /* nobody hears: what is not read would stay for ever */
-  if (k == MS_ENOMEM) ms_conn_abort(conn);
+  if (k < 0) cannot_write(conn, (int)k);
 }
 
 static void pump(ms_conn *conn, void *user) {

@@ -757,6 +757,11 @@ MS_API ptrdiff_t ms_conn_write(ms_conn *conn, const void *data, size_t n);
 MS_API size_t ms_conn_reserve(ms_conn *conn, uint8_t **p, size_t n);
 MS_API void ms_conn_commit(ms_conn *conn, size_t n);
 
+/* Will on_writable come? True after a write or a reservation found too little room, until it does.
+ * False after MS_ENOMEM, or a reservation that gave nothing: memory is missing, and nobody says
+ * when there is some. */
+MS_API bool ms_conn_write_blocked(const ms_conn *conn);
+
 /* Ends our direction; what was written is sent first. A half-close: the peer may go on writing, and
  * there is no deadline. Where a protocol has no half-close (WebSocket) the peer is asked to end as
  * well: what it still says is read, but many say no more. The other way round, after on_end, there

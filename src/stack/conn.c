@@ -214,6 +214,12 @@ static bool open_top(ms_conn *c, size_t n) {
   return ms__conn_open_edge(c, &c->out[c->n], n);
 }
 
+/* `writable` is to come. When it is for want of memory, it can only while something is buffered. */
+static void blocked(ms_conn *c) {
+  c->short_write = true;
+  ms__conn_mark(c);
+}
+
 ptrdiff_t ms_conn_write(ms_conn *c, const void *data, size_t n) {
   struct ms__edge *e = &c->out[c->n];
   size_t k = ms__min(n, ms__edge_room(e));
@@ -221,12 +227,12 @@ ptrdiff_t ms_conn_write(ms_conn *c, const void *data, size_t n) {
   struct ms__dst d;
   int r = writable(c, false);
   if (r < 0) return r;
-  if (k < n) {
-    c->short_write = true;
-    ms__conn_mark(c);
+  if (k && !open_top(c, k)) {
+    if (e->len == 0) return MS_ENOMEM;
+    k = 0;
   }
+  if (k < n) blocked(c);
   if (k == 0) return 0;
-  if (!open_top(c, k)) return MS_ENOMEM;
   d = ms__edge_tail(e);
   ms__copy(&d, &s, k);
   ms__edge_put(e, k);
@@ -243,8 +249,7 @@ size_t ms_conn_reserve(ms_conn *c, uint8_t **p, size_t n) {
   if (n > e->capacity) return 0;
   if (ms__edge_room(e) < n || ms__edge_room(e) == 0 || !open_top(c, n ? n : 1)) {
     if (e->len == 0) return 0; /* no memory: there is nothing to wait for */
-    c->short_write = true;
-    ms__conn_mark(c);
+    blocked(c);
     return 0;
   }
   d = ms__edge_tail(e);
@@ -259,6 +264,10 @@ void ms_conn_commit(ms_conn *c, size_t n) {
   ms__edge_put(e, n);
   MS__COUNT(c, out, n);
   ms__conn_mark(c);
+}
+
+bool ms_conn_write_blocked(const ms_conn *c) {
+  return c->short_write;
 }
 
 /* ---- The application's side: messages ---- */
@@ -302,19 +311,21 @@ void ms_conn_consume_message(ms_conn *c, size_t n) {
 
 ptrdiff_t ms_conn_write_message(ms_conn *c, const ms_message *m) {
   struct ms__edge *e = &c->out[c->n];
-  size_t room = ms__edge_room(e), k;
+  size_t room = ms__edge_room(e), k = 0;
+  bool fits = room > MS__RECORD_BYTES || (room == MS__RECORD_BYTES && m->length == 0);
   struct ms__record record = {.type = m->type};
   struct ms__src s;
   struct ms__dst d;
   int r = writable(c, true);
   if (r < 0) return r;
-  k = room > MS__RECORD_BYTES ? ms__min(m->length, room - MS__RECORD_BYTES) : 0;
-  if (k < m->length || room < MS__RECORD_BYTES) {
-    c->short_write = true;
-    ms__conn_mark(c);
-    if (k == 0) return room < MS__RECORD_BYTES && m->length == 0 ? MS_ENOMEM : 0;
+  if (fits) k = ms__min(m->length, room - MS__RECORD_BYTES);
+  if (fits && !open_top(c, MS__RECORD_BYTES + k)) {
+    if (e->len == 0) return MS_ENOMEM;
+    fits = false;
+    k = 0;
   }
-  if (!open_top(c, MS__RECORD_BYTES + k)) return MS_ENOMEM;
+  if (!fits || k < m->length) blocked(c);
+  if (!fits) return m->length ? 0 : MS_ENOMEM;
   record.length = (uint32_t)k;
   record.last = m->last && k == m->length;
   d = ms__edge_tail(e);

@@ -4,6 +4,7 @@
 const assert = require('assert')
 const crypto = require('crypto')
 const fs = require('fs')
+const http = require('http')
 const net = require('net')
 const tls = require('tls')
 const { execFileSync, spawn } = require('child_process')
@@ -13,6 +14,7 @@ const { certificate } = require('./certificate')
 const WebSocket = require('ws')
 
 const ECHO_CLIENT = path.join(path.dirname(process.env.MULTISERVER), 'test', 'ws-echo-client')
+const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 const text = (n) => 'h\u00e9\u{1f600}'.repeat(Math.ceil(n / 7)).slice(0, n)
 const MESSAGES = [
   '', 'a', text(125), text(126), text(70000), Buffer.alloc(0), Buffer.from([0]), crypto.randomBytes(65535),
@@ -70,6 +72,21 @@ scenario('our echo client at npm ws', async (world) => {
   socket.close(1000)
   assert.strictEqual(await ours.exit(), 0)
   assert.strictEqual(ours.err, '')
+  server.close()
+})
+
+scenario('our echo client tells of a server that leaves before it has everything back', async (world) => {
+  const server = http.createServer()
+  server.on('upgrade', (request, socket) => {
+    const accept = crypto.createHash('sha1').update(request.headers['sec-websocket-key'] + GUID).digest('base64')
+    socket.on('error', () => {})
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`)
+    socket.write(Buffer.from([0x82, 1, 7, 0x82, 1, 8, 0x88, 2, 3, 232]), () => socket.resetAndDestroy()) // a Close at last
+  })
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const ours = world.start('ws-echo-client', ECHO_CLIENT, [`ws://127.0.0.1:${server.address().port}/`])
+  assert.strictEqual(await ours.exit(), 1)
+  assert.match(ours.err, /^ws:[^\n]+\n$/)
   server.close()
 })
 

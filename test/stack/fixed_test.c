@@ -880,6 +880,67 @@ static void a_reservation_that_cannot_be_is_not_waited_for(void **state) {
   lone_end(&l);
 }
 
+/* With nothing buffered nobody can say when there is memory again. */
+static void a_write_without_memory_is_not_waited_for(void **state) {
+  struct lone l;
+  uint8_t *room;
+  (void)state;
+  lone_begin(&l, SERVER, NULL, 0, NULL, BLOCK);
+  lone_run(&l);
+  l.env.pool.limit = 1;
+  assert_int_equal(ms_conn_write(l.conn, "0123456789", 10), MS_ENOMEM);
+  assert_int_equal(ms_conn_write(l.conn, (const uint8_t[BLOCK + 1]){0}, BLOCK + 1), MS_ENOMEM);
+  assert_int_equal(ms_conn_reserve(l.conn, &room, 1), 0);
+  assert_false(ms_conn_write_blocked(l.conn));
+  lone_run(&l); /* which fails when it does not come to rest */
+  assert_int_equal(l.writables, 0);
+  ms_conn_abort(l.conn);
+  lone_run(&l);
+  lone_end(&l);
+}
+
+static void a_message_without_memory_is_not_waited_for(void **state) {
+  static const uint8_t bytes[2 * BLOCK];
+  struct lone l;
+  (void)state;
+  begin_two(&l, NULL);
+  l.env.pool.limit = 1;
+  for (size_t length = 0; length <= sizeof bytes; length += BLOCK) {
+    ms_message m = {bytes, length, 2, true};
+    assert_int_equal(ms_conn_write_message(l.conn, &m), MS_ENOMEM);
+    assert_false(ms_conn_write_blocked(l.conn));
+  }
+  lone_run(&l);
+  assert_int_equal(l.writables, 0);
+  ms_conn_abort(l.conn);
+  lone_run(&l);
+  lone_end(&l);
+}
+
+/* What is buffered lies in a small block, and there is no large one to move it to. */
+static void without_memory_a_write_waits_for_what_is_buffered(void **state) {
+  struct lone l;
+  (void)state;
+  lone_begin(&l, SERVER, LAYERS(&toy_lp), NULL, BLOCK);
+  lone_run(&l);
+  l.wire.stuck = true;
+  for (unsigned i = 0; i < 2; i++) {
+    assert_int_equal(ms_conn_write(l.conn, "0123456789", 10), 10);
+    lone_run(&l);
+  }
+  l.env.pool.limit = 1;
+  assert_int_equal(ms_conn_write(l.conn, "0123456789", 10), 0);
+  assert_true(ms_conn_write_blocked(l.conn));
+  l.env.pool.limit = 0;
+  l.wire.stuck = false;
+  lone_run(&l);
+  assert_int_equal(l.writables, 1);
+  assert_false(ms_conn_write_blocked(l.conn));
+  ms_conn_abort(l.conn);
+  lone_run(&l);
+  lone_end(&l);
+}
+
 static void a_connection_is_small(void **state) {
   size_t size =
       sizeof(ms_conn) + sizeof(struct ms__slot) + 4 * sizeof(struct ms__edge) + ms__shs.state;
@@ -961,6 +1022,9 @@ int main(void) {
       cmocka_unit_test(readable_waits_for_what_is_needed),
       cmocka_unit_test(a_need_may_be_met_at_once),
       cmocka_unit_test(a_reservation_that_cannot_be_is_not_waited_for),
+      cmocka_unit_test(a_write_without_memory_is_not_waited_for),
+      cmocka_unit_test(a_message_without_memory_is_not_waited_for),
+      cmocka_unit_test(without_memory_a_write_waits_for_what_is_buffered),
       cmocka_unit_test(a_connection_is_small),
       cmocka_unit_test(every_allocation_fails_once),
   };

@@ -1,12 +1,18 @@
 /* ws-echo-client URL: dials a WebSocket and sends every message back, text as text and binary as
  * binary, until the other side closes. For test suites that are servers (Autobahn's). Exit status 0
- * when it was closed in the normal way. */
+ * when it was closed in the normal way and had everything back; else a line says why not. */
 #include <stdio.h>
 #include <uv.h>
 
 #include "multiserver.h"
 
 static int status = 1;
+static bool told; /* why it is not 0 */
+
+static void tell(const ms_error *err) {
+  (void)fprintf(stderr, "%s: %s: %s\n", err->address, err->layer, err->message);
+  told = true;
+}
 
 static void on_ctx_closed(ms_ctx *ctx, void *user) {
   (void)user;
@@ -18,6 +24,11 @@ static void pump(ms_conn *conn, void *user) {
   (void)user;
   while (ms_conn_message(conn, &m) == 1) {
     ptrdiff_t k = ms_conn_write_message(conn, &m);
+    if (k < 0 && !ms_conn_write_blocked(conn)) {
+      ms_conn_fail(conn, k == MS_EPIPE ? "the peer left before it had everything back"
+                                       : ms_code_text((int)k));
+      return;
+    }
     if (k < 0 || (k == 0 && m.length)) return; /* on_writable goes on */
     ms_conn_consume_message(conn, (size_t)k);
   }
@@ -30,7 +41,7 @@ static void on_end(ms_conn *conn, void *user) {
 
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
   (void)user;
-  if (err) (void)fprintf(stderr, "%s: %s\n", err->layer, err->message);
+  if (err) tell(err);
   status = err != NULL;
   ms_ctx_close(ms_conn_ctx(conn), 1000, on_ctx_closed, NULL);
 }
@@ -43,7 +54,7 @@ static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
     ms_conn_handle(conn, &events, NULL);
     return;
   }
-  (void)fprintf(stderr, "%s: %s: %s\n", err->address, err->layer, err->message);
+  tell(err);
   ms_ctx_close(*(ms_ctx **)user, 0, on_ctx_closed, NULL);
 }
 
@@ -71,5 +82,6 @@ int main(int argc, char **argv) {
   }
   (void)uv_run(&loop, UV_RUN_DEFAULT);
   (void)uv_loop_close(&loop);
+  if (status && !told) (void)fprintf(stderr, "%s: it has not ended\n", argv[1]);
   return status;
 }
