@@ -19,9 +19,13 @@ struct cli_guest {
 };
 
 /* A line to one guest, whole or not at all. One who leaves, or is closed, hears no more. */
-static void tell(const struct cli_guest *to, const char *text, size_t n) {
+static void tell(struct cli_guest *to, const char *text, size_t n) {
   ptrdiff_t k = to->gone ? MS_EPIPE : ms_conn_write(to->conn, text, n);
-  if (k != MS_EPIPE && k < (ptrdiff_t)n) ms_conn_abort(to->conn);
+  if (k == MS_EPIPE || k == (ptrdiff_t)n) return;
+  cli_report_line(to->room->report, "chat", to->conn,
+                  k < 0 ? ms_code_text((int)k) : "dropped: it reads too slowly");
+  to->gone = true;
+  ms_conn_abort(to->conn);
 }
 
 static void tell_others(const struct cli_guest *from, const char *text, size_t n) {
@@ -100,7 +104,10 @@ void cli_chat(struct cli_room *room, ms_conn *conn) {
   struct cli_guest *g = calloc(1, sizeof *g);
   const uint8_t *key = ms_conn_key(conn);
   char text[CLI_KEY_TEXT];
-  if (!g) return; /* nobody takes it on, so it fails */
+  if (!g) {
+    cli_fail(room->report, conn, "out of memory");
+    return;
+  }
   g->room = room;
   g->conn = conn;
   if (key) {

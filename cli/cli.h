@@ -270,6 +270,21 @@ void cli_report_failed(struct cli_report *r, const ms_conn *conn, const ms_error
 void cli_report_closed(struct cli_report *r, const char *what, const ms_conn *conn,
                        const ms_error *err);
 
+/* The same where a command was at work: how that ended is part of the event. */
+struct cli_ending {
+  const char *name; /* "status", "signal", or NULL: it has not */
+  int number;
+};
+void cli_report_ended(struct cli_report *r, const char *what, const ms_conn *conn,
+                      const ms_error *err, const struct cli_ending *ending);
+
+/* A line about a peer that is still there, "multiserver: WHAT: ADDRESS: WHY". */
+void cli_report_line(struct cli_report *r, const char *what, const ms_conn *conn, const char *why);
+
+/* Takes a connection on only to fail it (ms_conn_fail) and to report that: nobody can serve it, and
+ * its peer shall not take that for an end. */
+void cli_fail(struct cli_report *r, ms_conn *conn, const char *why);
+
 /* The context's numbers, as an event. */
 void cli_report_stats(struct cli_report *r, const ms_ctx *ctx);
 
@@ -484,18 +499,45 @@ int cli_http_condition(const ms_request *request, const struct cli_file *file,
 void cli_page_send(struct cli_pages *pages, ms_conn *conn, int status, const char *fields, int fd,
                    const struct cli_part *part);
 
-/* A child for each peer. Both must outlive the context. */
+/* Exit statuses: 0 to 255. */
+struct cli_statuses {
+  bool has[256];
+};
+bool cli_statuses_have(const struct cli_statuses *statuses, int status);
+
+/* Reads "0,1,24", or "any". NULL, or what is wrong with it. */
+const char *cli_statuses_read(struct cli_statuses *out, const char *text);
+
+/* The process that keeps the commands' input (exec.h), as serve has it. */
+struct cli_keeper {
+  uv_loop_t *loop;
+  int fd; /* where it listens; -1: there is none now */
+  uv_poll_t watch;
+  uv_timer_t again;
+  uint64_t started;
+  bool over;
+  void (*on_started)(struct cli_keeper *k);
+};
+extern const struct cli_command cli_exec_keeper;
+
+/* A command for each peer. Zero but for what is the caller's to set; it must outlive the loop. */
 struct cli_exec {
-  struct cli_report *report;
-  const char *command;
-  unsigned long descriptors; /* what a child may have; 0: what we may */
+  struct cli_report *report; /* the caller's */
+  const char *command;       /* the caller's; NULL: there is none */
+  struct cli_statuses clean; /* the caller's: with these a command has succeeded */
+  unsigned long descriptors; /* the caller's: what a command may have; 0: what we may */
+  struct child *children;
+  struct cli_keeper keeper;
 };
 void cli_exec(struct cli_exec *exec, uv_loop_t *loop, ms_conn *conn);
 
-/* Kills all children of the loop. The loop runs until they are gone, longer than the context. */
+/* Once, before the first command. CLI_OK, or CLI_FAILED after an error line. */
+int cli_exec_prepare(struct cli_exec *exec, uv_loop_t *loop);
+
+/* Kills all commands of the loop, which runs until they are gone, longer than the context. */
 void cli_exec_kill(uv_loop_t *loop);
 
-/* Once, before the first child: what our parent left open is not for it. */
-void cli_exec_prepare(void);
+/* When the loop has nothing to do any more: it has to run once again. */
+void cli_exec_end(struct cli_exec *exec);
 
 #endif

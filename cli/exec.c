@@ -1,31 +1,49 @@
-/* serve --exec COMMAND: a child for each peer, whose standard input and output the peer is. The
- * child's exit is our end; the peer's end closes its standard input. */
+/* serve --exec COMMAND: a command for each peer, whose standard input and output the peer is. The
+ * command's exit is our end, a clean one if its status is; the peer's end ends its input. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
-#include <uv.h>
 
-#include "cli.h"
+#include "exec.h"
 
-enum { PIECE = 16384, KILL_MSEC = 5000, REST_MSEC = 1000 };
+enum { KILL_MSEC = 5000, REST_MSEC = 1000, WHY = 128 };
 
 struct child {
   struct cli_exec *exec;
-  ms_conn *conn; /* NULL when it is over */
+  struct child *prev, *next; /* of the exec */
+  ms_conn *conn;             /* NULL when it is over */
   uv_process_t process;
-  uv_pipe_t in, out; /* the child's */
-  uv_timer_t timer;  /* to the kill; after the exit, to the end of what others still write */
-  uv_write_t write;
-  int handles; /* open */
-  bool running, in_closed, out_ended, peer_ended;
-  char *piece; /* being written, or NULL */
+  uv_poll_t in; /* our end of its input */
+  uv_pipe_t out;
+  uv_timer_t timer; /* to the kill; after the exit, to the end of what others still write */
+  int in_fd;
+  uint64_t input; /* its end of it, as the keeper has it */
+  int handles;    /* open */
+  bool spawned, running;
+  bool in_over;       /* the peer has ended, and all is said; or nobody reads it */
+  bool out_over;      /* all has been read, as far as anybody waits for it */
+  const char *ending; /* "status" or "signal" once it has ended; NULL: not yet */
+  int number;         /* of that */
+  char why[WHY];      /* there is no clean end; "": there is */
 };
 
 /* ---- The end ---- */
+
+static void leave(struct child *c) {
+  if (c->prev)
+    c->prev->next = c->next;
+  else
+    c->exec->children = c->next;
+  if (c->next) c->next->prev = c->prev;
+}
 
 static void on_handle_closed(uv_handle_t *handle) {
   struct child *c = handle->data;
@@ -36,72 +54,102 @@ static void close_handle(void *handle) {
   if (!uv_is_closing(handle)) uv_close(handle, on_handle_closed);
 }
 
+/* Whom the command has left behind with its input did not hear it end, and shall not take our going
+ * for that. */
+static void drop_input(struct child *c) {
+  struct cli_keeper_message m = {.input = c->input, .order = CLI_KILL};
+  struct pollfd p = {.fd = c->in_fd};
+  if (c->in_fd < 0) return;
+  if (!c->in_over && poll(&p, 1, 0) == 0) (void)cli_keeper_tell(&c->exec->keeper, &m, -1);
+  close_handle(&c->in);
+  (void)close(c->in_fd);
+  c->in_fd = -1;
+}
+
 static void close_all_when_over(struct child *c) {
   if (c->conn || c->running) return;
-  close_handle(&c->process);
-  close_handle(&c->in);
+  leave(c);
+  drop_input(c);
+  if (c->spawned) close_handle(&c->process);
   close_handle(&c->out);
   close_handle(&c->timer);
 }
 
-static void close_input(struct child *c) {
-  c->in_closed = true;
-  close_handle(&c->in);
+/* ---- The peer to the command ---- */
+
+/* What the command has said goes out, and then no clean end. */
+static void give_up(struct child *c, const char *why, const char *detail) {
+  char text[WHY];
+  (void)snprintf(text, sizeof text, "%s: %s", why, detail);
+  if (c->conn) ms_conn_fail(c->conn, text);
 }
 
-/* ---- The peer to the child ---- */
+static void on_room(uv_poll_t *in, int status, int events);
 
-static void pump_in(struct child *c);
-
-static void on_written(uv_write_t *request, int status) {
-  struct child *c = request->data;
-  free(c->piece);
-  c->piece = NULL;
-  if (status < 0 && status != UV_ECANCELED) close_input(c); /* it reads no more */
-  pump_in(c);
-}
-
-/* What is left of `n` bytes after the pipe took what it could. */
-static void write_rest(struct child *c, const uint8_t *p, size_t n) {
-  uv_buf_t buf = uv_buf_init(malloc(n), (unsigned)n);
-  c->write.data = c;
-  if (buf.base) memcpy(buf.base, p, n);
-  if (buf.base && uv_write(&c->write, (uv_stream_t *)&c->in, &buf, 1, on_written) == 0) {
-    c->piece = buf.base;
-    return;
+/* How much of n bytes it takes, or -1: on_room goes on, or it is given up. A command that has
+ * closed its standard input has had enough: what comes is dropped, as a pipe to it would be broken,
+ * and it may still speak. */
+static ssize_t offer(struct child *c, const uint8_t *p, size_t n) {
+  ssize_t k;
+  if (c->in_over) return (ssize_t)n;
+  do
+    k = send(c->in_fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+  while (k < 0 && errno == EINTR);
+  if (k >= 0) return k;
+  if (errno == EAGAIN || errno == EWOULDBLOCK) {
+    (void)uv_poll_start(&c->in, UV_WRITABLE, on_room);
+  } else if (errno == EPIPE || errno == ECONNRESET) {
+    c->in_over = true;
+    return (ssize_t)n;
+  } else {
+    give_up(c, "the command does not get its input", strerror(errno));
   }
-  free(buf.base);
-  close_input(c);
+  return -1;
 }
 
-/* A child that has closed its standard input has had enough: what comes is dropped, as a pipe to it
- * would be broken, and it may still speak. */
 static void pump_in(struct child *c) {
   const uint8_t *p;
   size_t n;
-  while (c->conn && !c->piece && (n = ms_conn_peek(c->conn, &p)) > 0) {
-    size_t rest = n;
-    if (!c->in_closed) {
-      uv_buf_t buf = uv_buf_init((char *)(uintptr_t)p, (unsigned)n);
-      int k = uv_try_write((uv_stream_t *)&c->in, &buf, 1);
-      if (k < 0 && k != UV_EAGAIN) close_input(c);
-      if (k > 0) rest -= (size_t)k;
-    }
-    if (rest && !c->in_closed) {
-      size_t gone = n - rest;
-      rest = rest < PIECE ? rest : PIECE;
-      write_rest(c, p + gone, rest);
-      n = gone + rest;
-    }
-    ms_conn_consume(c->conn, n);
+  while (c->conn && (n = ms_conn_peek(c->conn, &p)) > 0) {
+    ssize_t k = offer(c, p, n);
+    if (k < 0) return;
+    ms_conn_consume(c->conn, (size_t)k);
   }
-  if (c->peer_ended && !c->piece && !c->in_closed) close_input(c);
 }
 
-/* ---- The child to the peer ---- */
+static void on_room(uv_poll_t *in, int status, int events) {
+  struct child *c = in->data;
+  (void)status; /* sending tells the same */
+  (void)events;
+  (void)uv_poll_stop(in);
+  pump_in(c);
+}
+
+/* ---- The command to the peer ---- */
 
 static void end_if_over(struct child *c) {
-  if (c->conn && !c->running && c->out_ended) ms_conn_end(c->conn);
+  if (!c->conn || c->running || !c->out_over) return;
+  if (*c->why)
+    ms_conn_fail(c->conn, c->why);
+  else
+    ms_conn_end(c->conn);
+}
+
+/* Somebody else holds the command's standard output, and is silent. */
+static void on_rest(uv_timer_t *timer) {
+  struct child *c = timer->data;
+  c->out_over = true;
+  (void)uv_read_stop((uv_stream_t *)&c->out);
+  if (!*c->why)
+    (void)snprintf(c->why, WHY,
+                   "the command has exited, and something that it left behind holds its output");
+  end_if_over(c);
+}
+
+/* While the peer takes nothing, nobody's silence counts. */
+static void wait_for_rest(struct child *c) {
+  if (c->running || c->out_over || !c->conn) return;
+  (void)uv_timer_start(&c->timer, on_rest, REST_MSEC, 0);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
@@ -112,26 +160,38 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
   *buf = uv_buf_init((char *)p, (unsigned)n);
 }
 
+/* There was no room to read into. Nobody comes back to one that has none for want of memory. */
+static void stop_reading(struct child *c) {
+  (void)uv_read_stop((uv_stream_t *)&c->out);
+  if (!c->running) uv_timer_stop(&c->timer);
+  if (c->conn && !ms_conn_write_blocked(c->conn) && ms_conn_write(c->conn, "", 0) == 0)
+    give_up(c, "the command's output is lost", "out of memory");
+}
+
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   struct child *c = stream->data;
   (void)buf;
   if (n > 0) {
     ms_conn_commit(c->conn, (size_t)n);
-    if (!c->running) uv_timer_again(&c->timer);
+    wait_for_rest(c);
   } else if (n == UV_ENOBUFS) {
-    uv_read_stop(stream); /* on_writable goes on */
+    stop_reading(c);
   } else if (n < 0) {
-    c->out_ended = true;
-    uv_read_stop(stream);
+    if (n != UV_EOF && !*c->why)
+      (void)snprintf(c->why, WHY, "the command's output is lost: %s", uv_strerror((int)n));
+    c->out_over = true;
+    (void)uv_read_stop(stream);
     end_if_over(c);
   }
 }
 
 static void read_more(struct child *c) {
-  if (c->conn && !c->out_ended) (void)uv_read_start((uv_stream_t *)&c->out, on_alloc, on_read);
+  if (!c->conn || c->out_over) return;
+  (void)uv_read_start((uv_stream_t *)&c->out, on_alloc, on_read);
+  wait_for_rest(c);
 }
 
-/* ---- The child's life ---- */
+/* ---- The command's life ---- */
 
 /* It leads a group: those that it has started go with it. */
 static void signal_child(struct child *c, int number) {
@@ -142,31 +202,27 @@ static void on_kill(uv_timer_t *timer) {
   signal_child(timer->data, SIGKILL);
 }
 
-/* Somebody else holds the child's standard output, and is silent. */
-static void on_rest(uv_timer_t *timer) {
-  struct child *c = timer->data;
-  c->out_ended = true;
-  uv_read_stop((uv_stream_t *)&c->out);
-  end_if_over(c);
+static void stop_child(struct child *c) {
+  signal_child(c, SIGTERM);
+  (void)uv_timer_start(&c->timer, on_kill, KILL_MSEC, 0);
+}
+
+static void on_late(uv_timer_t *timer) {
+  stop_child(timer->data);
 }
 
 static void on_exit(uv_process_t *process, int64_t status, int number) {
   struct child *c = process->data;
   c->running = false;
-  if (number) {
-    if (c->conn) {
-      (void)cli_error("exec", ms_conn_address(c->conn), "the command was killed by signal %d",
-                      number);
-      ms_conn_abort(c->conn); /* what it has said may be cut off */
-    }
-  } else if (status && c->conn) {
-    (void)cli_error("exec", ms_conn_address(c->conn), "the command has exited with %d",
-                    (int)status);
-  }
-  if (c->conn) {
-    (void)uv_timer_start(&c->timer, on_rest, REST_MSEC, REST_MSEC);
-    end_if_over(c);
-  }
+  c->ending = number ? "signal" : "status";
+  c->number = number ? number : (int)status;
+  if (number)
+    (void)snprintf(c->why, WHY, "the command was killed by signal %d", number);
+  else if (!cli_statuses_have(&c->exec->clean, (int)status))
+    (void)snprintf(c->why, WHY, "the command has exited with %d", (int)status);
+  uv_timer_stop(&c->timer);
+  wait_for_rest(c);
+  end_if_over(c);
   close_all_when_over(c);
 }
 
@@ -182,22 +238,30 @@ static void on_writable(ms_conn *conn, void *user) {
   read_more(user);
 }
 
+/* All that came before has been sent to the command. */
 static void on_end(ms_conn *conn, void *user) {
   struct child *c = user;
   (void)conn;
-  c->peer_ended = true;
-  pump_in(c);
+  if (!c->in_over) (void)shutdown(c->in_fd, SHUT_WR);
+  c->in_over = true;
 }
 
+/* There is nobody left to work for. A command that has had all of its input may still do something
+ * with it; no other hears an end of it before it is gone. */
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
   struct child *c = user;
+  const struct cli_ending ending = {c->ending, c->number};
   c->conn = NULL;
-  cli_report_closed(c->exec->report, "exec", conn, err);
-  if (!c->out_ended) uv_read_stop((uv_stream_t *)&c->out);
-  if (c->running) { /* there is nobody left to work for */
-    signal_child(c, SIGTERM);
-    (void)uv_timer_start(&c->timer, on_kill, KILL_MSEC, 0);
-    close_input(c);
+  if (err && err->code == MS_EABORTED) /* not by us */
+    cli_report_line(c->exec->report, "exec", conn, "cut: the command had not ended when it had to");
+  cli_report_ended(c->exec->report, "exec", conn, err, &ending);
+  (void)uv_read_stop((uv_stream_t *)&c->out);
+  if (c->running) {
+    (void)uv_poll_stop(&c->in);
+    if (err || !c->in_over)
+      stop_child(c);
+    else
+      (void)uv_timer_start(&c->timer, on_late, KILL_MSEC, 0);
     close_handle(&c->out);
   }
   close_all_when_over(c);
@@ -208,8 +272,9 @@ static const ms_conn_events events = {
 
 /* ---- Starting ---- */
 
-static int spawn(struct child *c, uv_loop_t *loop, const ms_conn *conn) {
-  const uint8_t *key = ms_conn_key(conn);
+/* The standard input is `in`, from which nothing else of ours is inherited. */
+static int spawn(struct child *c, uv_loop_t *loop, int in) {
+  const uint8_t *key = ms_conn_key(c->conn);
   const char *path = getenv("PATH");
   char key_text[CLI_KEY_TEXT], env_key[32 + CLI_KEY_TEXT], env_address[1200], env_path[4096];
   char shell[] = "/bin/sh", flag[] = "-c", descriptors[24];
@@ -224,14 +289,15 @@ static int spawn(struct child *c, uv_loop_t *loop, const ms_conn *conn) {
   (void)snprintf(descriptors, sizeof descriptors, "%lu", c->exec->descriptors);
   options.args = c->exec->descriptors ? fewer : plain;
   (void)snprintf(env_path, sizeof env_path, "PATH=%s", path ? path : "/usr/bin:/bin");
-  (void)snprintf(env_address, sizeof env_address, "MULTISERVER_ADDRESS=%s", ms_conn_address(conn));
+  (void)snprintf(env_address, sizeof env_address, "MULTISERVER_ADDRESS=%s",
+                 ms_conn_address(c->conn));
   if (key) {
     cli_key_text(key, key_text);
     (void)snprintf(env_key, sizeof env_key, "MULTISERVER_KEY=%s", key_text);
     env[2] = env_key;
   }
-  stdio[0].flags = UV_CREATE_PIPE | UV_READABLE_PIPE;
-  stdio[0].data.stream = (uv_stream_t *)&c->in;
+  stdio[0].flags = UV_INHERIT_FD;
+  stdio[0].data.fd = in;
   stdio[1].flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE;
   stdio[1].data.stream = (uv_stream_t *)&c->out;
   stdio[2].flags = UV_INHERIT_FD;
@@ -242,42 +308,94 @@ static int spawn(struct child *c, uv_loop_t *loop, const ms_conn *conn) {
   return uv_spawn(loop, &c->process, &options);
 }
 
+/* A pair of sockets, of which one is the command's: that, or a negative errno. */
+static int make_input(struct child *c, uv_loop_t *loop) {
+  struct stat theirs;
+  int fds[2], r;
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) return -errno;
+  r = fstat(fds[1], &theirs) < 0 ? -errno : uv_poll_init(loop, &c->in, fds[0]);
+  if (r < 0) {
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+    return r;
+  }
+  c->in_fd = fds[0];
+  c->in.data = c;
+  c->handles++;
+  c->input = (uint64_t)theirs.st_ino;
+  return fds[1];
+}
+
+/* The keeper has the input before there is anybody to read it. */
+static int start(struct child *c, uv_loop_t *loop) {
+  struct cli_keeper_message m = {.order = CLI_KEEP};
+  int theirs = make_input(c, loop), r;
+  if (theirs < 0) return theirs;
+  m.input = c->input;
+  r = cli_keeper_tell(&c->exec->keeper, &m, c->in_fd);
+  if (r == 0) {
+    r = spawn(c, loop, theirs);
+    c->process.data = c;
+    c->handles++;
+    c->spawned = true;
+    c->running = r == 0;
+  }
+  (void)close(theirs);
+  if (c->running) cli_keeper_tell_leader(&c->exec->keeper, c->input, c->process.pid);
+  return r;
+}
+
 void cli_exec(struct cli_exec *exec, uv_loop_t *loop, ms_conn *conn) {
   struct child *c = calloc(1, sizeof *c);
   int r;
-  if (!c) return; /* nobody takes it on, so it is closed */
+  if (!c) {
+    cli_fail(exec->report, conn, "the command could not be started: out of memory");
+    return;
+  }
   c->exec = exec;
-  (void)uv_pipe_init(loop, &c->in, 0);
+  c->conn = conn;
+  c->in_fd = -1;
   (void)uv_pipe_init(loop, &c->out, 0);
   (void)uv_timer_init(loop, &c->timer);
-  c->process.data = c->in.data = c->out.data = c->timer.data = c;
-  c->handles = 4;
-  r = spawn(c, loop, conn);
-  c->process.data = c;
-  c->running = r == 0;
-  c->conn = conn;
+  c->out.data = c->timer.data = c;
+  c->handles = 2;
+  c->next = exec->children;
+  if (c->next) c->next->prev = c;
+  exec->children = c;
   ms_conn_handle(conn, &events, c);
-  if (r < 0) {
-    (void)cli_error("exec", exec->command, "%s", uv_strerror(r));
-    c->out_ended = c->in_closed = true;
-    ms_conn_abort(conn);
+  ms_conn_set_whole(conn, true); /* nothing of ours may end it but the command */
+  if ((r = start(c, loop)) < 0) {
+    c->in_over = c->out_over = true;
+    give_up(c, "the command could not be started", uv_strerror(r));
     return;
   }
   read_more(c);
   pump_in(c);
 }
 
+/* ---- All of them ---- */
+
 static void kill_process(uv_handle_t *handle, void *user) {
   (void)user;
-  if (handle->type == UV_PROCESS) signal_child(handle->data, SIGKILL);
+  if (handle->type == UV_PROCESS && ((uv_process_t *)handle)->exit_cb == on_exit)
+    signal_child(handle->data, SIGKILL);
 }
 
 void cli_exec_kill(uv_loop_t *loop) {
   uv_walk(loop, kill_process, NULL);
 }
 
+static void on_keeper(struct cli_keeper *k) {
+  const struct cli_exec *exec = (struct cli_exec *)((char *)k - offsetof(struct cli_exec, keeper));
+  for (struct child *c = exec->children; c; c = c->next) {
+    struct cli_keeper_message m = {.input = c->input, .order = CLI_KEEP};
+    if (c->in_fd < 0 || cli_keeper_tell(k, &m, c->in_fd) < 0) continue;
+    if (c->running) cli_keeper_tell_leader(k, c->input, c->process.pid);
+  }
+}
+
 /* What our parent left open is not for children: libuv's own descriptors are not theirs anyway. */
-void cli_exec_prepare(void) {
+static void close_on_exec(void) {
   DIR *dir = opendir("/proc/self/fd");
   long most = sysconf(_SC_OPEN_MAX);
   if (!dir) {
@@ -290,4 +408,14 @@ void cli_exec_prepare(void) {
     if (fd > 2) (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
   }
   (void)closedir(dir);
+}
+
+int cli_exec_prepare(struct cli_exec *exec, uv_loop_t *loop) {
+  close_on_exec();
+  exec->keeper.on_started = on_keeper;
+  return cli_keeper_start(&exec->keeper, loop);
+}
+
+void cli_exec_end(struct cli_exec *exec) {
+  cli_keeper_end(&exec->keeper);
 }

@@ -94,12 +94,16 @@ static const char *reason(const ms_error *err) {
   return "error";
 }
 
-static void write_closed(struct cli_report *r, const ms_conn *conn, const ms_error *err) {
+static void write_closed(struct cli_report *r, const ms_conn *conn, const ms_error *err,
+                         const struct cli_ending *ending) {
   ms_conn_stats n;
+  json_t *o;
   ms_conn_stat(conn, &n);
-  write_event(r, "closed", ms_conn_id(conn),
-              json_pack("{s:s, s:I, s:I}", "reason", reason(err), "in", (json_int_t)n.in, "out",
-                        (json_int_t)n.out));
+  o = json_pack("{s:s, s:I, s:I}", "reason", reason(err), "in", (json_int_t)n.in, "out",
+                (json_int_t)n.out);
+  if (err) json_object_set_new(o, "message", cli_json_text(err->message));
+  if (ending && ending->name) json_object_set_new(o, ending->name, json_integer(ending->number));
+  write_event(r, "closed", ms_conn_id(conn), o);
 }
 
 /* Of stack number `stack`, or with -1 of all; of malloc, or NULL: no memory. */
@@ -225,7 +229,7 @@ void cli_report_failed(struct cli_report *r, const ms_conn *conn, const ms_error
   (void)cli_error_from("peer", err);
   if (!r->json) return;
   write_error(r, ms_conn_id(conn), err);
-  write_closed(r, conn, err);
+  write_closed(r, conn, err, NULL);
 }
 
 void cli_report_stats(struct cli_report *r, const ms_ctx *ctx) {
@@ -237,14 +241,34 @@ void cli_report_stats(struct cli_report *r, const ms_ctx *ctx) {
   write_event(r, "stats", 0, o);
 }
 
-void cli_report_closed(struct cli_report *r, const char *what, const ms_conn *conn,
-                       const ms_error *err) {
+void cli_report_ended(struct cli_report *r, const char *what, const ms_conn *conn,
+                      const ms_error *err, const struct cli_ending *ending) {
   bool theirs = ms_conn_is_server(conn) && err && err->code == MS_EGONE; /* no failure of ours */
   if (err && what && err->code != MS_EABORTED && !theirs && (!r || may_tell(r)))
     (void)cli_error_from(what, err);
   if (!r || !r->json || !ms_conn_is_server(conn)) return;
   if (err && !theirs) write_error(r, ms_conn_id(conn), err);
-  write_closed(r, conn, err);
+  write_closed(r, conn, err, ending);
+}
+
+void cli_report_closed(struct cli_report *r, const char *what, const ms_conn *conn,
+                       const ms_error *err) {
+  cli_report_ended(r, what, conn, err, NULL);
+}
+
+void cli_report_line(struct cli_report *r, const char *what, const ms_conn *conn, const char *why) {
+  if (may_tell(r)) (void)cli_error(what, ms_conn_address(conn), "%s", why);
+}
+
+static void on_failed(ms_conn *conn, const ms_error *err, void *user) {
+  cli_report_closed(user, "serve", conn, err);
+}
+
+static const ms_conn_events failed = {.on_close = on_failed};
+
+void cli_fail(struct cli_report *r, ms_conn *conn, const char *why) {
+  ms_conn_handle(conn, &failed, r);
+  ms_conn_fail(conn, why);
 }
 
 void cli_report_free(struct cli_report *r) {

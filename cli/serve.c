@@ -21,7 +21,7 @@ struct server {
 
   /* options */
   char *forward; /* as it was given, or read */
-  const char *key, *network, *forward_given, *allow_file, *scope_printed;
+  const char *key, *network, *exec_clean, *forward_given, *allow_file, *scope_printed;
   struct cli_texts allow, addresses, external, scope, origins, trusted, limits;
   const char *metrics_at;
   struct cli_metrics metrics;
@@ -262,7 +262,7 @@ static int start(struct server *s) {
   unsigned each = 1; /* descriptors of a connection */
   bool keyed = needs_identity(s);
   const char *why;
-  if (s->exec.command) cli_exec_prepare();
+  if (s->exec.command && cli_exec_prepare(&s->exec, &s->loop) != CLI_OK) return CLI_FAILED;
   if (s->http_root && (s->pages.folder = cli_http_root_open(s->http_root)) < 0) return CLI_FAILED;
   if (s->http_root && !cli_pages_open(&s->pages, &s->loop))
     return cli_error("serve", NULL, "out of memory");
@@ -339,6 +339,7 @@ static int serve(struct server *s) {
     (void)uv_run(&s->loop, UV_RUN_DEFAULT);
     forget_signals(s);
   }
+  cli_exec_end(&s->exec);
   (void)uv_run(&s->loop, UV_RUN_DEFAULT);
   (void)uv_loop_close(&s->loop);
   return s->status;
@@ -419,6 +420,10 @@ static int check(struct server *s, const struct cli_given *given) {
     return cli_usage(&cli_serve, "--json", "and --stdio both want standard output");
   if (s->network && !cli_key_read(s->network, s->network_key))
     return cli_usage(&cli_serve, "--network-key", "is not 32 bytes of base64");
+  if ((why = cli_statuses_read(&s->exec.clean, s->exec_clean ? s->exec_clean : "0")))
+    return cli_usage(&cli_serve, s->exec_clean, why);
+  if (s->exec_clean && !s->exec.command)
+    return cli_usage(&cli_serve, "--exec-clean", "is about commands: it needs --exec COMMAND");
   if ((wrong = cli_external_wrong(&s->external, &s->addresses, &why)))
     return cli_usage(&cli_serve, wrong, why);
   if ((wrong = cli_limits(&s->limits, &(ms_limits){0}, &why)))
@@ -457,6 +462,7 @@ static int run(int argc, char **argv) {
       {"chat", 0, CLI_FLAG, &s.chat},
       {"stdio", 0, CLI_FLAG, &s.stdio},
       {"exec", 0, CLI_TEXT, &s.exec.command},
+      {"exec-clean", 0, CLI_TEXT, &s.exec_clean},
       {"forward", 0, CLI_TEXT, &s.forward_given},
   };
   const struct cli_given given = {&cli_serve, options, sizeof options / sizeof *options};
