@@ -106,10 +106,9 @@ function plan(seed, only = {}) {
   const it = { seed, action, endpoint, hops }
   it.up = stream(r, ['pipe', 'pipe', 'file', 'file', 'null', 'silent'])
   it.down = stream(r, endpoint === 'exec' ? ['file'] : ['pipe', 'pipe', 'file', 'file', 'null', 'null', 'silent'])
-  if (it.up.source === 'silent' && it.down.source === 'silent') it.down.source = 'null'
   if (endpoint === 'exec') it.answers = r.once(2) // it speaks when it has read everything
-  // a client whose input never ends waits for the other's end, which waits for its
-  if (endpoint === 'exec' && it.up.source === 'silent') it.up.source = 'null'
+  // who says nothing, and whose input never ends, waits for the other's end: that must not wait for its
+  if (it.up.source === 'silent' && (endpoint === 'exec' || it.down.records === 0)) it.up.source = 'null'
   it.fault = fault(r, it)
   it.moment = moment(r, it)
   return it
