@@ -72,57 +72,55 @@ static json_t *base64_of(bool has, const uint8_t *bytes) {
 
 static json_t *section_of(const ms_section *s) {
   json_t *o = json_object();
-  json_object_set_new(o, "name", json_string(s->name));
-  if (s->host) json_object_set_new(o, "host", json_string(s->host));
-  if (s->port >= 0) json_object_set_new(o, "port", json_integer(s->port));
-  if (s->path) json_object_set_new(o, "path", json_string(s->path));
-  if (s->kind == MS_SECTION_WS) json_object_set_new(o, "secure", json_boolean(s->secure));
+  o = cli_json_with(o, "name", json_string(s->name));
+  if (s->host) o = cli_json_with(o, "host", json_string(s->host));
+  if (s->port >= 0) o = cli_json_with(o, "port", json_integer(s->port));
+  if (s->path) o = cli_json_with(o, "path", json_string(s->path));
+  if (s->kind == MS_SECTION_WS) o = cli_json_with(o, "secure", json_boolean(s->secure));
   if (s->kind == MS_SECTION_SHS) {
-    json_object_set_new(o, "key", base64_of(s->has_key, s->key));
-    json_object_set_new(o, "seed", base64_of(s->has_seed, s->seed));
+    o = cli_json_with(o, "key", base64_of(s->has_key, s->key));
+    o = cli_json_with(o, "seed", base64_of(s->has_seed, s->seed));
   }
   return o;
+}
+
+static json_t *text_of(const ms_addr *addr, size_t i) {
+  size_t n = ms_addr_format(addr, i, NULL, 0);
+  char *canonical = malloc(n + 1);
+  json_t *text = NULL;
+  if (canonical) {
+    (void)ms_addr_format(addr, i, canonical, n + 1);
+    text = cli_json_bytes(canonical, n);
+  }
+  free(canonical);
+  return text;
 }
 
 static json_t *alternative_of(const ms_addr *addr, size_t i, const char *input,
                               const struct cli_texts *stacks) {
   const ms_alternative *a = ms_addr_at(addr, i);
   const char *stack = understood_by(a, stacks);
-  json_t *o = json_object(), *sections;
-  if (a->sections) {
-    size_t n = ms_addr_format(addr, i, NULL, 0);
-    char *canonical = malloc(n + 1);
-    if (canonical) {
-      (void)ms_addr_format(addr, i, canonical, n + 1);
-      json_object_set_new(o, "address", cli_json_bytes(canonical, n));
-    }
-    free(canonical);
-  } else {
-    json_object_set_new(o, "address", cli_json_bytes(input + a->offset, a->length));
-  }
-  json_object_set_new(o, "understood", json_boolean(stack != NULL));
-  if (!stack) {
-    json_object_set_new(o, "reason", json_string(why_not(a)));
-    return o;
-  }
-  json_object_set_new(o, "stack", json_string(stack));
+  json_t *o =
+      cli_json_with(json_object(), "address",
+                    a->sections ? text_of(addr, i) : cli_json_bytes(input + a->offset, a->length));
+  json_t *sections;
+  o = cli_json_with(o, "understood", json_boolean(stack != NULL));
+  if (!stack) return cli_json_with(o, "reason", json_string(why_not(a)));
   sections = json_array();
   for (size_t j = 0; j < a->count; j++)
-    json_array_append_new(sections, section_of(&a->sections[j]));
-  json_object_set_new(o, "sections", sections);
-  return o;
+    sections = cli_json_also(sections, section_of(&a->sections[j]));
+  o = cli_json_with(o, "stack", json_string(stack));
+  return cli_json_with(o, "sections", sections);
 }
 
-static void add_refused_one(json_t *list, const char *s, size_t n, const ms_error *err) {
-  json_t *o = json_object();
-  json_object_set_new(o, "address", cli_json_bytes(s, n));
-  json_object_set_new(o, "understood", json_false());
-  json_object_set_new(o, "reason", json_string(err->message));
-  json_array_append_new(list, o);
+static json_t *refused_of(const char *s, size_t n, const ms_error *err) {
+  json_t *o = cli_json_with(json_object(), "address", cli_json_bytes(s, n));
+  o = cli_json_with(o, "understood", json_false());
+  return cli_json_with(o, "reason", json_string(err->message));
 }
 
 /* What could not be read at all: one by one, the alternatives and what is wrong with each. */
-static void add_refused(json_t *list, const char *input, const ms_error *whole) {
+static json_t *with_refused(json_t *list, const char *input, const ms_error *whole) {
   size_t length = strlen(input), n;
   for (const char *s = input; length <= MS_ADDRESS_MAX && *s; s += n + (s[n] == ';')) {
     ms_addr *addr;
@@ -132,25 +130,27 @@ static void add_refused(json_t *list, const char *input, const ms_error *whole) 
       ms_addr_free(addr);
       err = *whole;
     }
-    add_refused_one(list, s, n, &err);
+    list = cli_json_also(list, refused_of(s, n, &err));
   }
+  return list;
 }
 
 /* `addr` is NULL when nothing of the input could be read: then `err` says why. */
 static int print_json(const char *input, const ms_addr *addr, const ms_error *err, bool legacy,
                       const struct cli_texts *stacks) {
-  json_t *root = json_object(), *list = json_array();
-  json_object_set_new(root, "input", cli_json_bytes(input, strlen(input)));
+  json_t *root = cli_json_with(json_object(), "input", cli_json_bytes(input, strlen(input)));
+  json_t *list = json_array();
+  char *line;
   for (size_t i = 0; addr && i < ms_addr_count(addr); i++)
-    json_array_append_new(list, alternative_of(addr, i, input, stacks));
+    list = cli_json_also(list, alternative_of(addr, i, input, stacks));
   if (!addr && legacy)
-    add_refused_one(list, input, strlen(input), err);
+    list = cli_json_also(list, refused_of(input, strlen(input), err));
   else if (!addr)
-    add_refused(list, input, err);
-  json_object_set_new(root, "alternatives", list);
-  (void)json_dumpf(root, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
-  (void)fputc('\n', stdout);
-  json_decref(root);
+    list = with_refused(list, input, err);
+  line = cli_json_line(cli_json_with(root, "alternatives", list));
+  if (!line) return cli_error("address", NULL, "out of memory");
+  (void)puts(line);
+  free(line);
   return cli_flush("address");
 }
 

@@ -24,6 +24,7 @@ struct check {
   size_t open; /* those that could be opened */
   uint32_t timeout_msec;
   bool several;                         /* attempts at it may be under way */
+  bool titled;                          /* something of it has been printed */
   struct reached reached[ATTEMPTS + 1]; /* by an attempt's number */
 };
 
@@ -63,8 +64,9 @@ static void print_advice(const struct check *c, const ms_alternative *a, const m
   if (advice) print("", "->", advice);
 }
 
-static void print_title(const struct check *c, const char *title) {
+static void print_title(struct check *c, const char *title) {
   char text[1024];
+  c->titled = true;
   (void)snprintf(text, sizeof text, "%s", title);
   cli_clean(text, strlen(text));
   if (c->at > 1) (void)puts("");
@@ -145,7 +147,11 @@ static void next(struct check *c);
 static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
   static const ms_conn_events events = {.on_close = on_close};
   struct check *c = user;
-  if (err) print_advice(c, c->tried, err); /* its attempts have told the rest */
+  if (err && !c->titled) { /* else its attempts have told it */
+    print_title(c, err->address);
+    print_failure(err, "", "");
+  }
+  if (err) print_advice(c, c->tried, err);
   if (conn) {
     c->open++;
     ms_conn_handle(conn, &events, NULL);
@@ -168,7 +174,7 @@ static bool try_one(struct check *c, const ms_alternative *a) {
     return false;
   }
   c->tried = a;
-  c->several = false;
+  c->several = c->titled = false;
   memset(c->reached, 0, sizeof c->reached);
   dial.timeout_msec = c->timeout_msec;
   dial.on_dialled = on_dialled;

@@ -209,6 +209,16 @@ struct json_t;
 struct json_t *cli_json_text(const char *s);
 struct json_t *cli_json_bytes(const char *s, size_t n);
 
+/* `o` with one more member; takes both over. NULL: there is no memory, or was none for `o` or
+ * `value`. */
+struct json_t *cli_json_with(struct json_t *o, const char *name, struct json_t *value);
+
+/* The same of a list. */
+struct json_t *cli_json_also(struct json_t *list, struct json_t *value);
+
+/* Takes `o` over, and writes all of it in one line, of malloc. NULL: no memory, or `o` is NULL. */
+char *cli_json_line(struct json_t *o);
+
 /* ---- Events on standard output (events.c) ---- */
 
 struct cli_lines {
@@ -222,7 +232,7 @@ struct cli_events {
   void (*on_broken)(void *user); /* stdout takes no more; once, after an error line */
   void *user;
   struct cli_lines waiting, writing;
-  uint64_t lost; /* for want of room, and not told yet */
+  uint64_t lost; /* for want of room or memory, and not told yet */
   uv_work_t work;
   uv_timer_t patience;
   bool busy, broken, timed; /* a thread writes; ...; the timer is open */
@@ -232,7 +242,7 @@ struct cli_events {
 /* The event that tells of so many lost ones (report.c): of malloc, or NULL. */
 char *cli_event_lost(uint64_t count);
 
-/* A line, without its end. */
+/* A line, without its end. NULL: there was no memory for it, and it is lost. */
 void cli_events_add(struct cli_events *events, const char *line);
 
 /* The loop has nothing else to do: who does not read what is left within a second loses it, and the

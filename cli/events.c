@@ -88,8 +88,9 @@ static void write_more(struct cli_events *e) {
 
 void cli_events_add(struct cli_events *e, const char *line) {
   if (e->broken) return;
-  if (!append(e, line, strlen(line)) && e->lost++ == 0)
-    cli_note("nobody reads the events: from now on some are lost");
+  if ((!line || !append(e, line, strlen(line))) && e->lost++ == 0)
+    cli_note("%s: from now on some are lost",
+             line ? "nobody reads the events" : "no memory for events");
   write_more(e);
 }
 

@@ -23,24 +23,23 @@ static json_t *now(void) {
   return json_string(text);
 }
 
-/* Takes `fields` over, and puts them behind those that every event has. A line of malloc, or NULL.
- */
+/* Takes `fields` over, and puts them behind those that every event has. A line of malloc, or NULL:
+ * no memory, also for `fields`. */
 static char *make_event(const char *event, uint64_t id, json_t *fields) {
-  json_t *o = json_object();
-  char *line;
-  json_object_set_new(o, "event", json_string(event));
-  json_object_set_new(o, "time", now());
-  json_object_set_new(o, "id", json_integer((json_int_t)id));
-  json_object_update(o, fields);
-  line = json_dumps(o, JSON_COMPACT | JSON_ENSURE_ASCII);
+  json_t *o = cli_json_with(json_object(), "event", json_string(event));
+  o = cli_json_with(o, "time", now());
+  o = cli_json_with(o, "id", json_integer((json_int_t)id));
+  if (o && json_object_update(o, fields) < 0) {
+    json_decref(o);
+    o = NULL;
+  }
   json_decref(fields);
-  json_decref(o);
-  return line;
+  return cli_json_line(o);
 }
 
 static void write_event(struct cli_report *r, const char *event, uint64_t id, json_t *fields) {
   char *line = make_event(event, id, fields);
-  if (line) cli_events_add(&r->events, line);
+  cli_events_add(&r->events, line);
   free(line);
 }
 
@@ -50,11 +49,11 @@ char *cli_event_lost(uint64_t count) {
 
 static void write_error(struct cli_report *r, uint64_t id, const ms_error *err) {
   json_t *o = json_object();
-  json_object_set_new(o, "address", cli_json_text(err->address));
-  json_object_set_new(o, "layer", json_string(err->layer));
-  json_object_set_new(o, "phase", json_string(ms_phase_text(err->phase)));
-  json_object_set_new(o, "code", json_string(ms_code_name(err->code)));
-  json_object_set_new(o, "message", cli_json_text(err->message));
+  o = cli_json_with(o, "address", cli_json_text(err->address));
+  o = cli_json_with(o, "layer", json_string(err->layer));
+  o = cli_json_with(o, "phase", json_string(ms_phase_text(err->phase)));
+  o = cli_json_with(o, "code", json_string(ms_code_name(err->code)));
+  o = cli_json_with(o, "message", cli_json_text(err->message));
   write_event(r, "error", id, o);
 }
 
@@ -152,8 +151,7 @@ void cli_report_listen(struct cli_report *r, const ms_ctx *ctx, int stack, const
     return;
   }
   address = addresses_of(r, ctx, stack);
-  o = json_object();
-  json_object_set_new(o, "address", cli_json_text(address ? address : ""));
+  o = cli_json_with(json_object(), "address", address ? cli_json_text(address) : NULL);
   write_event(r, "listening", (uint64_t)stack, o);
   if (address) keep(r, stack, address);
 }
@@ -200,9 +198,9 @@ void cli_report_connection(struct cli_report *r, const ms_conn *conn) {
   if (!r->json) return;
   if (key) cli_key_text(key, text);
   o = json_object();
-  json_object_set_new(o, "address", cli_json_text(ms_conn_address(conn)));
-  json_object_set_new(o, "remote", key ? json_string(text) : json_null());
-  json_object_set_new(o, "stack", json_string(ms_conn_stack(conn)));
+  o = cli_json_with(o, "address", cli_json_text(ms_conn_address(conn)));
+  o = cli_json_with(o, "remote", key ? json_string(text) : json_null());
+  o = cli_json_with(o, "stack", json_string(ms_conn_stack(conn)));
   write_event(r, "connection", ms_conn_id(conn), o);
 }
 
@@ -237,7 +235,7 @@ void cli_report_stats(struct cli_report *r, const ms_ctx *ctx) {
   ms_ctx_stats n;
   ms_ctx_stat(ctx, &n);
   for (size_t i = 0; i < CLI_STATS; i++)
-    json_object_set_new(o, cli_stats[i].name, json_integer((json_int_t)cli_stat(&n, i)));
+    o = cli_json_with(o, cli_stats[i].name, json_integer((json_int_t)cli_stat(&n, i)));
   write_event(r, "stats", 0, o);
 }
 

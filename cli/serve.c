@@ -145,7 +145,7 @@ static void on_ready(ms_ctx *ctx, size_t up, void *user) {
   struct server *s = user;
   const char *addresses = cli_report_ready(&s->report, ctx);
   if (up == 0 || !addresses) {
-    s->status = CLI_FAILED;
+    s->status = up ? cli_error("serve", NULL, "out of memory") : CLI_FAILED; /* or each has told */
     stop(s, 0);
   } else if (!s->report.json) {
     (void)fprintf(s->stdio ? stderr : stdout, "%s\n", addresses);

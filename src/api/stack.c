@@ -250,6 +250,8 @@ static int keep_ws(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err
   s->ws.message_max = or_default(opts->ws.message_max, WS_BYTES_MAX);
   s->ws.fragments_max = (uint32_t)or_default(opts->ws.fragments_max, WS_FRAGMENTS_MAX);
   s->ws.text = s->count == 1;
+  if (s->sections[0].kind == MS_SECTION_WS && ms__stack_has_place(s) && !ms__http_ready())
+    return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
   s->http.path = path ? path : "";
   s->http.name = host ? host : "";
   s->http.any_origin = s->authenticated && opts->origins_count == 0;

@@ -49,14 +49,20 @@ static int http_init(void *st, const struct ms__role *role) {
   return 0;
 }
 
-/* Base64 of the SHA-1 of the key and what the RFC appends to it. */
-static void make_accept(char out[ACCEPT_TEXT], const char *key, size_t n) {
+/* Base64 of the SHA-1 of the key and what the RFC appends to it. False: OpenSSL has no memory. */
+static bool make_accept(char out[ACCEPT_TEXT], const char *key, size_t n) {
   static const char suffix[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
   uint8_t text[KEY_TEXT + sizeof suffix], sum[SHA_DIGEST_LENGTH];
   memcpy(text, key, n);
   memcpy(text + n, suffix, sizeof suffix - 1);
-  (void)SHA1(text, n + sizeof suffix - 1, sum);
+  if (!SHA1(text, n + sizeof suffix - 1, sum)) return false;
   (void)sodium_bin2base64(out, ACCEPT_TEXT, sum, sizeof sum, sodium_base64_VARIANT_ORIGINAL);
+  return true;
+}
+
+bool ms__http_ready(void) {
+  char accept[ACCEPT_TEXT];
+  return make_accept(accept, "", 0);
 }
 
 /* ---- The server ---- */
@@ -199,7 +205,8 @@ static int serve(struct state *s, struct ms__port *p) {
     name_origin(s, &head);
     return r;
   }
-  make_accept(accept, key->p, key->n);
+  if (!make_accept(accept, key->p, key->n))
+    return bad(s, SERVER_ERROR, "there is no memory for SHA-1");
   ms__skip(&p->wire_in, (size_t)n);
   ms__text_init(&t, text, sizeof text);
   ms__text_string(&t,
@@ -305,7 +312,8 @@ static int ask(struct state *s, struct ms__port *p) {
   bool fits;
   randombytes_buf(nonce, sizeof nonce);
   (void)sodium_bin2base64(key, sizeof key, nonce, sizeof nonce, sodium_base64_VARIANT_ORIGINAL);
-  make_accept(s->accept, key, sizeof key - 1);
+  if (!make_accept(s->accept, key, sizeof key - 1))
+    return failed(s, "there is no memory for SHA-1", NULL);
   ms__text_init(&t, (char *)p->wire_out.p, p->wire_out.n);
   ms__text_string(&t, "GET ");
   ms__text_string(&t, *s->opts->path ? s->opts->path : "/");

@@ -246,6 +246,10 @@ struct ms__http_opts {
   union ms__inet *peer; /* in and out: who asks; NULL: nobody in front is believed */
 };
 
+/* Has OpenSSL do once what a server of WebSocket needs: what is missing when it does so for the
+ * first time is missing for ever after. False: no memory. */
+bool ms__http_ready(void);
+
 /* Options of proxy, a server's; kept until its handshake is over. */
 struct ms__proxy_opts {
   union ms__inet *peer; /* out: who is behind the proxy */

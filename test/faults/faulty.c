@@ -95,15 +95,34 @@ static void note(const char *text, long n) {
   (void)syscall(SYS_close, fd);
 }
 
+/* Who is calling, beneath `text`. */
+static void note_callers(const char *text) {
+  void *frames[32];
+  int n = backtrace(frames, 32), fd;
+  note(text, -1);
+  fd =
+      log_path ? (int)syscall(SYS_openat, AT_FDCWD, log_path, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
+  if (fd < 0) return;
+  backtrace_symbols_fd(frames, n, fd);
+  (void)syscall(SYS_close, fd);
+}
+
 /* Whether this call is to fail; errno is set then. */
 static bool fails(enum kind kind) {
   long n;
   if (kind != armed) return false;
   n = atomic_fetch_add(&calls, 1) + 1;
   if (at == 0 || n < at || n >= at + times) return false;
-  if (n == at) note("hit", -1);
+  if (n == at) note_callers("hit");
   errno = error_of;
   return true;
+}
+
+static void on_crash(int number) {
+  armed = NONE;
+  note_callers("abort");
+  (void)signal(number, SIG_DFL);
+  (void)syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), number);
 }
 
 __attribute__((constructor)) static void begin(void) {
@@ -112,6 +131,7 @@ __attribute__((constructor)) static void begin(void) {
   (void)backtrace(frames, 4); /* loads what it needs */
   log_path = getenv("FAULTY_LOG");
   at = n ? atol(n) : 0;
+  (void)signal(SIGSEGV, on_crash);
   if (most) times = atol(most);
   for (size_t i = 0; name && i < sizeof kinds / sizeof *kinds; i++)
     if (strcmp(kinds[i].name, name) == 0) {
@@ -133,13 +153,8 @@ void _exit(int status) {
 }
 
 void abort(void) {
-  void *frames[32];
-  int n, fd;
   armed = NONE;
-  note("abort", -1);
-  n = backtrace(frames, 32);
-  fd = (int)syscall(SYS_openat, AT_FDCWD, log_path, O_WRONLY | O_APPEND | O_CLOEXEC);
-  if (fd >= 0) backtrace_symbols_fd(frames, n, fd);
+  note_callers("abort");
   (void)signal(SIGABRT, SIG_DFL);
   (void)syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGABRT);
   __builtin_unreachable();

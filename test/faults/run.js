@@ -8,7 +8,7 @@
 //
 // $MULTISERVER is the command, a build without sanitizers (default: build/release/multiserver). Of each
 // scenario and kind --most calls fail (default: all of them), chosen by the seed, which is printed.
-// Where a library aborts by itself the run is told apart. Exits 1 when a run has failed.
+// Where a library aborts or crashes by itself the run is told apart. Exits 1 when a run has failed.
 
 const fs = require('fs')
 const { parseArgs } = require('util')
@@ -40,8 +40,11 @@ const until = Number(options.seconds) ? Date.now() + 1000 * Number(options.secon
 // What the shim has noted: how many calls there were, whether one has failed, and where an abort came from.
 function read(log) {
   const text = fs.existsSync(log) ? fs.readFileSync(log, 'utf8') : ''
-  const frames = text.includes('abort\n') ? text.slice(text.indexOf('abort\n')).split('\n').slice(2) : []
-  return { calls: Number(/calls (\d+)/.exec(text)?.[1] || 0), hit: text.includes('hit\n'), frames: frames.filter((line) => line.startsWith('/')) }
+  const callers = (mark) => {
+    const [, after = ''] = text.split(`${mark}\n`)
+    return after.split(/^(?:abort|calls)/m)[0].split('\n').filter((line) => line && !/\/lib(faulty|c)\.so/.test(line))
+  }
+  return { calls: Number(/calls (\d+)/.exec(text)?.[1] || 0), hit: text.includes('hit\n'), hitters: callers('hit'), aborters: callers('abort') }
 }
 
 async function run(name, kind, at) {
@@ -96,16 +99,16 @@ async function main() {
   const counts = new Map()
 
   const one = async (name, kind, at) => {
-    const { found, victim, hit, frames } = await run(name, kind, at)
+    const { found, victim, hit, hitters, aborters } = await run(name, kind, at)
     runs++
     const row = counts.get(`${name} ${kind}`)
     if (hit) row.hit++
-    const [caller] = frames.filter((line) => !/\/lib(faulty|c)\.so/.test(line))
-    const library = caller && LIBRARIES.test(caller) && `${LIBRARIES.exec(caller)[1]} at ${kind}`
+    const named = aborters.map((line) => /\((\w+)\+/.exec(line)?.[1]).find(Boolean)
+    const library = aborters.length && LIBRARIES.test(aborters[0]) && `${LIBRARIES.exec(aborters[0])[1]}, ${named}, at ${kind}`
     if (library) apart.set(library, [...(apart.get(library) || []), `${name} ${kind} ${at}`])
     else if (found) {
       failed.push(`--scenario ${name} --fault ${kind} --at ${at}`)
-      console.log(`\n--scenario ${name} --fault ${kind} --at ${at}: ${found}\n${victim}${frames.length ? `\n${frames.slice(0, 8).join('\n')}` : ''}`)
+      console.log(`\n--scenario ${name} --fault ${kind} --at ${at}: ${found}\n${victim}failed for:\n${hitters.slice(0, 8).join('\n')}`)
     }
   }
   const workers = async (list, work) => {
@@ -137,7 +140,7 @@ async function main() {
     const cells = [...counts].filter(([key, { calls }]) => key.startsWith(`${name} `) && calls)
     console.log(`${name.padEnd(18)} ${cells.map(([key, { calls, hit }]) => `${key.split(' ')[1]} ${hit}/${calls}`).join(', ')}`)
   }
-  for (const [where, list] of apart) console.log(`aborts by itself: ${where} (${list.length}, as ${list[0]})`)
+  for (const [where, list] of apart) console.log(`dies by itself: ${where} (${list.length}, as ${list[0]})`)
   console.log(`${runs} runs, ${failed.length} failed`)
   process.exit(failed.length ? 1 : 0)
 }
