@@ -97,8 +97,9 @@ scenario('64 MiB each way between files', async (world) => {
 
 if (halfCloses) {
   scenario('we end first; what the npm client sends only then arrives', async (world) => {
-    const ours = await world.oursServer(['--stdio', '--allow-any'], { stdin: 'ignore' })
+    const ours = await world.oursServer(['--stdio', '--allow-any'])
     const npm = world.npmClient(ours.at, ['--send', String(MIB), '--late', '--hold', ...OUTLIVES])
+    ours.proc.child.stdin.end('now') // who has nothing to say does not end first
     assert.strictEqual((await npm.event('end')).error, null)
     await ours.proc.until(() => ours.proc.received === MIB, 'all bytes')
     assert.strictEqual(ours.proc.done, null, 'it waits for the end of the peer')
