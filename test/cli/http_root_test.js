@@ -135,6 +135,27 @@ scenario('one connection, many requests: files of every size, and what is none',
   assert.ok(Date.now() - since < 3000)
 })
 
+scenario('who waits for its next request makes room, who is being answered does not', async (world) => {
+  const { port, proc, root } = await pages(world, ['--json', '--limit', 'connections=2'])
+  fs.writeFileSync(`${root}/large`, Buffer.alloc(20 << 20))
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
+  world.atEnd(() => agent.destroy())
+  const slow = net.connect(port, '127.0.0.1', () => slow.write('GET /large HTTP/1.1\r\nHost: h\r\n\r\n'))
+  world.atEnd(() => slow.destroy())
+  await new Promise((resolve) => slow.once('data', () => resolve(slow.pause())))
+  assert.strictEqual((await ask(port, '/', { agent })).status, 200)
+  const [rests] = Object.values(agent.freeSockets).flat()
+  const ended = new Promise((resolve) => rests.on('end', resolve))
+  const another = net.connect(port, '127.0.0.1', () => another.write('GET /large HTTP/1.1\r\nHost: h\r\n\r\n'))
+  world.atEnd(() => another.destroy())
+  await ended // with an end, not with a reset
+  await new Promise((resolve) => another.once('data', () => resolve(another.pause())))
+  await assert.rejects(ask(port, '/'), { code: 'ECONNRESET' })
+  proc.kill('SIGUSR1')
+  const { gave_way: gaveWay, failed, over_connections: turnedAway } = await proc.event('stats')
+  assert.deepStrictEqual([gaveWay, failed, turnedAway], [0, 0, 1])
+})
+
 scenario('a file that shrinks cuts the answer, and whatever would have followed it', async (world) => {
   const { port, root } = await pages(world)
   fs.writeFileSync(`${root}/large`, Buffer.alloc(20 << 20, 'x'))

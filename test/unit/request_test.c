@@ -21,7 +21,7 @@ static struct {
 
 /* A client that speaks HTTP by hand. */
 static struct {
-  int open, closed;
+  int open, closed, error;
   ms_conn *conn;
   const char *request;
   bool half; /* it ends its direction behind the request */
@@ -75,9 +75,9 @@ static void on_end(ms_conn *conn, void *user) {
 
 static void on_closed(ms_conn *conn, const ms_error *err, void *user) {
   (void)conn;
-  (void)err;
   (void)user;
   browser.closed++;
+  browser.error = err ? err->code : 0;
 }
 
 static const ms_conn_events browser_events = {
@@ -339,6 +339,7 @@ static void a_half_closed_client(void **state) {
   begin(&f, GET("/1") GET("/2"), 0);
   fixture_until(&f, &browser.closed, 0);
   assert_string_equal(browser.got, HI HI);
+  assert_int_equal(browser.error, 0); /* no reset, which could overtake an answer */
   fixture_done(&f);
   assert_int_equal(f.failed, 0);
 }
@@ -351,6 +352,7 @@ static void who_asks_no_more_is_left(void **state) {
   fixture_until(&f, &browser.closed, 0);
   assert_int_equal(strncmp(browser.got, "HTTP/1.1 200 OK\r\n", 17), 0);
   assert_null(strstr(browser.got, "408"));
+  assert_int_equal(browser.error, 0);
   fixture_done(&f);
   assert_int_equal(f.failed, 0);
 }
