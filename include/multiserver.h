@@ -332,7 +332,8 @@ typedef struct ms_limits {
    * most twice as long, is closed: it hears a goodbye, on_close has MS_ETIMEDOUT. Default: never.
    */
   uint32_t idle_msec;
-  /* Bytes of buffers, of all connections; default 256 MiB, and no less than 1 MiB makes sense. When
+  /* Bytes of buffers, of all connections; default 256 MiB, and no less than 1 MiB makes sense. What
+   * OpenSSL keeps for TLS counts, with 64 KiB in a handshake and 16 KiB afterwards. When
    * one needs more than is left, those are cut that have held most for longest without progress,
    * with MS_ENOMEM: a connection makes progress when as much gets through it, one way, as it holds
    * that way. One that only waits for its application to read goes last. Where that does not help,

@@ -131,6 +131,10 @@ struct ms__layer {
   uint32_t room_up;   /* the most room in app_in that one decode may insist on */
   uint32_t room_down; /* the least room in wire_out for handshake, answer, encode, end */
 
+  /* Bytes, about, that a library keeps for it besides, in its handshake and later: they count as
+   * buffers. 0: none. */
+  uint32_t handshake_keeps, keeps;
+
   /* Called when the layers below are up, not earlier. 0 or an ms_code. NULL: nothing to do. */
   int (*init)(void *st, const struct ms__role *role);
 

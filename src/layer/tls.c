@@ -13,16 +13,80 @@
 enum {
   RECORD_MAX = 16384, /* RFC 8446, section 5.1 */
   OVERHEAD = 100,     /* of a record, and what may go before it */
-  ROOM = 512          /* an alert, a key update, a record that is worth it */
+  ROOM = 512,         /* an alert, a key update, a record that is worth it */
+  HELLO_MAX = 16384,  /* a ClientHello: those of browsers have some 2,000 bytes */
+  /* What OpenSSL keeps of its own, for the longest ClientHello there may be, and later. */
+  HANDSHAKE_KEEPS = 64 << 10,
+  KEEPS = 16 << 10
 };
+
+/* Where a client's bytes stand, as long as its messages can be read (RFC 8446, sections 4 and 5.1).
+ */
+struct hello_scan {
+  bool on;
+  uint8_t head[5]; /* of a record: type, version, length; so many bytes of it are there: */
+  uint8_t head_n;
+  uint8_t message[4]; /* of a message: type, length; the same */
+  uint8_t message_n;
+  uint32_t record_left, message_left;
+};
+enum { RECORD_HEAD = 5, MESSAGE_HEAD = 4, CHANGE_CIPHER = 20, HANDSHAKE = 22, CLIENT_HELLO = 1 };
 
 struct state {
   SSL *ssl;
   struct ms__port *port; /* while a step runs */
   size_t out_asked;      /* a write that OpenSSL wants to be asked for again */
   bool out_waits;        /* it wants input first */
+  struct hello_scan hello;
   char why[160];
 };
+
+/* ---- How long a ClientHello may be ---- */
+
+/* OpenSSL takes memory for up to 128 KiB as soon as a message says that it is so long, before a
+ * byte of it has come. False: one is too long. */
+static bool scan_message(struct state *s, const uint8_t *p, size_t n) {
+  struct hello_scan *h = &s->hello;
+  while (n && h->on) {
+    size_t k = ms__min(n, h->message_left);
+    h->message_left -= (uint32_t)k;
+    p += k;
+    n -= k;
+    if (n == 0) break;
+    h->message[h->message_n++] = *p++;
+    n--;
+    if (h->message_n < MESSAGE_HEAD) continue;
+    h->message_n = 0;
+    h->message_left = (uint32_t)h->message[1] << 16 | (uint32_t)h->message[2] << 8 | h->message[3];
+    if (h->message[0] != CLIENT_HELLO) h->on = false; /* no other has to be waited for */
+    if (h->on && h->message_left > HELLO_MAX) return false;
+  }
+  return true;
+}
+
+/* A ClientHello may be asked for once more, behind a change of cipher that means nothing in
+ * TLS 1.3; in 1.2 all behind that is encrypted. */
+static bool scan(struct state *s, const uint8_t *p, size_t n) {
+  struct hello_scan *h = &s->hello;
+  while (n && h->on) {
+    size_t k = ms__min(n, h->record_left);
+    if (h->head[0] == HANDSHAKE && !scan_message(s, p, k)) return false;
+    h->record_left -= (uint32_t)k;
+    p += k;
+    n -= k;
+    if (n == 0) break;
+    h->head[h->head_n++] = *p++;
+    n--;
+    if (h->head_n < RECORD_HEAD) continue;
+    h->head_n = 0;
+    h->record_left = (uint32_t)h->head[3] << 8 | h->head[4];
+    if (h->head[0] == CHANGE_CIPHER)
+      h->on = SSL_version(s->ssl) == TLS1_3_VERSION;
+    else if (h->head[0] != HANDSHAKE)
+      h->on = false;
+  }
+  return true;
+}
 
 /* ---- The BIO ---- */
 
@@ -32,6 +96,10 @@ static int bio_read(BIO *bio, char *to, int n) {
   BIO_clear_retry_flags(bio);
   if (k == 0) {
     BIO_set_retry_read(bio);
+    return -1;
+  }
+  if (!scan(s, s->port->wire_in.p, k)) {
+    (void)snprintf(s->why, sizeof s->why, "a ClientHello of more than 16 KiB");
     return -1;
   }
   memcpy(to, s->port->wire_in.p, k);
@@ -177,6 +245,7 @@ static int tls_init(void *st, const struct ms__role *role) {
     SSL_set_accept_state(s->ssl);
   else
     SSL_set_connect_state(s->ssl);
+  s->hello.on = role->server;
   if (role->server) return 0;
   if (SSL_get_verify_mode(s->ssl) & SSL_VERIFY_PEER) { /* else nothing is wrong with any */
     if (!SSL_set_app_data(s->ssl, s)) return MS_ENOMEM;
@@ -324,6 +393,8 @@ const struct ms__layer ms__tls = {
     .need_in = 1,
     .room_up = 1,
     .room_down = ROOM,
+    .handshake_keeps = HANDSHAKE_KEEPS,
+    .keeps = KEEPS,
     .init = tls_init,
     .handshake = tls_handshake,
     .decode = tls_decode,

@@ -17,6 +17,7 @@ void ms__wipe_scratch(ms_conn *c, struct ms__slot *s) {
 
 void ms__slot_free(ms_conn *c, struct ms__slot *s) {
   ms__wipe_scratch(c, s);
+  (void)ms__conn_charge(c, s, 0);
   if (!s->state) return;
   if (s->layer->wipe) s->layer->wipe(s->state);
   if (s->layer->flags & MS__SECRET) ms__wipe(s->state, s->layer->state);

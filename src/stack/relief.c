@@ -41,6 +41,7 @@ void ms__conn_note_holds(ms_conn *c) {
   size_t in = size_of(top), out = c->flight;
   for (size_t i = 0; i < c->n; i++)
     in += size_of(&c->in[i]);
+  if (c->up < c->n) in += c->charged; /* later it is the price of being there */
   for (size_t i = 0; i <= c->n; i++)
     out += size_of(&c->out[i]);
   /* What waits for the application is our own side's doing, unless that waits for the peer: for the
@@ -107,6 +108,7 @@ static void evict(ms_conn *c) {
   c->wire = NULL;
   ms__conn_moves(c);
   for (size_t i = 0; i < c->n; i++) {
+    (void)ms__conn_charge(c, &c->slots[i], 0); /* it is freed in that turn */
     ms__edge_drop(pool, &c->in[i]);
     ms__edge_drop(pool, &c->out[i]);
   }
@@ -154,4 +156,19 @@ bool ms__env_make_room(struct ms__env *env, const ms_conn *asks, size_t bytes) {
   need.last_resort = true;
   if (!is_met(&need, 0)) evict_ranked(&need, 0);
   return is_met(&need, 0);
+}
+
+bool ms__conn_charge(ms_conn *c, struct ms__slot *s, uint32_t bytes) {
+  struct ms__pool *pool = &c->env->pool;
+  struct need need = {c->env, c, bytes, false};
+  pool->out_bytes -= s->charged;
+  c->charged -= s->charged;
+  s->charged = 0;
+  if (bytes && pool->limit && !is_met(&need, 0) && !ms__env_make_room(c->env, c, bytes))
+    return false;
+  pool->out_bytes += bytes;
+  if (pool->out_bytes > pool->peak_bytes) pool->peak_bytes = pool->out_bytes;
+  c->charged += bytes;
+  s->charged = bytes;
+  return true;
 }

@@ -118,6 +118,7 @@ struct ms__slot {
   /* the edges' change counts after the last handshake or decode, and after the last encode */
   uint32_t seen_in, seen_up, seen_app, seen_out;
   uint32_t in_left, out_left; /* the room that a FULL step left unused */
+  uint32_t charged;           /* bytes of a library's that count as buffers */
   enum ms__step last_in : 8;  /* without OWES */
   enum ms__step last_out : 8;
   bool started : 1; /* init has succeeded */
@@ -176,6 +177,7 @@ struct ms_conn {
   uint64_t look_at;   /* when to ask whether the peer is there, and what it has heard (heard.c) */
   struct ms__counts counts;
   struct ms__hold in_hold, out_hold;
+  size_t charged;            /* of all its layers */
   size_t flight, flight_len; /* the size of the block that the wire has, and what is in it */
 
   struct ms__cause cause;
@@ -330,6 +332,10 @@ void ms__conn_holds_nothing(ms_conn *c);
 /* Buffers have run short: cuts whoever has held most for longest until so many bytes, and some to
  * spare, can be had. `asks` is who needs them, and stays. False: they cannot. */
 bool ms__env_make_room(struct ms__env *env, const ms_conn *asks, size_t bytes);
+
+/* So many bytes of a library's count as this layer's from now on, others may have to go for them.
+ * False: there are none to be had, and none count. */
+bool ms__conn_charge(ms_conn *c, struct ms__slot *s, uint32_t bytes);
 
 /* As ms__edge_open, for an edge of this connection's; others may have to go for it. */
 bool ms__conn_open_edge(ms_conn *c, struct ms__edge *e, size_t room);

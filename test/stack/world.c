@@ -164,6 +164,8 @@ static void set_bound(struct side *s) {
     if (c->in[i].capacity > most) most = c->in[i].capacity;
   }
   s->bound += 2 * most; /* a flight, and a block being moved */
+  for (size_t i = 0; i < c->n; i++)
+    s->bound += c->slots[i].layer->handshake_keeps;
 }
 
 static void make_side(struct world *w, size_t i) {

@@ -307,10 +307,78 @@ static void half_heads_make_room(void **state) {
   fixture_done(&f);
 }
 
+/* ---- Those that make a library hold something ---- */
+
+/* The beginning of a ClientHello that says it is so long. */
+static void send_hello(int fd, unsigned length, size_t n) {
+  static uint8_t bytes[8192] = {22, 3, 1, 64, 0, 1, 0, 0, 0, 3, 3};
+  bytes[6] = (uint8_t)(length >> 16);
+  bytes[7] = (uint8_t)(length >> 8);
+  bytes[8] = (uint8_t)length;
+  assert_int_equal(send(fd, bytes, n, 0), n);
+}
+
+/* What OpenSSL keeps counts: at the least limit a crowd of handshakes that do not go on is cut, and
+ * an honest one goes on. One that says it is longer than it may be fails at once. */
+static void long_hellos_make_room(void **state) {
+  enum { LEAST = 1 << 20, CROWD = 60, PART = 5000, KEPT = 64 << 10 };
+  struct fixture f;
+  ms_ctx_opts server, client;
+  ms_stack_opts stack = MS_OPTS_INIT(ms_stack_opts);
+  ms_dial_opts dial = MS_OPTS_INIT(ms_dial_opts);
+  struct client honest = {.total = 1 << 20};
+  char address[TEXT], cert[TEXT];
+  int fds[CROWD], too_long, port;
+  ms_ctx_stats n;
+  ms_error err;
+  (void)state;
+  begin(&f, &server, &client);
+  server.limits.buffered = LEAST;
+  server.accept_timeout_msec = 60000;
+  server_events = fixture_events(echo_connection);
+  (void)snprintf(cert, sizeof cert, "%s/cert.pem", f.dir);
+  certificate_write(cert);
+  stack.tls.cert = stack.tls.ca = cert;
+  assert_int_equal(ms_ctx_new(&f.server, &server, &err), 0);
+  assert_true(ms_add(f.server, "net:localhost:0~tls~shs", &stack, &err) >= 0);
+  assert_int_equal(ms_listen(f.server, &server_events, &f, &err), 0);
+  fixture_until(&f, &f.ready, -1);
+  (void)ms_stringify(f.server, MS_DEVICE, address, sizeof address);
+  port = atoi(strstr(address, "localhost:") + strlen("localhost:"));
+  too_long = dial_raw(port);
+  send_hello(too_long, 16385, 9);
+  fixture_until(&f, &f.failed, 0);
+  assert_non_null(strstr(f.failed_error.message, "a ClientHello of more than 16 KiB"));
+  for (int i = 0; i < CROWD; i++) {
+    fds[i] = dial_raw(port);
+    send_hello(fds[i], 16000, PART);
+    for (int still = 0; still < STILL_TURNS; still++)
+      (void)uv_run(&f.loop, UV_RUN_NOWAIT);
+    ms_ctx_stat(f.server, &n);
+    assert_true(n.buffered <= LEAST);
+    if (i == 3) assert_true(n.buffered >= 4 * KEPT);
+  }
+  assert_true(n.over_buffers > CROWD / 2);
+  assert_int_equal(n.failed, n.over_buffers + 1);
+  assert_int_equal(ms_ctx_new(&f.client, &client, &err), 0);
+  assert_true(ms_add(f.client, "net~tls~shs", &stack, &err) >= 0);
+  dial.on_dialled = on_dialled;
+  dial.user = &honest;
+  assert_int_equal(ms_dial(f.client, NULL, address, &dial, &err), 0);
+  fixture_until(&f, &honest.closed, 0);
+  if (honest.error.code) fail_msg("%s", honest.error.message);
+  assert_int_equal(honest.got, honest.total);
+  for (int i = 0; i < CROWD; i++)
+    close(fds[i]);
+  close(too_long);
+  assert_int_equal(remove(cert), 0);
+  fixture_done(&f);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(half_heads_make_room),
-                                     cmocka_unit_test(a_connection_holds_so_much),
-                                     cmocka_unit_test(who_does_not_read_makes_room),
-                                     cmocka_unit_test(who_lingers_makes_room_first)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(half_heads_make_room), cmocka_unit_test(long_hellos_make_room),
+      cmocka_unit_test(a_connection_holds_so_much), cmocka_unit_test(who_does_not_read_makes_room),
+      cmocka_unit_test(who_lingers_makes_room_first)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
