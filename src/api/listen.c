@@ -101,7 +101,8 @@ static int open_one(struct ms__stack *s, const struct ms__place *place, ms_error
   while (*end)
     end = &(*end)->next;
   *end = b;
-  b->listener = ms__listener_new(&s->ctx->loop, b->socket.fd, on_accepted, b);
+  if (ms__reserve_watchers(&s->ctx->loop, b->socket.fd) == 0)
+    b->listener = ms__listener_new(&s->ctx->loop, b->socket.fd, on_accepted, b);
   if (!b->listener) return ms__error(err, MS_ENOMEM, MS_PHASE_LISTEN, s->transport->name, NULL);
   if (!s->port) s->port = ms__inet_port(&b->socket.place.inet);
   return 0;

@@ -156,6 +156,10 @@ struct ms__listener;
 /* A descriptor, connected and non-blocking; now the callee's. */
 typedef void (*ms__accepted_cb)(void *user, int fd, const struct ms__place *peer);
 
+/* Has libuv make room for all descriptors that the process may have (65,536 of them at the most),
+ * with the help of any that can be polled. 0, or -ENOMEM. */
+int ms__reserve_watchers(struct ms__loop *loop, int fd);
+
 /* Accepts on a socket that listens, which stays the caller's, a bounded number a turn; without
  * descriptors it pauses and goes on. NULL: no memory. */
 struct ms__listener *ms__listener_new(struct ms__loop *loop, int fd, ms__accepted_cb cb,

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -625,9 +626,36 @@ static void a_suspension_may_come_first(void **state) {
   fixture_done(&f);
 }
 
+/* libuv's table of descriptors has room for all that there may be: where it could not grow later,
+ * the process would end. */
+static void there_is_room_for_all_descriptors(void **state) {
+  enum { AGREED = 512 };
+  struct rlimit limit, smaller;
+  struct fixture f;
+  ms_ctx_opts opts;
+  ms_server_events events = fixture_events(NULL);
+  ms_error err;
+  (void)state;
+  fixture_init(&f);
+  assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  smaller = limit;
+  if (smaller.rlim_cur > AGREED) smaller.rlim_cur = AGREED;
+  assert_int_equal(setrlimit(RLIMIT_NOFILE, &smaller), 0);
+  opts = fixture_opts(&f, f.server_id);
+  assert_int_equal(ms_ctx_new(&f.server, &opts, &err), 0);
+  assert_true(ms_add(f.server, "net:127.0.0.1:0~shs", NULL, &err) >= 0);
+  assert_true(f.loop.nwatchers < smaller.rlim_cur);
+  assert_int_equal(ms_listen(f.server, &events, &f, &err), 0);
+  fixture_until(&f, &f.ready, -1);
+  assert_true(f.loop.nwatchers >= smaller.rlim_cur);
+  assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  fixture_done(&f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_combination_of_busy_listeners),
+      cmocka_unit_test(there_is_room_for_all_descriptors),
       cmocka_unit_test(a_port_is_shared_by_those_who_say_so),
       cmocka_unit_test(a_change_is_told_once),
       cmocka_unit_test(what_is_advertised_can_be_dialled),
