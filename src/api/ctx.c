@@ -15,8 +15,8 @@ const char *ms_version(void) {
 
 /* ---- The context ---- */
 
-static void on_pause(struct ms__loop *loop) {
-  ms__door_make_room((struct ms_ctx *)loop);
+static bool on_pause(struct ms__loop *loop) {
+  return ms__door_make_room((struct ms_ctx *)loop);
 }
 
 static void on_settled(struct ms__loop *loop) {

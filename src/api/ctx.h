@@ -278,8 +278,8 @@ void ms__door_probed(struct ms__link *link, const char *address);
 /* Nobody comes any more: what is untold of those turned away is told. */
 void ms__door_close(struct ms_ctx *ctx);
 
-/* There are no descriptors: a handshake that has had its time gives way. */
-void ms__door_make_room(struct ms_ctx *ctx);
+/* There are no descriptors: handshakes that have had their time give way. False: there are none. */
+bool ms__door_make_room(struct ms_ctx *ctx);
 
 /* It is gone. */
 void ms__door_leave(struct ms__link *link);

@@ -3,7 +3,11 @@
 
 #include "api/ctx.h"
 
-enum { TELL_MSEC = 1000, PROBES_MSEC = 600000, ENOUGH_MSEC = 1000 };
+enum { TELL_MSEC = 1000, PROBES_MSEC = 600000 };
+
+/* Without descriptors, a handshake gives way after so long, or when it has given us nothing to
+ * answer yet; so many at a time. */
+enum { ENOUGH_MSEC = 200, SILENT_MSEC = 50, ROOM = 16 };
 
 /* ---- Being told ---- */
 
@@ -95,27 +99,46 @@ static void knock(struct ms__link *l, struct ms__link *newer) {
 
 /* Those that only linger come first, then the oldest, which has had the longest time: an honest
  * peer needs a fraction of a second. */
-static bool give_way(struct ms_ctx *ctx) {
-  struct ms__link *l = ctx->knocked_first;
-  if (!l) return false;
+static void let_go(struct ms__link *l) {
+  struct ms_ctx *ctx = l->stack->ctx;
   ms__door_leave(l);
   if (l->lingers) {
     ms__conn_cut_short(l->conn);
-    return true;
-  }
-  if (l->answered) { /* its browser opens another */
+  } else if (l->answered) { /* its browser opens another */
     ms__conn_dismiss(l->conn);
-    return true;
+  } else {
+    count(ctx, &ctx->gave_way, "handshakes that give way to new ones");
+    ms__link_put_out(l, MS__GAVE_WAY);
   }
-  count(ctx, &ctx->gave_way, "handshakes that give way to new ones");
-  ms__link_put_out(l, MS__GAVE_WAY);
-  return true;
 }
 
-void ms__door_make_room(struct ms_ctx *ctx) {
-  const struct ms__link *l = ctx->knocked_first;
-  if (l && (l->lingers || uv_now(ctx->loop.uv) >= l->raising->knocked_at + ENOUGH_MSEC))
-    (void)give_way(ctx);
+static bool give_way(struct ms_ctx *ctx) {
+  struct ms__link *l = ctx->knocked_first;
+  if (l) let_go(l);
+  return l != NULL;
+}
+
+/* Has it had its time? */
+static bool is_slow(const struct ms__link *l, uint64_t now) {
+  uint64_t came = l->raising->knocked_at;
+  ms_conn_stats n;
+  if (l->lingers || now >= came + ENOUGH_MSEC) return true;
+  ms__conn_stat(l->conn, now, &n);
+  return now >= came + SILENT_MSEC && n.wire_out == 0;
+}
+
+bool ms__door_make_room(struct ms_ctx *ctx) {
+  uint64_t now = uv_now(ctx->loop.uv);
+  struct ms__link *l = ctx->knocked_first, *newer;
+  int made = 0;
+  for (; l && made < ROOM && (l->lingers || now >= l->raising->knocked_at + SILENT_MSEC);
+       l = newer) {
+    newer = l->raising->newer;
+    if (!is_slow(l, now)) continue;
+    let_go(l);
+    made++;
+  }
+  return made > 0;
 }
 
 /* ---- Coming and going ---- */

@@ -21,9 +21,10 @@ struct ms__loop {
   uint64_t pauses; /* times a listener had to wait for descriptors */
   void (*on_settled)(struct ms__loop *loop); /* `pending` is one less; may be NULL */
   void (*on_closed)(struct ms__loop *loop);  /* after ms__loop_close */
-  void (*on_pause)(struct ms__loop *loop); /* a listener has to wait for descriptors; may be NULL */
-  ms_resolve_cb on_resolve;                /* NULL: the system's */
-  struct ms_resolving *questions;          /* asked and not answered */
+  /* A listener has to wait for descriptors. True: some come back at once. May be NULL. */
+  bool (*on_pause)(struct ms__loop *loop);
+  ms_resolve_cb on_resolve;       /* NULL: the system's */
+  struct ms_resolving *questions; /* asked and not answered */
   struct ms__lookups *lookups; /* the system's resolver (transport/lookups.c); NULL: not used yet */
   ms_log_cb on_log;            /* NULL: none */
   enum ms_log_level log_level;

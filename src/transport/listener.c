@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "transport/transport.h"
 
-enum { ACCEPTS = 16, PAUSE_MSEC = 100, TELL_MSEC = 10000 };
+enum { ACCEPTS = 16, PAUSE_MSEC = 20, TELL_MSEC = 10000 };
 
 struct ms__listener {
   struct ms__loop *loop;
@@ -34,7 +34,7 @@ static void pause_listener(struct ms__listener *l, int error) {
     l->told_at = now ? now : 1;
   }
   l->loop->pauses++;
-  if (l->loop->on_pause) l->loop->on_pause(l->loop);
+  if (l->loop->on_pause && l->loop->on_pause(l->loop)) return; /* the next poll says it again */
   uv_poll_stop(&l->poll);
   (void)uv_timer_start(&l->pause, on_pause_over, PAUSE_MSEC, 0);
 }

@@ -206,6 +206,29 @@ scenario('the least memory that can be asked for carries a connection', async (w
   }
 })
 
+// They wait before an honest one, for the few descriptors there are: each goes long before its deadline.
+scenario('without descriptors, those who say nothing make room', async (world) => {
+  const SILENT = 200
+  const args = ['-c', 'ulimit -n 40; exec "$0" "$@"', command, 'serve', '--echo', '--json', 'ws://127.0.0.1:0~noauth']
+  const server = world.start('serve', 'sh', args)
+  const { address } = await server.event('listening')
+  const port = Number(/:(\d+)/.exec(address)[1])
+  const silent = []
+  for (let i = 0; i < SILENT; i++) {
+    const socket = net.connect(port, '127.0.0.1').on('error', () => {})
+    await new Promise((resolve) => socket.on('connect', resolve))
+    silent.push(socket)
+  }
+  const honest = world.ours(['connect', address])
+  honest.child.stdin.end('hello')
+  assert.strictEqual(await honest.exit(), 0, honest.err)
+  assert.strictEqual(honest.stdout().toString(), 'hello')
+  const { gave_way: slow, failed } = await stats(server)
+  assert.strictEqual(failed, 0)
+  assert.ok(slow > SILENT / 2, `${slow} made room`)
+  for (const socket of silent) socket.destroy()
+})
+
 scenario('metrics, over TCP and over a unix socket', async (world) => {
   const socketPath = `${world.socketDir('metrics')}/socket`
   const server = world.ours(['serve', '--echo', '--metrics', `unix:${socketPath}`, 'net:127.0.0.1:0'])
