@@ -129,7 +129,7 @@ static void on_close(ms_conn *conn, const ms_error *err, void *user) {
   cli_report_closed(b->report, other->conn ? "forward" : NULL, conn, err);
   if (b->dialer) ms_dial_abort(b->dialer);
   if (other->conn && (err || !s->ended))
-    ms_conn_fail(other->conn, err ? err->message : left);
+    ms_conn_fail(other->conn, err ? "the other side of the bridge has failed" : left);
   else if (other->conn)
     leave_over(other);
   free_if_over(b);
@@ -147,6 +147,9 @@ static void take(struct side *s, ms_conn *conn) {
 
 /* ---- Dialling ---- */
 
+/* To the peer. Where the target is, and why it is not, is for our own log. */
+static const char unreachable[] = "the other side of the bridge cannot be reached";
+
 static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
   struct bridge *b = user;
   if (err && err->code != MS_EABORTED) {
@@ -155,7 +158,7 @@ static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
   }
   b->dialer = NULL;
   if (err) {
-    if (b->in.conn) ms_conn_fail(b->in.conn, err->message);
+    if (b->in.conn) ms_conn_fail(b->in.conn, unreachable);
     free_if_over(b);
     return;
   }
@@ -192,6 +195,6 @@ void cli_forward(struct cli_report *report, uv_loop_t *loop, ms_conn *conn, cons
   dial.user = b;
   if (ms_dial(ms_conn_ctx(conn), &b->dialer, address, &dial, &err) < 0) {
     (void)cli_error_from("forward", &err);
-    ms_conn_fail(conn, err.message);
+    ms_conn_fail(conn, unreachable);
   }
 }

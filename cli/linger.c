@@ -2,16 +2,23 @@
  * peer has said what it has to say, as far as its silence tells. */
 #include "cli.h"
 
-/* Before a peer has begun to answer it has BEGIN times as long. CLOSE_MSEC: what it has for its end
- * after ours, while nothing comes. */
-enum { LINGER_MSEC = 1000, BEGIN = 5, CLOSE_MSEC = 10000 };
+/* Before a peer has begun to answer it has BEGIN times as long, and END times for its end after
+ * ours. */
+enum { LINGER_MSEC = 1000, BEGIN = 5, END = 10 };
 
 static void await_silence(struct cli_linger *l);
 
+/* It has said more than we have read, or has not had all yet that it could answer. */
+static bool is_at_it(const ms_conn *conn) {
+  const uint8_t *unread;
+  ms_conn_stats n;
+  ms_conn_stat(conn, &n);
+  return ms_conn_peek(conn, &unread) > 0 || n.unacknowledged > 0;
+}
+
 static void on_patience_over(uv_timer_t *timer) {
   struct cli_linger *l = timer->data;
-  const uint8_t *unread;
-  if (ms_conn_peek(l->conn, &unread) > 0) { /* and it may have said more */
+  if (is_at_it(l->conn)) {
     await_silence(l);
   } else if (!l->asked) {
     l->asked = true;
@@ -23,8 +30,8 @@ static void on_patience_over(uv_timer_t *timer) {
 }
 
 static void await_silence(struct cli_linger *l) {
-  uint64_t msec = (uint64_t)l->msec * (l->heard ? 1 : BEGIN);
-  (void)uv_timer_start(&l->timer, on_patience_over, l->asked ? CLOSE_MSEC : msec, 0);
+  uint64_t times = l->asked ? END : l->heard ? 1 : BEGIN;
+  (void)uv_timer_start(&l->timer, on_patience_over, l->msec * times, 0);
 }
 
 void cli_linger_init(struct cli_linger *l, uv_loop_t *loop, uint32_t msec) {

@@ -789,8 +789,8 @@ MS_API void ms_conn_set_whole(ms_conn *conn, bool whole);
 
 /* Does the application read all that comes before it hears of a failure? Then on_close with an
  * error comes when it has consumed what was received until then, as read(2) has it, and it must
- * consume what it is shown; no more can be written meanwhile. Default: false, on_close comes at
- * once and what is unread is lost. */
+ * consume what it is shown; what is written meanwhile may be lost. Default: false, on_close comes
+ * at once and what is unread is lost. */
 MS_API void ms_conn_set_read_first(ms_conn *conn, bool read_first);
 
 /* Ends now: what was not sent is lost, the peer sees a reset where the transport has one. on_close
@@ -829,6 +829,9 @@ typedef struct ms_conn_stats {
   uint64_t wire_in;   /* bytes the transport has received, the handshake included */
   uint64_t wire_out;  /* bytes the transport has sent, likewise */
   uint64_t open_msec; /* since it opened; 0 before */
+  /* Bytes the transport has sent that the peer's system has not acknowledged (0 where nobody can
+   * know). A unix socket: not 0 while the peer has something to read. */
+  uint64_t unacknowledged;
 } ms_conn_stats;
 MS_API void ms_conn_stat(const ms_conn *conn, ms_conn_stats *out);
 

@@ -399,4 +399,5 @@ void ms__conn_stat(const ms_conn *c, uint64_t now, ms_conn_stats *out) {
   *out =
       (ms_conn_stats){.in = n->in, .out = n->out, .wire_in = n->wire_in, .wire_out = n->wire_out};
   if (c->opened && now > c->opened_at) out->open_msec = now - c->opened_at;
+  if (c->wire) out->unacknowledged = c->wire->ops->untaken(c->wire);
 }

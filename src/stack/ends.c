@@ -237,20 +237,18 @@ static bool is_owed_an_end(const ms_conn *c) {
   return !ms_conn_half_closes(c) || (c->half && c->eof); /* who leaves does not wait */
 }
 
+/* A peer that does not read makes nobody late: only idleness counts then. */
 void ms__conn_arm_reply(ms_conn *c) {
-  if (c->deadline_of == MS__REPLY || !is_owed_an_end(c)) return;
+  if (c->deadline_of == MS__REPLY || c->flying || !is_owed_an_end(c)) return;
   c->deadline_of = MS__REPLY;
   c->deadline = c->now + c->env->drain_msec;
   c->idle_seen = c->counts.out + c->counts.wire_out;
 }
 
-/* A peer that does not read makes nobody late. */
 void ms__conn_reply_is_late(ms_conn *c) {
   if (!is_owed_an_end(c)) return;
-  if (c->flying || c->counts.out + c->counts.wire_out != c->idle_seen) {
-    ms__conn_arm_reply(c);
-    return;
-  }
+  if (c->flying && c->server && c->env->idle_msec) ms__conn_arm_idleness(c);
+  if (c->flying || c->counts.out + c->counts.wire_out != c->idle_seen) return;
   set_why(c, MS_ETIMEDOUT, "the peer has closed, and no end of ours has come");
   c->broken = true;
   ms_conn_close(c);

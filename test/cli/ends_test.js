@@ -5,6 +5,7 @@ const assert = require('assert')
 const { execFileSync } = require('child_process')
 const crypto = require('crypto')
 const fs = require('fs')
+const net = require('net')
 const { scenario, sha256 } = require('../world')
 
 const STACKS = ['net~shs', 'ws~shs', 'unix~shs', 'net', 'unix']
@@ -100,6 +101,42 @@ for (const stack of STACKS) {
 scenario('connect that has nothing to say and does not --receive ends at once', async (world) => {
   const serve = world.ours(['serve', '--exec', 'sort', '--allow-any', 'net:127.0.0.1:0~shs'])
   const client = world.ours(['connect', await serve.line()], { stdin: 'ignore' })
+  assert.strictEqual(await client.exit(), 0, `${client}`)
+})
+
+// ---- A peer that our end asks for its own ----
+
+// A WebSocket's server that reads nothing until it is told to, then all, and answers our Close.
+function sink() {
+  const server = net.createServer((socket) => {
+    socket.once('data', (head) => {
+      const key = /sec-websocket-key: (.*)\r/i.exec(head)[1]
+      const accept = crypto.createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
+      socket.write(`HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`)
+      socket.pause()
+      server.read = () => socket.on('data', (piece) => {
+        server.got += piece.length
+        if (server.got > server.expected) socket.write(Buffer.from('880203e8', 'hex'))
+      }).resume()
+    })
+    socket.on('error', () => {})
+    socket.on('close', () => { server.closed = true })
+  })
+  server.got = 0
+  return server
+}
+
+scenario('ws: a peer that has not had all cannot answer, and is waited for', async (world) => {
+  const server = sink()
+  server.expected = 2 << 20
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+  world.atEnd(() => server.close())
+  const file = fs.openSync(world.write('in', crypto.randomBytes(2 << 20)), 'r')
+  const client = world.ours(['connect', '--linger', '50', `ws://127.0.0.1:${server.address().port}`], { stdin: file })
+  fs.closeSync(file)
+  await new Promise((resolve) => setTimeout(resolve, 2500)) // more than 5 and 10 times as long
+  assert.ok(!server.closed && client.done === null, `${client}`)
+  server.read()
   assert.strictEqual(await client.exit(), 0, `${client}`)
 })
 

@@ -740,6 +740,28 @@ static void a_peer_that_has_ended_and_dies_is_noticed(void **state) {
   lone_end(&l);
 }
 
+/* A peer that has ended and does not read makes us late with our end, and is idle. */
+static void who_has_ended_and_does_not_read_is_idle(void **state) {
+  struct lone l;
+  ms_message m = {.data = (const uint8_t *)"abc", .length = 3, .type = 1, .last = true};
+  (void)state;
+  lone_begin(&l, SERVER, LAYERS(&toy_two), NULL, BLOCK);
+  l.env.idle_msec = 20 * 1000;
+  lone_put(&l, "two+try?", 8);
+  lone_run(&l);
+  lone_put(&l, "\x05\x01\0\0", 4); /* its end */
+  lone_run(&l);
+  assert_int_equal(l.ends, 1);
+  l.wire.stuck = true;
+  assert_int_equal(ms_conn_write_message(l.conn, &m), 3);
+  lone_wait(&l, 15 * 1000);
+  assert_int_equal(l.closes, 0);
+  lone_wait(&l, 60 * 1000);
+  assert_int_equal(l.closes, 1);
+  assert_int_equal(l.error, MS_ETIMEDOUT);
+  lone_end(&l);
+}
+
 /* ---- What came before a failure ---- */
 
 static void expect_read_first(struct lone *l, int error) {
@@ -1071,6 +1093,7 @@ int main(void) {
       cmocka_unit_test(our_end_has_a_frame_of_its_own),
       cmocka_unit_test(a_reset_in_the_place_of_an_end_overtakes_nothing),
       cmocka_unit_test(a_peer_that_has_ended_and_dies_is_noticed),
+      cmocka_unit_test(who_has_ended_and_does_not_read_is_idle),
       cmocka_unit_test(what_came_before_a_failure_is_read_first),
       cmocka_unit_test(a_message_costs_two_calls_a_layer),
       cmocka_unit_test(a_stalled_connection_holds_little),
