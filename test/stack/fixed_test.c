@@ -150,6 +150,30 @@ static void shs_says_nothing(void **state) {
   lone_end(&l);
 }
 
+/* How a peer leaves below the last word is told by that, unless its end has come. */
+static void who_leaves_below_shs_is_told(void **state) {
+  static const struct {
+    const char *close;
+    size_t n;
+    int error;
+  } rows[] = {{"\x88\x82\0\0\0\0\x03\xe9", 8, MS_EGONE}, {"\x88\x80\0\0\0\0", 6, MS_ETRUNCATED}};
+  const uint8_t seed[MS_KEY_BYTES] = {7};
+  (void)state;
+  for (size_t i = 0; i < 2; i++) {
+    struct lone l;
+    ms_identity me;
+    struct ms__shs_opts opts = {ms_scuttlebutt_network_key, &me, NULL};
+    ms__identity_derive(&me, seed);
+    lone_begin(&l, SERVER, LAYERS(&ms__ws, &ms__shs), &opts, MS__BLOCK);
+    lone_put(&l, rows[i].close, rows[i].n);
+    lone_run(&l);
+    assert_int_equal(l.error, rows[i].error);
+    l.to_us.fin = true;
+    lone_wait(&l, 5000);
+    lone_end(&l);
+  }
+}
+
 static void a_failure_over_nothing_resets(void **state) {
   struct lone l;
   (void)state;
@@ -1065,6 +1089,7 @@ int main(void) {
       cmocka_unit_test(an_alert_of_a_failing_step_reaches_the_peer),
       cmocka_unit_test(messages_are_no_bytes),
       cmocka_unit_test(shs_says_nothing),
+      cmocka_unit_test(who_leaves_below_shs_is_told),
       cmocka_unit_test(a_failure_over_nothing_resets),
       cmocka_unit_test(a_failure_over_an_end_does_not_end),
       cmocka_unit_test(a_failed_application_is_heard_and_has_no_end),
