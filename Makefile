@@ -39,6 +39,10 @@ reference: $(RELEASE)/build.ninja ## write the API reference: build/release/refe
 fuzz: ## search for inputs that break a decoder, FUZZ_SECONDS long (600)
 	@./scripts/fuzz $(or $(FUZZ_SECONDS),600)
 
+.PHONY: coverage
+coverage: ## run every test and print how many lines of each file they reach
+	@./scripts/coverage
+
 .PHONY: bench
 bench: $(RELEASE)/build.ninja bench/node_modules/.package-lock.json ## measure it beside npm multiserver (some ten minutes)
 	@cmake --build $(RELEASE) --target bench-ms

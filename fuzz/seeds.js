@@ -188,3 +188,16 @@ for (let stack = 0; stack < 20; stack++) {
     }
   }
 }
+
+// ---- The command: options, the file of --allow-file, requests for metrics and for pages ----
+
+for (const list of [['-v', 'net::0'], ['--key', 'file', '--timeout=100', 'a', '--', '-b'], ['-kfile', '-t', '5'], ['--limit', 'connections=10', '--limit=idle-msec=none'],
+  ['--external', 'pub.example', '-e', 'net:[::1]:443', 'net:::1:8008~shs', 'ws://h'], ['--help'], ['--limit', 'buffered=1', 'x'], ['--verbose=1'], ['-x'], ['--timeout', '99999999999']]) {
+  keep('options', Buffer.from(list.join('\0')))
+}
+const ALLOWED = 'blgG17hU/z/7Iq6/r04/S+EvjI3ylk1HV+vAa8JLmo0='
+for (const text of [`${ALLOWED}\n`, `# friends\n\n@${ALLOWED}.ed25519 # Ann\n${ALLOWED}`, `${ALLOWED} ${ALLOWED}\n`, 'no key\n', 'a'.repeat(600), `\r\n\t${ALLOWED}\r\n`, `${ALLOWED}\0\n`]) keep('allow', Buffer.from(text))
+for (const text of ['GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n', 'HEAD / HTTP/1.0\r\n\r\n', 'POST /metrics HTTP/1.1\r\nContent-Length: 1\r\n\r\nx', 'GET http://h:1/metrics?x HTTP/1.1\r\n\r\n',
+  'GET /other HTTP/1.1\r\n\r\n', '\r\n\r\nGET / HTTP/1.1\r\n\r\n', 'nonsense\r\n\r\n', 'OPTIONS * HTTP/1.1\r\n\r\n', 'CONNECT h:1 HTTP/1.1\r\n\r\n']) keep('metrics', Buffer.from(text))
+for (const lines of [['/', 'bytes=0-9', '"5f"'], ['/sub/a%20b.js?x', 'bytes=-5', 'W/"5f", "60"'], ['/../etc/passwd', 'bytes=5-', '*'], ['/%2e%2e/x', 'bytes=9-5', ''], ['/.well-known/x', 'bytes=0-0,5-6', ''],
+  ['/%00', 'bytes=99999999999999999999-', ''], ['*', 'items=0-1', ''], ['/' + 'a'.repeat(900), 'bytes= 0 - 1', '']]) keep('pages', Buffer.from(lines.join('\n')))
