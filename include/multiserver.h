@@ -784,7 +784,8 @@ MS_API void ms_conn_fail(ms_conn *conn, const char *why);
 
 /* Is what goes over this connection one piece, of which a part must not be taken for the whole?
  * Then ms_ctx_close and ms_suspend say no goodbye in the middle of it: it has their wait to end by
- * itself, and is cut when that is over. Default: false, they close it. */
+ * itself, and is cut when that is over; and ms_limits.idle_msec ends it as ms_conn_fail does.
+ * Default: false, they close it. */
 MS_API void ms_conn_set_whole(ms_conn *conn, bool whole);
 
 /* Does the application read all that comes before it hears of a failure? Then on_close with an

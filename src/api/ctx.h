@@ -127,7 +127,6 @@ struct ms__link {
   bool answered;     /* it has asked for pages; with `events` an answer runs */
   uint32_t requests; /* so many */
   enum ms__use use;  /* what it is counted as, with `guest` */
-  bool whole;        /* it ends by itself, or is cut */
   uint8_t key[MS_KEY_BYTES];
 };
 

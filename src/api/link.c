@@ -404,7 +404,7 @@ void ms_conn_handle(ms_conn *conn, const ms_conn_events *events, void *user) {
 }
 
 void ms_conn_set_whole(ms_conn *conn, bool whole) {
-  ((struct ms__link *)conn->owner)->whole = whole;
+  conn->whole = whole;
 }
 
 void *ms_conn_user(const ms_conn *conn) {

@@ -13,7 +13,7 @@ static void cut_all(struct ms_ctx *ctx) {
 /* What is one piece, as a page is, is finished, if there is time. */
 static void part(struct ms_ctx *ctx) {
   for (struct ms__link *l = ctx->links; l; l = l->next) {
-    if (!l->conn || l->attempt || l->whole) continue;
+    if (!l->conn || l->attempt || l->conn->whole) continue;
     if (l->answered) {
       if (!l->events) ms__conn_dismiss(l->conn);
       continue;

@@ -195,6 +195,7 @@ void ms__conn_close_idle(ms_conn *c) {
   if (c->aside) ms__conn_keep_no_more(c);
   c->env->idled++;
   set_why(c, MS_ETIMEDOUT, "it carried nothing for too long");
+  c->broken = c->whole;
   ms_conn_close(c);
 }
 

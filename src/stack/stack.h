@@ -197,6 +197,7 @@ struct ms_conn {
   bool proved : 1; /* a handshake has shown who we are */
   bool half : 1;   /* the last word has agreed on a half-close that it has not of itself */
   bool closing : 1, aborted : 1, detached : 1, failed : 1;
+  bool whole : 1;                  /* ms_conn_set_whole: a part must not be taken for it */
   bool broken : 1;                 /* our end is no clean one (ms_conn_fail); with `closing` */
   bool said_all : 1;               /* with `aside`: the application has closed */
   bool resting : 1;                /* answered, and not a byte of another request has come */
@@ -395,7 +396,8 @@ void ms__conn_write_failed(ms_conn *c);
 /* The wire has taken all there was: has the last word's end been part of it? */
 void ms__conn_note_end_sent(ms_conn *c);
 
-/* It has carried nothing for too long: a goodbye, and then MS_ETIMEDOUT. */
+/* It has carried nothing for too long: a goodbye, unless what it carries is one
+ * piece, and then MS_ETIMEDOUT. */
 void ms__conn_close_idle(ms_conn *c);
 
 /* Closes the wire for good. */

@@ -313,6 +313,24 @@ static void a_failed_application_does_not_wait_for_ever(void **state) {
   lone_end(&l);
 }
 
+static void what_is_one_piece_hears_no_goodbye_for_being_idle(void **state) {
+  (void)state;
+  for (unsigned whole = 0; whole < 2; whole++) {
+    struct lone l;
+    lone_begin(&l, SERVER, LAYERS(&toy_squash), NULL, BLOCK);
+    l.env.idle_msec = 1000;
+    lone_run(&l);
+    l.conn->whole = whole;
+    lone_wait(&l, 2000);
+    expect_sent(&l, whole ? "\0\xee" : "\0\xfe", 2);
+    l.to_us.fin = true;
+    lone_run(&l);
+    if (l.conn) lone_wait(&l, 5000);
+    assert_int_equal(l.error, MS_ETIMEDOUT);
+    lone_end(&l);
+  }
+}
+
 /* An end that the application has asked for, and that has not gone, is taken back. */
 static void a_failure_takes_an_end_back(void **state) {
   struct lone l;
@@ -1097,6 +1115,7 @@ int main(void) {
       cmocka_unit_test(a_failed_application_tells_a_websocket_why),
       cmocka_unit_test(a_long_reason_is_cut_between_characters),
       cmocka_unit_test(a_failed_application_does_not_wait_for_ever),
+      cmocka_unit_test(what_is_one_piece_hears_no_goodbye_for_being_idle),
       cmocka_unit_test(a_failure_takes_an_end_back),
       cmocka_unit_test(a_reset_voids_the_question),
       cmocka_unit_test(a_fin_leaves_the_question),
