@@ -764,10 +764,10 @@ MS_API void ms_conn_commit(ms_conn *conn, size_t n);
 MS_API bool ms_conn_write_blocked(const ms_conn *conn);
 
 /* Ends our direction; what was written is sent first. A half-close: the peer may go on writing, and
- * there is no deadline. Where there is no half-close (ms_conn_half_closes) the peer is asked to end
- * as well: what it still says is read, but many say no more. The other way round, after on_end,
- * there is time for what is written at once: where for the drain deadline nothing moves and this is
- * not called, the peer is told that the answer is not whole, and on_close has MS_ETIMEDOUT. */
+ * there is no deadline. Where a protocol has no half-close (WebSocket) the peer is asked to end as
+ * well: what it still says is read, but many say no more. The other way round, after on_end, there
+ * is time for what is written at once: where for the drain deadline nothing moves and this is not
+ * called, the peer is told that the answer is not whole, and on_close has MS_ETIMEDOUT. */
 MS_API void ms_conn_end(ms_conn *conn);
 
 /* Ends our direction, discards what still comes, and waits for the peer's end no longer than the
@@ -814,9 +814,8 @@ MS_API void *ms_conn_auth(const ms_conn *conn);
  * them. */
 MS_API uint64_t ms_conn_id(const ms_conn *conn);
 
-/* Can one direction end before the other? If not, ms_conn_end asks the peer to end as well, and its
- * on_end asks us: a WebSocket with no other end on it, whose peer is none of ours. Two of ours
- * agree on a half-close when it is opened. */
+/* Can one direction end before the other? If not (WebSocket), ms_conn_end asks the peer to end as
+ * well, and its on_end asks us. */
 MS_API bool ms_conn_half_closes(const ms_conn *conn);
 
 /* The stack's names ("net~shs"), its number in the context, and whether we are its server. */

@@ -41,7 +41,7 @@ static inline void random_identity(struct ms_identity *out) {
 struct driver {
   const struct ms__layer *layer;
   void *state, *scratch;
-  bool up, asked, proved, half;
+  bool up, asked, proved;
   int result;            /* of the last step */
   struct bytes in;       /* wire_in, not yet taken */
   struct bytes wire_out; /* all that was written */
@@ -101,7 +101,6 @@ static inline int driver_step(struct driver *d, size_t room) {
       memcpy(d->question, p.question.data, ms__min(p.question.len, sizeof d->question));
     }
     d->proved |= p.proved;
-    d->half |= p.half;
   } else {
     p.app_in = (struct ms__dst){out, room};
     d->result = d->layer->decode(d->state, &p);

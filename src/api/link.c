@@ -310,7 +310,6 @@ static bool make_request(struct ms__link *l, const ms_section *s) {
   if (!r) return false;
   r->opts.userinfo = s->userinfo ? strcpy(r->text, userinfo) : NULL;
   r->opts.path = strcpy(r->text + user, s->path);
-  r->opts.half = l->stack->http.half;
   r->opts.host = strcpy(r->text + user + path, host);
   l->raising->request = r;
   return true;

@@ -237,14 +237,6 @@ static int keep_fronts(struct ms__stack *s, const ms_stack_opts *opts, ms_error 
   return r;
 }
 
-/* Is the end of its WebSocket the end of all? */
-static bool ends_with_ws(const struct ms__stack *s) {
-  for (size_t i = 1; i < s->count; i++)
-    for (size_t j = 0; j < MS__SECTION_LAYERS && s->impl[i]->layers[j]; j++)
-      if (s->impl[i]->layers[j]->flags & MS__HAS_END) return false;
-  return true;
-}
-
 /* What the layers of WebSocket are told. */
 static int keep_ws(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err) {
   const ms_allocator *a = &s->ctx->allocator;
@@ -261,7 +253,6 @@ static int keep_ws(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err
   if (s->sections[0].kind == MS_SECTION_WS && ms__stack_has_place(s) && !ms__http_ready())
     return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
   s->http.path = path ? path : "";
-  s->http.half = ends_with_ws(s);
   s->http.name = host ? host : "";
   s->http.any_origin = s->authenticated && opts->origins_count == 0;
   s->http.fronts = s->fronts;

@@ -31,12 +31,6 @@ enum {
   SERVER_ERROR = 500
 };
 
-/* An extension (RFC 6455, section 9) between two of us: a Close ends one direction. Who has sent it
- * reads on, and the other's may come as late as it likes. */
-#define FIELD_EXTENSIONS "Sec-WebSocket-Extensions"
-#define HALF_CLOSE       "x-half-close"
-#define AGREED           FIELD_EXTENSIONS ": " HALF_CLOSE "\r\n"
-
 struct state {
   const struct ms__http_opts *opts;
   bool server, asked; /* client: the request is out */
@@ -219,10 +213,7 @@ static int serve(struct state *s, struct ms__port *p) {
                   "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                   "Connection: Upgrade\r\nSec-WebSocket-Accept: ");
   ms__text_string(&t, accept);
-  ms__text_string(&t, "\r\n");
-  p->half = s->opts->half && ms__http_has_token(&head, FIELD_EXTENSIONS, HALF_CLOSE);
-  if (p->half) ms__text_string(&t, AGREED);
-  ms__text_string(&t, "\r\n");
+  ms__text_string(&t, "\r\n\r\n");
   memcpy(p->wire_out.p, text, t.len);
   ms__fill(&p->wire_out, t.len);
   return MS__UNLINK;
@@ -331,7 +322,6 @@ static int ask(struct state *s, struct ms__port *p) {
   ms__text_string(&t, "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: ");
   ms__text_string(&t, key);
   ms__text_string(&t, "\r\nSec-WebSocket-Version: 13\r\n");
-  if (s->opts->half) ms__text_string(&t, AGREED);
   fits = !s->opts->userinfo || write_credentials(&t, s->opts->userinfo);
   ms__text_string(&t, "\r\n");
   if (!fits || t.len >= p->wire_out.n)
@@ -341,15 +331,7 @@ static int ask(struct state *s, struct ms__port *p) {
   return MS__MORE;
 }
 
-/* Has the server chosen what was offered, or nothing? */
-static bool may_extend(const struct state *s, const struct ms__http_head *head, bool *half) {
-  bool twice;
-  const struct ms__slice *chosen = ms__http_field(head, FIELD_EXTENSIONS, &twice);
-  *half = chosen && !twice && s->opts->half && ms__slice_is(chosen, HALF_CLOSE);
-  return !chosen || *half;
-}
-
-static int check_answer(struct state *s, const struct ms__http_head *head, bool *half) {
+static int check_answer(struct state *s, const struct ms__http_head *head) {
   const struct ms__slice *location = ms__http_field(head, "Location", NULL), *accept;
   char status[64];
   bool twice;
@@ -367,7 +349,8 @@ static int check_answer(struct state *s, const struct ms__http_head *head, bool 
   if (!accept || twice || accept->n != ACCEPT_TEXT - 1 ||
       memcmp(accept->p, s->accept, accept->n) != 0)
     return failed(s, "the server's Sec-WebSocket-Accept is no answer to our key", NULL);
-  if (!may_extend(s, head, half) || ms__http_field(head, "Sec-WebSocket-Protocol", NULL))
+  if (ms__http_field(head, "Sec-WebSocket-Extensions", NULL) ||
+      ms__http_field(head, "Sec-WebSocket-Protocol", NULL))
     return failed(s, "the server chose an extension or a subprotocol that was not offered", NULL);
   return MS__UNLINK;
 }
@@ -385,7 +368,7 @@ static int upgrade(struct state *s, struct ms__port *p) {
   if (ms__http_parse(&head, false, p->wire_in.p, (size_t)n) < 0)
     return failed(s, "the head of the answer is malformed", NULL);
   ms__skip(&p->wire_in, (size_t)n);
-  return check_answer(s, &head, &p->half);
+  return check_answer(s, &head);
 }
 
 static int http_handshake(void *st, struct ms__port *p) {

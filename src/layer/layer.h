@@ -63,7 +63,6 @@ struct ms__port {
   uint64_t length; /* to be filled before returning MS__KEEP: what the application shall write */
   bool
       proved; /* out: we have shown who we are; an end before DONE is a refusal, not a truncation */
-  bool half;  /* out: the layer above, of NO_HALF, has a half-close with this peer */
   bool unread; /* in tick: nobody reads the transport for now, so that silence proves nothing */
 };
 
@@ -236,7 +235,6 @@ struct ms__tls_opts {
 struct ms__http_opts {
   const char
       *path; /* client: what it asks for, query and all; server: the only one served, or "" */
-  bool half; /* agree on a half-close with a peer that knows of it */
 
   /* client */
   const char *host;     /* of the Host header: "pub.example", "[::1]:8989" */

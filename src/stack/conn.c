@@ -390,7 +390,7 @@ void ms__conn_cut_short(ms_conn *c) {
 bool ms_conn_half_closes(const ms_conn *c) {
   /* the ends of the layers below the last word are held */
   for (size_t i = c->last < 0 ? 0 : (size_t)c->last; i < c->n; i++)
-    if (c->slots[i].layer->flags & MS__NO_HALF) return c->half;
+    if (c->slots[i].layer->flags & MS__NO_HALF) return false;
   return true;
 }
 

@@ -234,8 +234,7 @@ void ms__conn_drain_is_over(ms_conn *c) {
 
 static bool is_owed_an_end(const ms_conn *c) {
   if (!c->end_told || c->out[c->n].fin || c->closing || c->failed || c->close_told) return false;
-  if (!c->wire || c->write_over) return false;
-  return !ms_conn_half_closes(c) || (c->half && c->eof); /* who leaves does not wait */
+  return c->wire && !c->write_over && !ms_conn_half_closes(c);
 }
 
 /* A peer that does not read makes nobody late: only idleness counts then. */

@@ -66,7 +66,6 @@ static void layer_is_up(ms_conn *c, struct ms__slot *s) {
 void ms__handshake_result(ms_conn *c, size_t i, int result, const struct ms__port *port) {
   struct ms__slot *s = &c->slots[i];
   if (port->proved) c->proved = true;
-  if (port->half) c->half = true;
   if (result < 0) {
     ms__conn_fail(c, (int)i, result, 0);
     return;

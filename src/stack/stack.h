@@ -195,7 +195,6 @@ struct ms_conn {
   bool owed : 1;   /* a question was told and is not answered: the application still holds us */
   bool messages : 1, top_granted : 1;
   bool proved : 1; /* a handshake has shown who we are */
-  bool half : 1;   /* the last word has agreed on a half-close that it has not of itself */
   bool closing : 1, aborted : 1, detached : 1, failed : 1;
   bool whole : 1;                  /* ms_conn_set_whole: a part must not be taken for it */
   bool broken : 1;                 /* our end is no clean one (ms_conn_fail); with `closing` */

@@ -104,6 +104,22 @@ scenario('connect that has nothing to say and does not --receive ends at once', 
   assert.strictEqual(await client.exit(), 0, `${client}`)
 })
 
+// ---- What came before a failure ----
+
+for (const stack of ['net~shs', 'ws~shs', 'unix~shs', 'net']) {
+  scenario(`${stack}: what came before a failure is written out`, async (world) => {
+    const [read, write] = pipe(world)
+    const serve = world.ours(['serve', '--exec', 'seq 1 40000; exit 3', '--allow-any', place(world, stack)])
+    const client = world.ours(['connect', await serve.line()], { stdin: 'ignore', stdout: write })
+    fs.closeSync(write)
+    await taken(client) // and has heard of the failure, or cannot read on to it
+    const lines = (await readAll(read)).toString().split('\n').slice(0, -1)
+    assert.strictEqual(lines.length, 40000)
+    assert.strictEqual(lines.at(-1), '40000')
+    assert.strictEqual(await client.exit(), 1, `${client}`)
+  })
+}
+
 // ---- A peer that our end asks for its own ----
 
 // A WebSocket's server that reads nothing until it is told to, then all, and answers our Close.
@@ -138,6 +154,15 @@ scenario('ws: a peer that has not had all cannot answer, and is waited for', asy
   assert.ok(!server.closed && client.done === null, `${client}`)
   server.read()
   assert.strictEqual(await client.exit(), 0, `${client}`)
+})
+
+scenario('ws: an answer that begins only after the end of the request', async (world) => {
+  const serve = world.ours(['serve', '--exec', 'sort -rn', place(world, 'ws')])
+  const client = world.ours(['connect', '--linger', '50', await serve.line()])
+  client.child.stdin.end(Array.from({ length: 20000 }, (_, i) => `${i}\n`).join(''))
+  assert.strictEqual(await client.exit(), 0, `${client}`)
+  const lines = client.stdout().toString().split('\n').slice(0, -1)
+  assert.deepStrictEqual([lines.length, lines[0], lines.at(-1)], [20000, '19999', '0'])
 })
 
 // ---- Who has ended and dies ----

@@ -4,7 +4,6 @@
 const assert = require('assert')
 const crypto = require('crypto')
 const net = require('net')
-const { certificate } = require('./certificate')
 const { scenario } = require('./harness')
 const WebSocket = require('ws')
 
@@ -66,14 +65,6 @@ function raw(world, at, bytes, dripping) {
     socket.on('close', () => resolve(frames(Buffer.concat(got))))
     socket.on('end', () => socket.end())
   })
-}
-
-function alive(pid) {
-  try {
-    return process.kill(pid, 0)
-  } catch {
-    return false
-  }
 }
 
 async function serve(world, ...args) {
@@ -238,79 +229,4 @@ scenario('what a slow standard output has not taken is no silence', async (world
   await ours.exit()
   assert.ok(ours.stdout().equals(data), `${ours.received} bytes`)
   assert.strictEqual(ours.err, '')
-})
-
-// ---- Two of us ----
-
-const LATER = ['--linger', '600000'] // whoever waits for a silence is late
-
-// Both ends have a half-close, by an extension or by what stands above.
-for (const stack of ['ws', 'ws~noauth', 'ws~shs', 'wss', 'wss~shs']) {
-  const tls = stack.startsWith('wss') ? certificate() : null
-  const host = tls ? 'wss://localhost:0' : 'ws://127.0.0.1:0'
-  const place = host + stack.replace(/^wss?/, '')
-  const serving = tls ? ['--tls-cert', tls.cert, '--tls-key', tls.key] : []
-  const keyed = stack.endsWith('shs') ? ['--allow-any'] : []
-  const dialling = tls ? [...LATER, '--tls-ca', tls.cert] : LATER
-
-  scenario(`${stack}: a command that needs the end of its input answers in full`, async (world) => {
-    const server = world.ours(['serve', '--json', ...serving, ...keyed, '--exec', 'sort -n', place])
-    const { address } = await server.event('listening')
-    const client = world.ours(['connect', ...dialling, address])
-    client.child.stdin.end(SHUFFLED)
-    assert.strictEqual(await client.exit(), 0, `${client}`)
-    assert.strictEqual(String(client.stdout()), SORTED)
-    assert.strictEqual((await server.event('closed')).reason, 'end')
-  })
-
-  scenario(`${stack}: either side ends first, and has all of the other`, async (world) => {
-    for (const first of [0, 1]) {
-      const server = world.ours(['serve', '--stdio', ...serving, ...keyed, place])
-      const client = world.ours(['connect', ...dialling, await server.line('stderr')])
-      const both = [client, server]
-      both.forEach((one) => one.child.stdin.write('hello'))
-      for (const one of both) await one.until(() => one.received === 5, 'a greeting')
-      both[first].child.stdin.end('question')
-      await both[1 - first].until(() => both[1 - first].received === 13, 'the question')
-      both[1 - first].child.stdin.end(SORTED)
-      assert.deepStrictEqual([await client.exit(), await server.exit()], [0, 0], `${first}: ${client}\n${server}`)
-      assert.strictEqual(String(both[first].stdout()), 'hello' + SORTED)
-    }
-  })
-
-  scenario(`${stack}: an end goes through bridges, there and back`, async (world) => {
-    const far = world.ours(['serve', ...serving, ...keyed, '--exec', 'sort -n', place])
-    const trust = tls ? ['--tls-ca', tls.cert] : []
-    const middle = world.ours(['serve', ...trust, '--forward', await far.line(), 'net:127.0.0.1:0~noauth'])
-    const near = world.ours(['serve', ...serving, ...keyed, '--forward', await middle.line(), place])
-    for (const at of [await middle.line(), await near.line()]) {
-      const client = world.ours(['connect', ...(at.startsWith('net') ? [] : dialling), at])
-      client.child.stdin.end(SHUFFLED)
-      assert.strictEqual(await client.exit(), 0, `${at}: ${client}`)
-      assert.strictEqual(String(client.stdout()), SORTED)
-    }
-  })
-}
-
-scenario('an npm client that closes with its question has its answer through a bridge', async (world) => {
-  const far = world.ours(['serve', '--exec', 'sort -n', 'ws://127.0.0.1:0'])
-  const near = await serve(world, '--forward', await far.line())
-  const socket = new WebSocket(near.at)
-  const got = []
-  socket.on('message', (data) => got.push(data))
-  await event(socket, 'open')
-  socket.send(SHUFFLED)
-  socket.close(1000)
-  assert.strictEqual((await event(socket, 'close'))[0], 1000)
-  assert.strictEqual(Buffer.concat(got).toString(), SORTED)
-})
-
-scenario('a client killed after its end is no clean one, and its command does not stay', async (world) => {
-  const ours = await serve(world, '--exec', 'cat > /dev/null; echo $$; exec sleep 300')
-  const client = world.ours(['connect', ours.at])
-  client.child.stdin.end('question')
-  const pid = Number(await client.line())
-  client.kill('SIGKILL')
-  assert.notStrictEqual((await ours.proc.event('closed')).reason, 'end')
-  while (alive(pid)) await new Promise((resolve) => setTimeout(resolve, 20))
 })

@@ -531,59 +531,6 @@ static void an_answer_in_flight_is_not_late(void **state) {
   lone_end(&l);
 }
 
-#define ASKS                                                                   \
-  "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
-  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-
-/* A WebSocket whose peer has closed it in one of the two ways. */
-static void begin_closed(struct lone *l, bool half) {
-  char head[1024];
-  lone_begin(l, SERVER, LAYERS(&ms__http, &ms__ws), NULL, MS__BLOCK);
-  (void)snprintf(head, sizeof head, "%s%s\r\n", ASKS,
-                 half ? "Sec-WebSocket-Extensions: x-half-close\r\n" : "");
-  lone_put(l, head, strlen(head));
-  lone_put(l, "\x88\x80mask", 6);
-  lone_run(l);
-  assert_int_equal(l->ends, 1);
-  assert_int_equal(ms_conn_half_closes(l->conn), half);
-  assert_true(lone_take(l, head, sizeof head) > 100);
-}
-
-static void an_agreed_half_close_has_no_deadline(void **state) {
-  struct lone l;
-  (void)state;
-  begin_closed(&l, true);
-  lone_wait(&l, 3600 * 1000);
-  assert_int_equal(l.closes, 0);
-  ms_conn_end(l.conn);
-  lone_run(&l);
-  expect_sent(&l, "\x88\x00", 2);
-  assert_int_equal(l.error, 0);
-  l.to_us.fin = true;
-  lone_run(&l);
-  lone_end(&l);
-
-  begin_closed(&l, false);
-  lone_wait(&l, 5000);
-  assert_int_equal(l.error, MS_ETIMEDOUT);
-  l.to_us.fin = true;
-  lone_run(&l);
-  lone_end(&l);
-}
-
-/* A FIN before our Close: it does not wait for an answer. */
-static void who_leaves_has_no_answer(void **state) {
-  struct lone l;
-  (void)state;
-  begin_closed(&l, true);
-  l.to_us.fin = true;
-  lone_wait(&l, 4999);
-  assert_int_equal(l.closes, 0);
-  lone_wait(&l, 1);
-  assert_int_equal(l.error, MS_ETIMEDOUT);
-  lone_end(&l);
-}
-
 /* ---- Time ---- */
 
 static void keepalive_against_a_deaf_peer_does_not_spin(void **state) {
@@ -1125,8 +1072,6 @@ int main(void) {
       cmocka_unit_test(what_came_with_an_end_is_answered),
       cmocka_unit_test(an_answer_without_end_is_cut),
       cmocka_unit_test(an_answer_in_flight_is_not_late),
-      cmocka_unit_test(an_agreed_half_close_has_no_deadline),
-      cmocka_unit_test(who_leaves_has_no_answer),
       cmocka_unit_test(keepalive_against_a_deaf_peer_does_not_spin),
       cmocka_unit_test(a_reply_is_read_after_a_failed_write),
       cmocka_unit_test(the_attempt_has_a_deadline),

@@ -71,7 +71,7 @@ static const struct ms__events events = {
 };
 
 static const struct ms__http_opts http_opts = {
-    .path = "", .host = "h", .any_origin = true, .name = "", .half = true};
+    .path = "", .host = "h", .any_origin = true, .name = ""};
 static const struct ms__ws_opts ws_opts = {1000, 1 << 20, 1 << 20, 1000, true};
 
 void lone_begin(struct lone *l, bool server, const struct ms__layer *const *layers, size_t n,

@@ -193,7 +193,6 @@ void world_make(struct world *w, uint64_t seed) {
   w->toys.binary = w->toys.head % 2;
   w->proxy = (struct ms__proxy_opts){&w->peer};
   w->http = (struct ms__http_opts){.path = "/a?b", .host = "h", .any_origin = true, .name = ""};
-  w->http.half = w->toys.head % 2; /* what it changes has to change nothing here */
   w->ws = (struct ms__ws_opts){(uint32_t)w->toys.ping_msec, 1 << 20, 1 << 20, 1 << 20, true};
   choose_certificate(w);
   choose_keys(w);

@@ -223,9 +223,9 @@ static const struct ms__http_opts client_opts = {
     .path = "/a?b=c", .host = "h.example:81", .userinfo = "us%65r:pass"};
 
 /* What it asked, with its key in `key`. */
-static void begin_client(struct driver *d, const struct ms__http_opts *opts, char accept[64]) {
+static void begin_client(struct driver *d, char accept[64]) {
   const char *key;
-  driver_begin(d, &ms__http, false, opts);
+  driver_begin(d, &ms__http, false, &client_opts);
   assert_int_equal(driver_step(d, 0), MS__MORE);
   bytes_add(&d->wire_out, "", 1);
   key = strstr((char *)d->wire_out.p, "Sec-WebSocket-Key: ");
@@ -247,8 +247,7 @@ static void the_request(void **state) {
   struct driver d;
   char accept[64];
   (void)state;
-  begin_client(&d, &client_opts, accept);
-  assert_null(strstr((char *)d.wire_out.p, "Extensions"));
+  begin_client(&d, accept);
   assert_said(&d, "GET /a?b=c HTTP/1.1\r\nHost: h.example:81\r\n" UPGRADE "Sec-WebSocket-Key: ");
   assert_non_null(strstr((char *)d.wire_out.p, "\r\nAuthorization: Basic dXNlcjpwYXNz\r\n"));
   driver_end(&d);
@@ -266,8 +265,6 @@ static void answers(void **state) {
       {"HTTP/1.1 101 X\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n@\r\n", "something else"},
       {"HTTP/1.1 101 X\r\n" UPGRADE "@Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
        "not offered"},
-      {"HTTP/1.1 101 X\r\n" UPGRADE "@Sec-WebSocket-Extensions: x-half-close\r\n\r\n",
-       "not offered"},
       {"HTTP/1.1 101 X\r\n" UPGRADE "@Sec-WebSocket-Protocol: chat\r\n\r\n", "not offered"},
       {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "answers 200 OK"},
       {"HTTP/1.1 404 Not Found\r\n\r\n", "answers 404 Not Found"},
@@ -282,7 +279,7 @@ static void answers(void **state) {
       struct driver d;
       char accept[64], head[1024];
       const char *at = strchr(rows[i].head, '@');
-      begin_client(&d, &client_opts, accept);
+      begin_client(&d, accept);
       if (at)
         (void)snprintf(head, sizeof head, "%.*s%s%s", (int)(at - rows[i].head), rows[i].head,
                        accept, at + 1);
@@ -293,69 +290,6 @@ static void answers(void **state) {
       if (rows[i].why) assert_explained(&d, rows[i].why);
       driver_end(&d);
     }
-}
-
-/* ---- A half-close, where both sides know of it ---- */
-
-#define OFFER "Sec-WebSocket-Extensions: x-half-close\r\n"
-
-static void a_server_agrees_on_what_it_is_offered(void **state) {
-  static const struct ms__http_opts half_opts = {
-      .path = "", .any_origin = true, .name = "", .half = true};
-  static const struct {
-    const char *offer;
-    bool half;
-  } rows[] = {
-      {"", false},
-      {OFFER, true},
-      {"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n", false},
-      {"Sec-WebSocket-Extensions: permessage-deflate; a=\"b\", x-half-close\r\n", true},
-      {"Sec-WebSocket-Extensions: permessage-deflate\r\n" OFFER, true},
-      {"Sec-WebSocket-Extensions: x-half-close; so\r\n", false},
-  };
-  (void)state;
-  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-    for (int knows = 0; knows < 2; knows++) {
-      bool half = knows && rows[i].half;
-      struct driver d;
-      char head[512];
-      (void)snprintf(head, sizeof head, "GET / HTTP/1.1\r\n" HOST UPGRADE KEY VERSION "%s\r\n",
-                     rows[i].offer);
-      assert_int_equal(serve(&d, knows ? &half_opts : &open_opts, head, 1000), MS__UNLINK);
-      assert_int_equal(d.half, half);
-      assert_said(&d, "HTTP/1.1 101 Switching Protocols\r\n" UPGRADE ACCEPT);
-      bytes_add(&d.wire_out, "", 1);
-      assert_int_equal(strstr((char *)d.wire_out.p, ACCEPT OFFER "\r\n") != NULL, half);
-      driver_end(&d);
-    }
-}
-
-static void a_client_has_what_it_offered_or_nothing(void **state) {
-  static const struct ms__http_opts half_opts = {.path = "", .host = "h", .half = true};
-  static const struct {
-    const char *chosen;
-    int result;
-    bool half;
-  } rows[] = {
-      {"", MS__UNLINK, false},
-      {OFFER, MS__UNLINK, true},
-      {OFFER OFFER, MS_EPROTO, false},
-      {"Sec-WebSocket-Extensions: x-half-close; so\r\n", MS_EPROTO, false},
-      {"Sec-WebSocket-Extensions: x-half-close, x\r\n", MS_EPROTO, false},
-  };
-  (void)state;
-  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-    struct driver d;
-    char accept[64], head[512];
-    begin_client(&d, &half_opts, accept);
-    assert_non_null(strstr((char *)d.wire_out.p, "\r\n" OFFER "\r\n"));
-    (void)snprintf(head, sizeof head, "HTTP/1.1 101 X\r\n" UPGRADE "%s%s\r\n", accept,
-                   rows[i].chosen);
-    assert_int_equal(give(&d, head, strlen(head), 1000), rows[i].result);
-    if (rows[i].result == MS__UNLINK) assert_int_equal(d.half, rows[i].half);
-    if (rows[i].result < 0) assert_explained(&d, "not offered");
-    driver_end(&d);
-  }
 }
 
 /* ---- Corners ---- */
@@ -428,8 +362,6 @@ int main(void) {
       cmocka_unit_test(other_requests_are_asked),
       cmocka_unit_test(the_request),
       cmocka_unit_test(answers),
-      cmocka_unit_test(a_server_agrees_on_what_it_is_offered),
-      cmocka_unit_test(a_client_has_what_it_offered_or_nothing),
   };
   if (sodium_init() < 0) return 1;
   return cmocka_run_group_tests_name("http", tests, NULL, NULL);
