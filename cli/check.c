@@ -23,6 +23,7 @@ struct check {
   const ms_alternative *tried;
   size_t open; /* those that could be opened */
   uint32_t timeout_msec;
+  bool any_certificate;
   bool several;                         /* attempts at it may be under way */
   bool titled;                          /* something of it has been printed */
   struct reached reached[ATTEMPTS + 1]; /* by an attempt's number */
@@ -86,6 +87,16 @@ static const char *waits_for(const struct reached *r, const ms_alternative *a) {
   return i + 1 < a->count ? a->sections[i + 1].name : "open";
 }
 
+/* Has who is there shown its key, or a name by a certificate that is trusted? */
+static bool is_proved(const struct check *c) {
+  for (size_t i = 0; i < c->tried->count; i++) {
+    const ms_section *s = &c->tried->sections[i];
+    if (s->kind == MS_SECTION_SHS) return true;
+    if ((s->kind == MS_SECTION_TLS || s->secure) && !c->any_certificate) return true;
+  }
+  return false;
+}
+
 static void on_attempt(const ms_attempt *a, void *user) {
   struct check *c = user;
   struct reached *r = &c->reached[a->number <= ATTEMPTS ? a->number : 0];
@@ -114,7 +125,7 @@ static void on_attempt(const ms_attempt *a, void *user) {
       break;
     case MS_STEP_OPEN:
       (void)snprintf(how, sizeof how, "%u ms in all", a->msec);
-      print("open", place, how);
+      print(is_proved(c) ? "open" : "reachable, nobody proved", place, how);
       break;
     case MS_STEP_FAILED:
       (void)snprintf(how, sizeof how, " after %u ms", took);
@@ -223,7 +234,7 @@ static int begin(struct check *c, const struct options *o, bool keyed, const ms_
 }
 
 static int check(const char *address, const struct options *o) {
-  struct check c = {.timeout_msec = o->timeout_msec};
+  struct check c = {.timeout_msec = o->timeout_msec, .any_certificate = o->tls.insecure};
   ms_identity *id = NULL;
   bool legacy, keyed;
   int status = cli_read_address(&cli_check, address, &c.addr, &legacy);
@@ -282,10 +293,11 @@ const struct cli_command cli_check = {
         "\n"
         "Tries every alternative of ADDRESS by itself, step by step: reading it, looking its\n"
         "host up, connecting, each layer of its stack, with the time that each has taken. Where\n"
-        "one fails, a line says what to do about it. An old Scuttlebutt address\n"
-        "(HOST:PORT:@KEY.ed25519) or invite will do as well. Quote the address; one with a seed "
-        "is\n"
-        "given as @FILE or as -, the first line of standard input: a command line is no secret.\n"
+        "one fails, a line says what to do about it. One that opens is open where its peer has\n"
+        "proved its key (shs) or its name (TLS), and else reachable, nobody proved.\n"
+        "An old Scuttlebutt address (HOST:PORT:@KEY.ed25519) or invite will do as well. Quote the\n"
+        "address; one with a seed is given as @FILE or as -, the first line of standard input: a\n"
+        "command line is no secret.\n"
         "\n"
         "  --key FILE            who we are (default: $XDG_CONFIG_HOME/multiserver/secret if it\n"
         "                        is there, else somebody for this once)\n"

@@ -14,6 +14,7 @@ struct session {
   ms_dialer *dialer;
   int status;
   bool verbose;
+  bool keyless; /* the peer has not proved a key */
   struct cli_stdio_opts stdio;
 };
 
@@ -22,9 +23,20 @@ static void on_ctx_closed(ms_ctx *ctx, void *user) {
   ms_ctx_free(ctx);
 }
 
+/* It may have waited for a greeting, and hung up on what we said. */
+static void note_silence(const struct session *s) {
+  ms_ctx_stats stats;
+  ms_ctx_stat(s->ctx, &stats);
+  if (s->keyless && stats.in == 0)
+    cli_note(
+        "the peer has ended without a word, and no section of the address proves its key: is "
+        "one missing, as ~shs:KEY?");
+}
+
 static void on_done(int status, void *user) {
   struct session *s = user;
   s->status = status;
+  note_silence(s);
   ms_ctx_close(s->ctx, 1000, on_ctx_closed, NULL);
 }
 
@@ -54,6 +66,7 @@ static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
   }
   ms_addr_free(s->addr); /* a seed need not be there as long as the connection is */
   s->addr = NULL;
+  s->keyless = !ms_conn_key(conn);
   if (s->verbose) cli_note("connected to %s", ms_conn_address(conn));
   cli_stdio_start(s->loop, conn, &s->stdio, on_done, s);
 }
@@ -224,7 +237,8 @@ const struct cli_command cli_connect = {
         "input to the peer and writes what it sends to standard output. The end of standard\n"
         "input ends our direction only; after the peer's end, what a pipe still gives is sent\n"
         "until it is silent for a while. A file on standard input shows on a terminal how far it\n"
-        "has gone.\n"
+        "has gone. Where a peer that proves no key ends without a word, a note asks whether a\n"
+        "section of the address is missing.\n"
         "An old Scuttlebutt address (HOST:PORT:@KEY.ed25519) or invite will do as well. Quote the\n"
         "address: it has ';' and '~' in it. Everybody on this machine sees a command line: an\n"
         "address with a seed is given as @FILE, a file that nobody else may open, or as -, the\n"

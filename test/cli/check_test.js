@@ -33,7 +33,7 @@ scenario('what works is taken apart', async (world) => {
     const lines = parts[i].trim().split('\n').map((line) => line.trim())
     assert.strictEqual(lines.shift(), alternative)
     const wanted = [/^parse +ok$/, ...(alternative.startsWith('unix') ? [] : [/^resolve +\d+ ms$/]), /^connect +\S+ \d+ ms$/, ...layers[i].map((l) => new RegExp(`^${l} +\\d+ ms$`)),
-      /^open +\d+ ms in all$/]
+      alternative.includes('~shs') ? /^open +\d+ ms in all$/ : /^reachable, nobody proved \d+ ms in all$/]
     assert.strictEqual(lines.length, wanted.length, parts[i])
     wanted.forEach((line, k) => assert.match(lines[k], line))
   })
@@ -118,6 +118,24 @@ scenario('TLS: none there, or a certificate that is not trusted', async (world) 
       /tls +failed after \d+ ms: .*ended before.*\n +-> the server hung up on our greeting: is it TLS/],
   ]
   for (const [address, wanted] of cases) assert.match((await check(world, [address])).stdout().toString(), wanted)
+})
+
+scenario('who has proved nothing is reachable, not open', async (world) => {
+  const pem = world.path('tls.pem')
+  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1',
+    '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-keyout', pem, '-out', `${pem}.cert`], { stdio: 'ignore' })
+  const serve = world.ours(['serve', '--echo', '--allow-any', '--tls-cert', `${pem}.cert`, '--tls-key', pem,
+    'net:localhost:0', 'net:localhost:0~noauth', 'ws://localhost:0', 'net:localhost:0~tls', 'wss://localhost:0', 'net:localhost:0~shs'])
+  const [plain, noauth, ws, tls, wss, shs] = (await serve.line()).split(';')
+  const nobody = [[plain], [noauth], [ws], ['--tls-insecure', tls], ['--tls-insecure', wss], [shs.replace(/~.*/, '')]]
+  const somebody = [['--tls-ca', `${pem}.cert`, tls], ['--tls-ca', `${pem}.cert`, wss], [shs]]
+  for (const args of [...nobody, ...somebody]) {
+    const proc = await check(world, args)
+    assert.strictEqual(proc.status, 0)
+    const said = proc.stdout().toString()
+    assert.strictEqual(/\n {2}reachable, nobody proved [^\n]*\d+ ms in all\n/.test(said), nobody.includes(args), said)
+    assert.strictEqual(/\n {2}open [^\n]*\d+ ms in all\n/.test(said), somebody.includes(args), said)
+  }
 })
 
 scenario('a link-local address without its interface', async (world, t) => {

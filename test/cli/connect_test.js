@@ -8,6 +8,7 @@ const fs = require('fs')
 const net = require('net')
 const { scenario, identity, secretFile, sha256, assertComplaint, command, closedPort } = require('../world')
 
+const WORDLESS = 'multiserver: the peer has ended without a word, and no section of the address proves its key: is one missing, as ~shs:KEY?\n'
 const STACKS = ['net~shs', 'net~noauth', 'net', 'unix~shs', 'unix~noauth', 'unix']
 
 async function server(world, stack, args = ['--echo', '--allow-any'], opts) {
@@ -27,7 +28,7 @@ for (const stack of STACKS) {
       assert.strictEqual(await client.exit(), 0)
       assert.strictEqual(client.stdout().length, input.length)
       assert.strictEqual(sha256(client.stdout()), sha256(input))
-      assert.strictEqual(client.err, '')
+      assert.strictEqual(client.err, input.length || stack.endsWith('shs') ? '' : WORDLESS)
     }
     assert.strictEqual(proc.err, '')
   })
@@ -46,6 +47,16 @@ for (const stack of STACKS) {
     assert.strictEqual(client.stdout().toString(), 'answer')
   })
 }
+
+scenario('a section that is missing is asked for', async (world) => {
+  const { at } = await server(world, 'net~shs')
+  const bare = world.ours(['connect', at.replace(/~shs.*/, '')])
+  bare.child.stdin.end('hello\n') // too little for a greeting
+  await bare.exit()
+  assert.ok(bare.err.endsWith(WORDLESS), bare.err)
+  const whole = world.ours(['connect', at])
+  assert.deepStrictEqual([await whole.finish(), whole.err], [0, ''])
+})
 
 scenario('after the peer has ended, stdin still goes out', async (world) => {
   const data = crypto.randomBytes(4 << 20)

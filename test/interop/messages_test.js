@@ -257,13 +257,15 @@ for (const version of ['TLSv1.2', 'TLSv1.3']) {
   })
 }
 
+const WORDLESS = /^multiserver: the peer has ended without a word[^\n]*\n$/ // and so have we
+
 scenario('who is not the one, or not trusted, is not dialled', async (world) => {
   const { cert, key } = certificate()
   const proc = world.ours(['serve', '--echo', '--tls-cert', cert, '--tls-key', key, 'net:127.0.0.1:0~tls'])
   const at = await proc.line('stdout')
   const cases = [
-    [['--tls-ca', cert, at], 0, /^$/],
-    [['--tls-ca', cert, `${at}:localhost`], 0, /^$/],
+    [['--tls-ca', cert, at], 0, WORDLESS],
+    [['--tls-ca', cert, `${at}:localhost`], 0, WORDLESS],
     [['--tls-ca', cert, `${at}:other.example`], 1, /tls handshake: the certificate is not trusted: hostname mismatch/],
     [[at], 1, /the certificate is not trusted: self-signed certificate/],
     [['--tls-insecure', `${at}:other.example`], 0, /anybody can be in between/],
