@@ -209,6 +209,13 @@ static void on_listen(ms_ctx *ctx, int stack, const ms_error *err, void *user) {
     cli_note("metrics at %s", address);
 }
 
+/* Who gets here may ask. */
+static void on_authorise(ms_conn *conn, const ms_peer *peer, void *user) {
+  (void)peer;
+  (void)user;
+  (void)ms_conn_answer(conn, true, NULL);
+}
+
 /* Who is turned away. */
 static void on_log(enum ms_log_level level, const char *text, void *user) {
   (void)level;
@@ -232,6 +239,7 @@ int cli_metrics_open(struct cli_metrics *m, uv_loop_t *loop, const ms_ctx *of, c
   int r;
   opts.loop = loop;
   opts.limits.connections = CONNECTIONS;
+  opts.on_authorise = on_authorise;
   opts.on_log = on_log;
   stack.insecure_noauth = insecure;
   m->of = of;

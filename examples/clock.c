@@ -70,6 +70,12 @@ static void on_connection(ms_conn *conn, void *user) {
   ms_conn_handle(conn, &conn_events, l);
 }
 
+/* Nobody proves a key to noauth: who may open the socket may read the time. */
+static void on_authorise(ms_conn *conn, const ms_peer *peer, void *user) {
+  (void)peer, (void)user;
+  ms_conn_answer(conn, true, NULL);
+}
+
 static void on_listen(ms_ctx *ctx, int stack, const ms_error *err, void *user) {
   char address[1024];
   (void)stack;
@@ -120,6 +126,7 @@ int main(int argc, char **argv) {
   uv_signal_start(&p.interrupt, on_interrupt, SIGINT);
 
   opts.loop = &p.loop;
+  opts.on_authorise = on_authorise;
   snprintf(socket, sizeof socket, "unix:%s~noauth", argv[1]);
   if (ms_ctx_new(&p.ctx, &opts, &err) < 0 || ms_add(p.ctx, socket, NULL, &err) < 0 ||
       ms_listen(p.ctx, &server_events, &p, &err) < 0) {

@@ -268,16 +268,17 @@ typedef struct ms_allocator {
 
 /* What is known of a peer when it asks to enter. Valid inside the callback only. */
 typedef struct ms_peer {
-  const uint8_t *key;  /* MS_KEY_BYTES, proved by the peer */
+  const uint8_t *key;  /* MS_KEY_BYTES, proved by the peer; NULL: its stack proves none */
   const char *address; /* its transport address and its key: "net:192.0.2.1:5678~shs:KEY" */
   const char *stack;   /* "net~shs" */
 } ms_peer;
 
-/* Asks whether `peer` may enter. The application answers with ms_conn_answer, inside the callback
- * or later; until then, or until the handshake's deadline, the peer waits. Each question is to be
- * answered once, also when the peer may be gone by then: until it is, or
- * ms_conn_abort or ms_ctx_close is called, `conn` stays valid for ms_conn_answer and takes memory.
- * Without such a callback nobody enters. */
+/* Asks whether `peer` may enter; of every stack, also of those without an authenticating layer,
+ * where `peer->key` is NULL and its address is all there is to judge by. The application answers
+ * with ms_conn_answer, inside the callback or later; until then, or until the handshake's deadline,
+ * the peer waits. Each question is to be answered once, also when the peer may be gone by then:
+ * until it is, or ms_conn_abort or ms_ctx_close is called, `conn` stays valid for ms_conn_answer
+ * and takes memory. Without such a callback nobody enters. */
 typedef void (*ms_authorise_cb)(ms_conn *conn, const ms_peer *peer, void *user);
 
 /* A host name to be looked up. */
@@ -354,7 +355,7 @@ typedef struct ms_ctx_opts {
   const ms_allocator *allocator; /* copied; default: malloc and free */
   const ms_identity *identity;  /* copied; default: none, then stacks that need one must bring it */
   const uint8_t *network_key;   /* MS_KEY_BYTES, copied; default: none, as above */
-  ms_authorise_cb on_authorise; /* default: nobody enters */
+  ms_authorise_cb on_authorise; /* default: nobody enters, whatever the stack */
   ms_resolve_cb on_resolve;     /* default: the system's resolver, a thread for each look-up */
   ms_log_cb on_log;             /* default: no log */
   enum ms_log_level log_level;  /* the least that on_log is told; default MS_LOG_WARN */

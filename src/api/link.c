@@ -121,17 +121,19 @@ static void on_question(ms_conn *conn, const struct ms__question *q) {
     ms__link_asked(l, q);
     return;
   }
-  if (q->kind != MS__ASK_KEY || q->len != MS_KEY_BYTES || !s->on_authorise) {
+  if (q->kind != MS__ASK_KEY || (q->len && q->len != MS_KEY_BYTES) || !s->on_authorise) {
     (void)ms_conn_answer(conn, false, NULL);
     return;
   }
-  memcpy(l->key, q->data, MS_KEY_BYTES);
-  l->has_key = true;
-  ms__free(&s->ctx->allocator, l->address); /* it was without the key */
-  l->address = NULL;
+  if (q->len) {
+    memcpy(l->key, q->data, MS_KEY_BYTES);
+    l->has_key = true;
+    ms__free(&s->ctx->allocator, l->address); /* it was without the key */
+    l->address = NULL;
+  }
   ms__text_init(&t, address, sizeof address);
   format(l, &t, true);
-  peer = (ms_peer){.key = l->key, .address = address, .stack = s->name};
+  peer = (ms_peer){.key = l->has_key ? l->key : NULL, .address = address, .stack = s->name};
   s->on_authorise(conn, &peer, s->user);
 }
 
@@ -356,7 +358,7 @@ static const void *opts_of(const struct ms__link *l, size_t i, const struct ms__
 int ms__link_raise(struct ms__link *l, struct ms__uv_wire *wire, const ms_section *sections,
                    uint64_t deadline) {
   const struct ms__stack *s = l->stack;
-  struct ms__floor floors[1 + MS__STACK_SECTIONS + MS__SECTION_LAYERS];
+  struct ms__floor floors[1 + MS__STACK_SECTIONS + MS__SECTION_LAYERS + 1];
   size_t n = 0;
   bool ready = true;
   if (!l->server && sections[0].kind == MS_SECTION_WS) ready = make_request(l, &sections[0]);
@@ -367,6 +369,7 @@ int ms__link_raise(struct ms__link *l, struct ms__uv_wire *wire, const ms_sectio
     for (size_t j = 0; j < MS__SECTION_LAYERS && layers[j]; j++)
       floors[n++] = (struct ms__floor){layers[j], opts_of(l, i, layers[j])};
   }
+  if (l->server && !s->authenticated) floors[n++] = (struct ms__floor){&ms__admit, NULL};
   if (ready)
     l->conn = ms__conn_new(&s->ctx->loop.env, ms__uv_wire_of(wire), l->server, floors, n, deadline,
                            &link_events, l);

@@ -220,6 +220,7 @@ static inline void ms__put_be16(struct ms__dst *d, uint16_t v) {
 
 extern const struct ms__layer ms__http;
 extern const struct ms__layer ms__noauth;
+extern const struct ms__layer ms__admit;
 extern const struct ms__layer ms__proxy;
 extern const struct ms__layer ms__shs;
 extern const struct ms__layer ms__tls;

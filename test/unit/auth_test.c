@@ -57,6 +57,58 @@ static void without_a_callback_nobody_enters(void **state) {
   fixture_done(&f);
 }
 
+static struct {
+  int times;
+  bool key;
+  char address[256], stack[64];
+} told;
+
+static void note_and_admit(ms_conn *conn, const ms_peer *peer, void *user) {
+  (void)user;
+  told.times++;
+  told.key = peer->key != NULL;
+  (void)snprintf(told.address, sizeof told.address, "%s", peer->address);
+  (void)snprintf(told.stack, sizeof told.stack, "%s", peer->stack);
+  assert_int_equal(ms_conn_answer(conn, true, NULL), 0);
+}
+
+static const char *const keyless[] = {"net", "net~noauth", "unix", "unix~noauth"};
+
+/* Of a stack that proves no key as of any other. */
+static void nobody_enters_where_nothing_is_proved_either(void **state) {
+  (void)state;
+  for (size_t i = 0; i < sizeof keyless / sizeof *keyless; i++)
+    for (int admits = 0; admits <= 1; admits++) {
+      struct fixture f;
+      struct client c = {.total = 100};
+      char address[512], place[256];
+      const char *above = strchr(keyless[i], '~');
+      ms_ctx_opts server, client;
+      memset(&told, 0, sizeof told);
+      begin(&f, &server, &client);
+      server.on_authorise = admits ? note_and_admit : NULL;
+      if (*keyless[i] == 'u')
+        (void)snprintf(place, sizeof place, "unix:%s/socket%s", f.dir, above ? above : "");
+      else
+        (void)snprintf(place, sizeof place, "net:127.0.0.1:0%s", above ? above : "");
+      serve(&f, &server, place, address, sizeof address);
+      dial_with(&f, &client, keyless[i], address, &c);
+      fixture_until(&f, admits ? &c.closed : &f.failed, 0);
+      if (admits) {
+        assert_int_equal(c.got, 100);
+        assert_int_equal(told.times, 1);
+        assert_false(told.key);
+        assert_string_equal(told.stack, keyless[i]);
+        assert_int_equal(strncmp(told.address, address, 4), 0);
+      } else {
+        assert_int_equal(f.failed_error.code, MS_EREFUSED);
+        assert_int_equal(f.failed_error.phase, MS_PHASE_AUTHORISE);
+        assert_int_equal(c.got, 0);
+      }
+      fixture_done(&f);
+    }
+}
+
 struct later {
   uv_timer_t timer;
   ms_conn *conn;
@@ -215,6 +267,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_refusal_is_a_refusal_on_both_sides),
       cmocka_unit_test(without_a_callback_nobody_enters),
+      cmocka_unit_test(nobody_enters_where_nothing_is_proved_either),
       cmocka_unit_test(an_answer_may_come_later),
       cmocka_unit_test(an_answer_may_come_too_late),
       cmocka_unit_test(a_question_outlives_who_gave_way),
