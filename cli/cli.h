@@ -47,6 +47,16 @@ int cli_flush(const char *what);
 /* Something to know that is no error: "multiserver: TEXT" on stderr. */
 void cli_note(const char *text, ...) __attribute__((format(printf, 1, 2)));
 
+/* ---- Memory (memory.c) ---- */
+
+/* Before anything else: no core dump and no other process of this user's shows our memory, and keys
+ * of TLS lie in locked, guarded memory that no core has. */
+void cli_keep_secrets(void);
+
+/* Which kinds of memory a core has that root makes of us, or that a child made from now on makes,
+ * as core(5) has it: "0" none, "0x33" what is usual. */
+void cli_core_filter(const char *kinds);
+
 /* ---- Options (options.c) ---- */
 
 /* A list of texts, in the order given. */

@@ -274,6 +274,7 @@ static const ms_conn_events events = {
 
 /* The standard input is `in`, from which nothing else of ours is inherited. */
 static int spawn(struct child *c, uv_loop_t *loop, int in) {
+  int r;
   const uint8_t *key = ms_conn_key(c->conn);
   const char *path = getenv("PATH");
   char key_text[CLI_KEY_TEXT], env_key[32 + CLI_KEY_TEXT], env_address[1200], env_path[4096];
@@ -305,7 +306,10 @@ static int spawn(struct child *c, uv_loop_t *loop, int in) {
   options.stdio = stdio;
   options.stdio_count = 3;
   options.flags = UV_PROCESS_DETACHED; /* a group, which an interrupt of ours does not reach */
-  return uv_spawn(loop, &c->process, &options);
+  cli_core_filter("0x33");             /* a command's core is its own */
+  r = uv_spawn(loop, &c->process, &options);
+  cli_core_filter("0");
+  return r;
 }
 
 /* A pair of sockets, of which one is the command's: that, or a negative errno. */

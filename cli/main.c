@@ -68,6 +68,7 @@ int main(int argc, char **argv) {
   const char *name = argc > 1 ? argv[1] : NULL;
   const struct cli_command *command;
   fill_standard_streams();
+  cli_keep_secrets();
   (void)signal(SIGPIPE, SIG_IGN);
   if (!name) {
     (void)cli_error("usage", NULL, "a command is missing (multiserver --help lists them)");
