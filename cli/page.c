@@ -78,7 +78,7 @@ static void write_piece(struct cli_page *page, const char *piece, ssize_t n) {
     want_more(page);
     return;
   }
-  uv_timer_stop(&page->pace); /* the drain deadline holds from now on */
+  uv_timer_stop(&page->pace); /* the connection's deadline holds from now on */
   ms_conn_close(page->conn);
 }
 

@@ -4,6 +4,8 @@
  * request. What came of it meanwhile has waited in the edge, which is bounded as any other. */
 #include "stack/stack.h"
 
+enum { ANSWER_DRAINS = 6 }; /* times the drain deadline */
+
 /* The application stands on layer i - 1 now, and there is no handshake to be in time for. */
 static void lower(ms_conn *c, size_t i) {
   for (size_t j = c->n; j > i; j--) {
@@ -61,8 +63,9 @@ bool ms__conn_ends_answer(ms_conn *c) {
     return false;
   }
   c->said_all = true;
-  c->deadline_of = MS__DRAIN; /* a peer that does not read gets no other request answered */
-  c->deadline = c->now + c->env->drain_msec;
+  /* What is left is no goodbye but up to two blocks of an answer, and a peer may be slow. */
+  c->deadline_of = MS__DRAIN;
+  c->deadline = c->now + (uint64_t)ANSWER_DRAINS * c->env->drain_msec;
   ms__conn_mark(c);
   return true;
 }
