@@ -197,6 +197,16 @@ scenario('a command whose peer is lost is gone before it hears an end', async (w
   }))
 })
 
+scenario('who ignores the end of a command whose peer is lost is killed, though its leader has gone', async (world) => {
+  const file = world.path('pid')
+  const { at } = await exec(world, `sh -c 'trap "" TERM; echo $$ > ${file}; echo ready; exec sleep 777' & exec sleep 777`)
+  const client = world.ours(['connect', at])
+  await client.until(() => client.received > 0, 'ready')
+  const pid = Number(fs.readFileSync(file, 'utf8'))
+  client.kill('SIGKILL')
+  await become(() => !fs.existsSync(`/proc/${pid}`) || fs.readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z'))
+})
+
 // A WebSocket ends both directions at once.
 scenario('a command that has had all its input may still do something with it', async (world) => {
   const file = world.path('file')

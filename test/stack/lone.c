@@ -143,6 +143,23 @@ size_t lone_take(struct lone *l, void *p, size_t n) {
   return fake_queue_get(&l->from_us, p, n);
 }
 
+void lone_expect(struct lone *l, const char *bytes, size_t n) {
+  uint8_t buf[4096];
+  assert_int_equal(lone_take(l, buf, sizeof buf), n);
+  if (n) assert_memory_equal(buf, bytes, n);
+}
+
+void lone_begin_two(struct lone *l, const struct ms__layer *above) {
+  if (above)
+    lone_begin(l, SERVER, LAYERS(&toy_two, above), NULL, BLOCK);
+  else
+    lone_begin(l, SERVER, LAYERS(&toy_two), NULL, BLOCK);
+  lone_put(l, "two+try?", 8);
+  lone_run(l);
+  lone_expect(l, "two+yes!", 8);
+  assert_int_equal(l->opens, 1);
+}
+
 void lone_end(struct lone *l) {
   assert_null(l->conn);
   assert_int_equal(l->closes, 1);

@@ -5,6 +5,12 @@
 #include "fake_wire.h"
 #include "toys.h"
 
+#define LAYERS(...)                               \
+  (const struct ms__layer *const[]){__VA_ARGS__}, \
+      sizeof((const struct ms__layer *const[]){__VA_ARGS__}) / sizeof(struct ms__layer *)
+
+enum { BLOCK = 4400, CLIENT = 0, SERVER = 1 };
+
 struct lone {
   struct rng rng;
   struct ms__env env;
@@ -39,6 +45,12 @@ void lone_put_frame(struct lone *l, const void *p, size_t n);
 
 /* What the connection has sent since: at most n bytes. */
 size_t lone_take(struct lone *l, void *p, size_t n);
+
+/* It has sent these since, and no more. */
+void lone_expect(struct lone *l, const char *bytes, size_t n);
+
+/* A server over toy_two and, unless it is NULL, another layer; open. */
+void lone_begin_two(struct lone *l, const struct ms__layer *above);
 
 /* Nothing may be left; the connection must be gone. */
 void lone_end(struct lone *l);
