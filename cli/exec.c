@@ -28,6 +28,7 @@ struct child {
   uint64_t input; /* its end of it, as the keeper has it */
   int handles;    /* open */
   bool spawned, running;
+  bool stopped;       /* its group was told to end, and outlives it no longer than KILL_MSEC */
   bool in_over;       /* the peer has ended, and all is said; or nobody reads it */
   bool out_over;      /* all has been read, as far as anybody waits for it */
   const char *ending; /* "status" or "signal" once it has ended; NULL: not yet */
@@ -66,8 +67,13 @@ static void drop_input(struct child *c) {
   c->in_fd = -1;
 }
 
+/* A group outlives its leader. While it has a member nobody else is given its number. */
+static bool has_group(const struct child *c) {
+  return c->running || (c->spawned && kill(-c->process.pid, 0) == 0);
+}
+
 static void close_all_when_over(struct child *c) {
-  if (c->conn || c->running) return;
+  if (c->conn || c->running || (c->stopped && has_group(c))) return;
   leave(c);
   drop_input(c);
   if (c->spawned) close_handle(&c->process);
@@ -194,15 +200,19 @@ static void read_more(struct child *c) {
 /* ---- The command's life ---- */
 
 /* It leads a group: those that it has started go with it. */
-static void signal_child(struct child *c, int number) {
-  if (c->running) (void)kill(-c->process.pid, number);
+static void signal_child(const struct child *c, int number) {
+  if (c->running || (c->stopped && has_group(c))) (void)kill(-c->process.pid, number);
 }
 
 static void on_kill(uv_timer_t *timer) {
-  signal_child(timer->data, SIGKILL);
+  struct child *c = timer->data;
+  signal_child(c, SIGKILL);
+  c->stopped = false;
+  close_all_when_over(c);
 }
 
 static void stop_child(struct child *c) {
+  c->stopped = true;
   signal_child(c, SIGTERM);
   (void)uv_timer_start(&c->timer, on_kill, KILL_MSEC, 0);
 }
@@ -220,7 +230,7 @@ static void on_exit(uv_process_t *process, int64_t status, int number) {
     (void)snprintf(c->why, WHY, "the command was killed by signal %d", number);
   else if (!cli_statuses_have(&c->exec->clean, (int)status))
     (void)snprintf(c->why, WHY, "the command has exited with %d", (int)status);
-  uv_timer_stop(&c->timer);
+  if (!c->stopped) uv_timer_stop(&c->timer);
   wait_for_rest(c);
   end_if_over(c);
   close_all_when_over(c);
@@ -381,8 +391,10 @@ void cli_exec(struct cli_exec *exec, uv_loop_t *loop, ms_conn *conn) {
 
 static void kill_process(uv_handle_t *handle, void *user) {
   (void)user;
-  if (handle->type == UV_PROCESS && ((uv_process_t *)handle)->exit_cb == on_exit)
-    signal_child(handle->data, SIGKILL);
+  struct child *c = handle->data;
+  if (handle->type != UV_PROCESS || ((uv_process_t *)handle)->exit_cb != on_exit) return;
+  signal_child(c, SIGKILL);
+  if (c->stopped && !c->running) (void)uv_timer_start(&c->timer, on_kill, 0, 0);
 }
 
 void cli_exec_kill(uv_loop_t *loop) {
