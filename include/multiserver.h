@@ -566,8 +566,8 @@ typedef struct ms_server_events {
   /* No stack has still to report, for the first time; `up` of them listen. Not after ms_unlisten.
    * Once. */
   void (*on_ready)(ms_ctx *ctx, size_t up, void *user);
-  /* A peer is in: its whole stack is up. Call ms_conn_handle here, or the connection is
-   * over: it fails (ms_conn_fail), for nobody has heard the peer. */
+  /* A peer is in: its whole stack is up. Call ms_conn_handle here, or ms_conn_close, or the
+   * connection fails (ms_conn_fail): nobody has heard the peer. */
   void (*on_connection)(ms_conn *conn, void *user);
   /* A peer did not get in. Who left before a byte of its had come is only counted (`probed`).
    * `err->address` is its address, with an empty key; `conn` is valid inside the callback only, and
@@ -621,7 +621,7 @@ MS_API const char *ms_stack_name(const ms_ctx *ctx, int stack);
 /* ---- Dialling ---- */
 
 /* The one callback of a dial: `conn` open and `err` NULL, or `conn` NULL and the error. Call
- * ms_conn_handle here, or the connection fails (ms_conn_fail). */
+ * ms_conn_handle here, or ms_conn_close, or the connection fails (ms_conn_fail). */
 typedef void (*ms_dialled_cb)(ms_conn *conn, const ms_error *err, void *user);
 
 /* How far an attempt has come. */

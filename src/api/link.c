@@ -177,7 +177,7 @@ static void on_open(ms_conn *conn) {
     ms__dial_open(l->attempt, l);
   else if (ctx->events->on_connection)
     ctx->events->on_connection(conn, ctx->events_user);
-  if (!l->events) ms_conn_fail(conn, "nobody has taken the connection on");
+  if (!l->events && !conn->closing) ms_conn_fail(conn, "nobody has taken the connection on");
 }
 
 static void on_readable(ms_conn *conn) {
