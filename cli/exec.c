@@ -29,6 +29,7 @@ struct child {
   int handles;    /* open */
   bool spawned, running;
   bool stopped;       /* its group was told to end, and outlives it no longer than KILL_MSEC */
+  bool killed;        /* nobody is left of it but for those whom nobody has waited for */
   bool in_over;       /* the peer has ended, and all is said; or nobody reads it */
   bool out_over;      /* all has been read, as far as anybody waits for it */
   const char *ending; /* "status" or "signal" once it has ended; NULL: not yet */
@@ -69,7 +70,7 @@ static void drop_input(struct child *c) {
 
 /* A group outlives its leader. While it has a member nobody else is given its number. */
 static bool has_group(const struct child *c) {
-  return c->running || (c->spawned && kill(-c->process.pid, 0) == 0);
+  return c->running || (c->spawned && !c->killed && kill(-c->process.pid, 0) == 0);
 }
 
 static void close_all_when_over(struct child *c) {
@@ -200,14 +201,15 @@ static void read_more(struct child *c) {
 /* ---- The command's life ---- */
 
 /* It leads a group: those that it has started go with it. */
-static void signal_child(const struct child *c, int number) {
-  if (c->running || (c->stopped && has_group(c))) (void)kill(-c->process.pid, number);
+static void signal_child(struct child *c, int number) {
+  if (!c->running && !(c->stopped && has_group(c))) return;
+  (void)kill(-c->process.pid, number);
+  if (number == SIGKILL) c->killed = true;
 }
 
 static void on_kill(uv_timer_t *timer) {
   struct child *c = timer->data;
   signal_child(c, SIGKILL);
-  c->stopped = false;
   close_all_when_over(c);
 }
 

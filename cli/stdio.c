@@ -142,11 +142,13 @@ static void write_out(uv_work_t *work) {
 
 /* ---- What the peer has not had ---- */
 
+/* Nobody else reads it any more. A device may be ready for nothing but its end, as /dev/null is. */
 static bool input_is_ready(void) {
   struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
+  char byte;
   int n;
   if (ioctl(STDIN_FILENO, FIONREAD, &n) == 0) return n > 0;
-  return poll(&p, 1, 0) > 0 && p.revents & POLLIN;
+  return poll(&p, 1, 0) > 0 && p.revents & POLLIN && read(STDIN_FILENO, &byte, 1) > 0;
 }
 
 /* The connection has ended cleanly. Was there more to be sent? What a terminal or a pipe says after
