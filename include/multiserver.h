@@ -478,13 +478,16 @@ typedef void (*ms_request_cb)(ms_conn *conn, const ms_request *request, void *us
  * proves a name of its certificate's subjectAltName; a common name counts for nothing (RFC 9525).
  * TLS 1.2 has ECDHE with AES-GCM or ChaCha20-Poly1305 and nothing else. */
 typedef struct ms_tls_opts {
-  const char *cert; /* to listen: the certificate, and those between it and the root behind it, each
-                       followed by its issuer's */
-  const char *key;  /* its private key, without a password, a secret as for ms_identity_load, 64 KiB
-                       at most; default: it is in `cert` too */
-  const char *ca;   /* to dial: the certificates that are trusted, whether roots, authorities below
-                       one, or a server's own; default: the system's */
-  bool insecure;    /* to dial: any certificate will do, so that anybody can be in between */
+  /* To listen: the certificate, and those between it and the root behind it, each followed by its
+   * issuer's. */
+  const char *cert;
+  /* Its private key, without a password, a secret as for ms_identity_load, 64 KiB at most; default:
+   * it is in `cert` too. */
+  const char *key;
+  /* To dial: the certificates that are trusted, whether roots, authorities below one, or a server's
+   * own; default: the system's. */
+  const char *ca;
+  bool insecure; /* to dial: any certificate will do, so that anybody can be in between */
 } ms_tls_opts;
 
 /* Options of a stack; each defaults to the context's. */
