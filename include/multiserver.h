@@ -334,11 +334,11 @@ typedef struct ms_limits {
    */
   uint32_t idle_msec;
   /* Bytes of buffers, of all connections; default 256 MiB, and no less than 1 MiB makes sense. What
-   * OpenSSL keeps for TLS counts, with 64 KiB in a handshake and 16 KiB afterwards. When
-   * one needs more than is left, those are cut that have held most for longest without progress,
-   * with MS_ENOMEM: a connection makes progress when as much gets through it, one way, as it holds
-   * that way. One that only waits for its application to read goes last. Where that does not help,
-   * whoever needs more fails, with MS_ENOMEM. */
+   * OpenSSL keeps in a handshake counts, with 64 KiB; the 16 KiB that it keeps of an open
+   * connection do not. When one needs more than is left, those are cut that have held most for
+   * longest without progress, with MS_ENOMEM: a connection makes progress when as much gets through
+   * it, one way, as it holds that way. One that only waits for its application to read goes last.
+   * Where that does not help, whoever needs more fails, with MS_ENOMEM. */
   size_t buffered;
   /* Bytes of buffers that one connection keeps while its peer or its application does not read;
    * default 408 KiB. Less costs speed. What a protocol has to see in one piece it keeps all the

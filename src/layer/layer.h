@@ -130,9 +130,9 @@ struct ms__layer {
   uint32_t room_up;   /* the most room in app_in that one decode may insist on */
   uint32_t room_down; /* the least room in wire_out for handshake, answer, encode, end */
 
-  /* Bytes, about, that a library keeps for it besides, in its handshake and later: they count as
-   * buffers. 0: none. */
-  uint32_t handshake_keeps, keeps;
+  /* Bytes, about, that a library keeps for it besides in its handshake: they count as buffers. What
+   * it keeps later belongs to an open connection, as `state` does. 0: none. */
+  uint32_t keeps;
 
   /* Called when the layers below are up, not earlier. 0 or an ms_code. NULL: nothing to do. */
   int (*init)(void *st, const struct ms__role *role);

@@ -15,9 +15,7 @@ enum {
   OVERHEAD = 100,     /* of a record, and what may go before it */
   ROOM = 512,         /* an alert, a key update, a record that is worth it */
   HELLO_MAX = 16384,  /* a ClientHello: those of browsers have some 2,000 bytes */
-  /* What OpenSSL keeps of its own, for the longest ClientHello there may be, and later. */
-  HANDSHAKE_KEEPS = 64 << 10,
-  KEEPS = 16 << 10
+  KEEPS = 64 << 10    /* what OpenSSL keeps in a handshake, for the longest ClientHello */
 };
 
 /* Where a client's bytes stand, as long as its messages can be read (RFC 8446, sections 4 and 5.1).
@@ -393,7 +391,6 @@ const struct ms__layer ms__tls = {
     .need_in = 1,
     .room_up = 1,
     .room_down = ROOM,
-    .handshake_keeps = HANDSHAKE_KEEPS,
     .keeps = KEEPS,
     .init = tls_init,
     .handshake = tls_handshake,

@@ -58,7 +58,7 @@ static void layer_is_up(ms_conn *c, struct ms__slot *s) {
   s->stepped = false;
   s->kick = true;
   s->last_in = MS__IDLE;
-  (void)ms__conn_charge(c, s, s->layer->keeps); /* it is less */
+  (void)ms__conn_charge(c, s, 0);
   c->up++;
   tell_raised(c, s->layer);
 }
@@ -116,7 +116,7 @@ static void start_layer(ms_conn *c, size_t i) {
     if (!(c->slots[j].layer->flags & MS__QUIET)) top = false;
   role.top = top;
   role.scratch = s->scratch;
-  if (!r && !ms__conn_charge(c, s, l->handshake_keeps)) r = MS_ENOMEM;
+  if (!r && !ms__conn_charge(c, s, l->keeps)) r = MS_ENOMEM;
   if (!r && l->init) r = l->init(s->state, &role);
   if (r < 0) {
     ms__conn_fail(c, (int)i, r, 0);

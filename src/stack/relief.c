@@ -14,11 +14,11 @@ static size_t size_of(const struct ms__edge *e) {
 /* So many bytes, of which `passed` bytes since the connection was made are those that got through:
  * who lets as much through as it holds has made progress, whatever drips in besides. */
 static void note(struct ms__hold *h, size_t held, uint64_t passed, uint64_t now) {
-  bool progress = h->held == 0 || passed - h->passed >= held;
-  h->held = held;
+  bool progress = h->held == 0 || (uint32_t)passed - h->passed >= held;
+  h->held = (uint32_t)held;
   if (!progress) return;
-  h->passed = passed;
-  h->since = now;
+  h->passed = (uint32_t)passed;
+  h->since = (uint32_t)now;
 }
 
 static void enlist(ms_conn *c, bool holds) {
@@ -80,7 +80,7 @@ struct need {
 };
 
 static uint64_t weight(const struct ms__hold *h, uint64_t now) {
-  return now > h->since ? h->held * (now - h->since) : 0;
+  return (uint64_t)h->held * ((uint32_t)now - h->since);
 }
 
 /* 0: it is not to go. */

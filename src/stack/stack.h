@@ -138,11 +138,12 @@ struct ms__cause {
   char *why;         /* what the layer has to say, in memory of the environment's, or NULL */
 };
 
-/* What a connection holds of one direction between two turns. */
+/* What a connection holds of one direction between two turns. Times and counts are their low bits:
+ * only differences matter. */
 struct ms__hold {
-  size_t held;     /* bytes of blocks */
-  uint64_t since;  /* msec: since then it has let less through than it holds; with `held` */
-  uint64_t passed; /* so many bytes had got through then */
+  uint32_t held;   /* bytes of blocks */
+  uint32_t since;  /* msec: since then it has let less through than it holds; with `held` */
+  uint32_t passed; /* so many bytes had got through then */
 };
 
 enum ms__deadline { MS__NO_DEADLINE, MS__ATTEMPT, MS__IDLENESS, MS__REPLY, MS__DRAIN };
@@ -177,8 +178,8 @@ struct ms_conn {
   uint64_t look_at;   /* when to ask whether the peer is there, and what it has heard (heard.c) */
   struct ms__counts counts;
   struct ms__hold in_hold, out_hold;
-  size_t charged;            /* of all its layers */
-  size_t flight, flight_len; /* the size of the block that the wire has, and what is in it */
+  uint32_t charged;            /* of all its layers */
+  uint32_t flight, flight_len; /* the size of the block that the wire has, and what is in it */
 
   struct ms__cause cause;
 

@@ -281,3 +281,18 @@ scenario('what is wrong with a file of certificates or keys is said in words, at
   await serve.until(() => /certificates read again/.test(serve.err), 'a note')
   assert.notStrictEqual(await shown(), before)
 })
+
+scenario('those that are open and idle keep nobody out, and hold no buffers', async (world) => {
+  const own = certificate(world, 'own')
+  const { proc, port } = await server(world, own, '--limit', 'buffered=1048576')
+  const idle = []
+  world.atEnd(() => idle.forEach((socket) => socket.destroy()))
+  for (let i = 0; i < 100; i++) {
+    await new Promise((resolve, reject) => {
+      idle.push(tls.connect({ port, host: '127.0.0.1', rejectUnauthorized: false }, resolve).on('error', reject))
+    })
+  }
+  assert.deepStrictEqual(await connects(world, `net:localhost:${port}~tls`, '--tls-ca', own.cert), [0, ''])
+  proc.kill('SIGUSR1')
+  assert.match(await proc.until(() => /.*\bopen=.*\n/.exec(proc.err)?.[0], 'the counters'), /\bopen=100 .*\bbuffered=0 /)
+})

@@ -165,7 +165,7 @@ static void set_bound(struct side *s) {
   }
   s->bound += 2 * most; /* a flight, and a block being moved */
   for (size_t i = 0; i < c->n; i++)
-    s->bound += c->slots[i].layer->handshake_keeps;
+    s->bound += c->slots[i].layer->keeps;
 }
 
 static void make_side(struct world *w, size_t i) {
