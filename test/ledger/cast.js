@@ -249,8 +249,8 @@ class Round {
       case 'stopkill':
       case 'pause':
         hit(this.#signal(target, 'SIGSTOP'))
-        await sleep(msec)
-        return this.#signal(target, kind === 'pause' ? 'SIGCONT' : 'SIGKILL')
+        await sleep(msec) // it may begin meanwhile
+        return hit(this.#signal(target, kind === 'pause' ? 'SIGCONT' : 'SIGKILL') || this.struck.hit)
       case 'deaf': {
         const { child } = this.procs[target]
         if (!child.stdout) return hit(false)
