@@ -142,9 +142,20 @@ static void end_if_over(struct child *c) {
     ms_conn_end(c->conn);
 }
 
-/* Somebody else holds the command's standard output, and is silent. */
+static void wait_for_rest(struct child *c);
+
+static bool has_output(const struct child *c) {
+  struct pollfd p = {.events = POLLIN};
+  return uv_fileno((const uv_handle_t *)&c->out, &p.fd) == 0 && poll(&p, 1, 0) > 0;
+}
+
+/* Somebody else holds the command's standard output, and is silent; or we had no time for it. */
 static void on_rest(uv_timer_t *timer) {
   struct child *c = timer->data;
+  if (has_output(c)) {
+    wait_for_rest(c);
+    return;
+  }
   c->out_over = true;
   (void)uv_read_stop((uv_stream_t *)&c->out);
   if (!*c->why)
@@ -153,9 +164,9 @@ static void on_rest(uv_timer_t *timer) {
   end_if_over(c);
 }
 
-/* While the peer takes nothing, nobody's silence counts. */
+/* While the peer takes nothing, and so nothing is read, nobody's silence counts. */
 static void wait_for_rest(struct child *c) {
-  if (c->running || c->out_over || !c->conn) return;
+  if (c->running || !c->conn || !uv_is_active((uv_handle_t *)&c->out)) return;
   (void)uv_timer_start(&c->timer, on_rest, REST_MSEC, 0);
 }
 

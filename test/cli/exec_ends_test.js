@@ -153,6 +153,19 @@ scenario('a peer that reads nothing for a while is not taken for silence', async
   assert.strictEqual(serve.err, '')
 })
 
+// What it has said fills every buffer on the way when it exits.
+scenario('a command that exits while its peer reads nothing is not taken for silence', async (world) => {
+  const { at, serve } = await exec(world, 'read go; timeout 1 yes; exit 0')
+  const client = world.ours(['connect', at])
+  client.say('go\n')
+  await client.until(() => client.received > 0, 'a byte')
+  client.kill('SIGSTOP')
+  await new Promise((resolve) => setTimeout(resolve, 3500)) // more than a second after the exit
+  client.kill('SIGCONT')
+  assert.strictEqual(await client.exit(), 0)
+  assert.strictEqual(serve.err, '')
+})
+
 scenario('a peer that reads nothing any more is cut', async (world) => {
   const { at, serve } = await exec(world, 'head -c 300000 /dev/zero; exit 3', { listen: 'unix:SOCKET~shs' })
   const client = world.ours(['connect', at], { stdin: 'ignore' })
