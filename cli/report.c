@@ -105,6 +105,12 @@ static void write_closed(struct cli_report *r, const ms_conn *conn, const ms_err
   write_event(r, "closed", ms_conn_id(conn), o);
 }
 
+/* What cannot be reached in the scope has no address: null. */
+static json_t *address_value(const char *address) {
+  if (!address) return NULL;
+  return *address ? cli_json_text(address) : json_null();
+}
+
 /* Of stack number `stack`, or with -1 of all; of malloc, or NULL: no memory. */
 static char *addresses_of(const struct cli_report *r, const ms_ctx *ctx, int stack) {
   size_t n = stack < 0 ? ms_stringify(ctx, r->scope, NULL, 0)
@@ -151,7 +157,7 @@ void cli_report_listen(struct cli_report *r, const ms_ctx *ctx, int stack, const
     return;
   }
   address = addresses_of(r, ctx, stack);
-  o = cli_json_with(json_object(), "address", address ? cli_json_text(address) : NULL);
+  o = cli_json_with(json_object(), "address", address_value(address));
   write_event(r, "listening", (uint64_t)stack, o);
   if (address) keep(r, stack, address);
 }
@@ -186,7 +192,8 @@ void cli_report_addresses(struct cli_report *r, const ms_ctx *ctx) {
   free(r->addresses);
   r->addresses = addresses;
   if (r->json)
-    write_event(r, "addresses", 0, json_pack("{s:o}", "address", cli_json_text(addresses)));
+    write_event(r, "addresses", 0,
+                cli_json_with(json_object(), "address", address_value(addresses)));
   else
     cli_note("now reached at: %s", *addresses ? addresses : "nothing");
 }

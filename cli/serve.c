@@ -151,8 +151,9 @@ static void on_ready(ms_ctx *ctx, size_t up, void *user) {
   } else if (!s->report.json) {
     (void)fprintf(s->stdio ? stderr : stdout, "%s\n", addresses);
     if (!s->stdio && cli_flush("serve") != CLI_OK) on_broken(s);
-    if (!*addresses) cli_note("nothing can be reached in the scope %s", s->scope_printed);
   }
+  if (up && addresses && !*addresses)
+    cli_note("nothing can be reached in the scope %s", s->scope_printed);
   cli_systemd_unused(&s->inherited, ctx);
   s->ready = up && !s->closing;
   if (s->ready) cli_systemd_tell("READY=1\n");
@@ -205,6 +206,16 @@ static void on_request(ms_conn *conn, const ms_request *request, void *user) {
   cli_http_root(&s->pages, conn, request);
 }
 
+static bool is_of_tls(const ms_error *err) {
+  return err->code == MS_EINVAL && strcmp(err->layer, "tls") == 0;
+}
+
+/* What is wrong with a stack the command line alone shows, but for the files that it names. */
+static int status_of(const struct server *s, const ms_error *err) {
+  bool is_file = is_of_tls(err) && s->tls.cert;
+  return err->code == MS_ENOMEM || err->code == MS_ESYSTEM || is_file ? CLI_FAILED : CLI_USAGE;
+}
+
 static int add_stack(struct server *s, const char *address, ms_stack_opts *opts) {
   struct cli_texts external = {0};
   bool ok = cli_external(&s->external, address, &external);
@@ -217,12 +228,14 @@ static int add_stack(struct server *s, const char *address, ms_stack_opts *opts)
   if (!ok) return cli_error("serve", NULL, "out of memory");
   if (r >= 0) return CLI_OK;
   if (r == MS_EINSECURE)
-    return cli_error("serve", address,
-                     "without authentication it listens on this machine only; --insecure-noauth "
-                     "lets anybody in");
-  if (r == MS_EINVAL && strcmp(err.layer, "tls") == 0 && !s->tls.cert)
-    return cli_error("serve", address, "a server of TLS needs a certificate: --tls-cert FILE");
-  return cli_error_from("serve", &err);
+    (void)cli_error("serve", address,
+                    "without authentication it listens on this machine only; --insecure-noauth "
+                    "lets anybody in");
+  else if (is_of_tls(&err) && !s->tls.cert)
+    (void)cli_error("serve", address, "a server of TLS needs a certificate: --tls-cert FILE");
+  else
+    (void)cli_error_from("serve", &err);
+  return status_of(s, &err);
 }
 
 static int add_stacks(struct server *s, bool keyed) {
@@ -289,7 +302,8 @@ static int start(struct server *s) {
   if (r == CLI_OK && s->metrics_at)
     r = cli_metrics_open(&s->metrics, &s->loop, s->ctx, s->metrics_at, s->insecure_noauth);
   if (r == CLI_OK && ms_listen(s->ctx, &events, s, &err) < 0) {
-    r = cli_error_from("serve", &err);
+    (void)cli_error_from("serve", &err);
+    r = status_of(s, &err);
     cli_metrics_close(&s->metrics);
   }
   if (r != CLI_OK) ms_ctx_free(s->ctx);

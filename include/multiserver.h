@@ -513,10 +513,12 @@ typedef struct ms_stack_opts {
    * whatever the mode of the socket is; on one that was inherited, and that mode and folder leave
    * open to others, it does not listen (MS_EINSECURE). */
   bool insecure_noauth;
-  /* WebSocket: which pages may open connections to this server, as in "https://app.example";
-   * copied. Other clients than browsers name no origin, and are not concerned. None: every page
-   * where a layer above authenticates; without one, only pages from an address of this machine
-   * itself, so that no foreign page reaches a service on loopback. */
+  /* WebSocket: which pages may open connections to this server, by their origins (RFC 6454):
+   * "https://app.example", "http://localhost:3000", or "null" (files, and sandboxed frames of any
+   * page); copied. What means the same is the same: capitals, the scheme's own port, a '/' at the
+   * end. Other clients than browsers name no origin, and are not concerned. None: every page where
+   * a layer above authenticates; without one, only pages from an address of this machine itself, so
+   * that no foreign page reaches a service on loopback. */
   const char *const *origins;
   size_t origins_count; /* of them */
   /* Who is believed about where peers are: the address or network of what stands in front, '=' and
@@ -548,7 +550,8 @@ typedef struct ms_stack_opts {
  * "net~shs" names none and only dials. "shs", "shs:" and one's own key mean the same. Order counts:
  * ms_stringify keeps it. Returns the stack's number, from 0 and never used twice; or MS_EADDRESS,
  * MS_ENOSTACK (a section this build does not know, or sections that do not go together), MS_EINVAL
- * (an identity or a network key is missing), MS_EINSECURE, MS_ENOMEM, MS_ESTATE (closing). */
+ * (an identity or a network key is missing, or an option cannot be what it is, as an origin or a
+ * certificate), MS_EINSECURE, MS_ENOMEM, MS_ESYSTEM, MS_ESTATE (closing). */
 MS_API int ms_add(ms_ctx *ctx, const char *address, const ms_stack_opts *opts, ms_error *err);
 
 /* Reads the files of the stack's ms_tls_opts again; who comes from now on gets the new ones. 0;

@@ -2,6 +2,7 @@
 #include <sodium.h>
 #include <stdio.h>
 
+#include "addr/origin.h"
 #include "api/ctx.h"
 #include "base/error.h"
 #include "base/mem.h"
@@ -237,6 +238,24 @@ static int keep_fronts(struct ms__stack *s, const ms_stack_opts *opts, ms_error 
   return r;
 }
 
+static int keep_origins(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err) {
+  const ms_allocator *a = &s->ctx->allocator;
+  if (opts->origins_count == 0) return 0;
+  s->origins = ms__calloc(a, opts->origins_count * sizeof *s->origins);
+  if (!s->origins) return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
+  s->http.origins = (const char *const *)s->origins;
+  for (size_t i = 0; i < opts->origins_count; i++) {
+    const char *text = opts->origins[i], *why;
+    char origin[MS__ORIGIN_MAX];
+    if ((why = ms__origin_parse(origin, text, strlen(text))))
+      return ms__error(err, MS_EINVAL, MS_PHASE_NONE, "http", "the origin '%.64s' %s", text, why);
+    if (!(s->origins[i] = ms__strdup(a, origin)))
+      return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
+    s->http.origins_count = i + 1;
+  }
+  return 0;
+}
+
 /* What the layers of WebSocket are told. */
 static int keep_ws(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err) {
   const ms_allocator *a = &s->ctx->allocator;
@@ -259,15 +278,7 @@ static int keep_ws(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err
   s->http.fronts_count = s->fronts_count;
   if (opts->health_path && !(s->health_path = ms__strdup(a, opts->health_path)))
     return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
-  if (opts->origins_count == 0) return 0;
-  s->origins = ms__calloc(a, opts->origins_count * sizeof *s->origins);
-  for (size_t i = 0; s->origins && i < opts->origins_count; i++) {
-    s->origins[i] = ms__strdup(a, opts->origins[i]);
-    s->http.origins_count = i + 1;
-    if (!s->origins[i]) return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
-  }
-  s->http.origins = (const char *const *)s->origins;
-  return s->origins ? 0 : ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
+  return keep_origins(s, opts, err);
 }
 
 /* Does one of the sections have TLS in it? */

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "addr/addr.h"
+#include "addr/origin.h"
 #include "base/text.h"
 #include "layer/forwarded.h"
 #include "layer/http_head.h"
@@ -96,13 +97,19 @@ static bool is_own_host(const struct state *s, struct ms__slice authority) {
   return (*host && ms__host_is_loopback_name(host)) || ms__host_is_address(host);
 }
 
+static bool is_listed(const struct ms__http_opts *o, const struct ms__slice *origin) {
+  char page[MS__ORIGIN_MAX];
+  if (o->origins_count == 0 || ms__origin_parse(page, origin->p, origin->n)) return false;
+  for (size_t i = 0; i < o->origins_count; i++)
+    if (strcmp(page, o->origins[i]) == 0) return true;
+  return false;
+}
+
 static bool may_enter(const struct state *s, const struct ms__http_head *head) {
   const struct ms__slice *origin = ms__http_field(head, "Origin", NULL), *host;
   struct ms__slice page;
   const char *slashes;
-  if (!origin || s->opts->any_origin) return true;
-  for (size_t i = 0; i < s->opts->origins_count; i++)
-    if (ms__slice_is(origin, s->opts->origins[i])) return true;
+  if (!origin || s->opts->any_origin || is_listed(s->opts, origin)) return true;
   host = ms__http_field(head, "Host", NULL);
   slashes = origin->n > 3 ? memchr(origin->p, ':', origin->n - 3) : NULL;
   if (!slashes || memcmp(slashes, "://", 3) != 0) return false; /* "null" is no host either */

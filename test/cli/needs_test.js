@@ -83,7 +83,7 @@ scenario('what one of several stacks can use is good', async (world) => {
 scenario('what cannot be read says so, whatever the options', async (world) => {
   for (const [address, why] of [['net:h:x', /byte 6/], ['net::0~foo', /foo/], ['onion:h.onion:1', /onion/]]) {
     const proc = await world.run(['serve', '--echo', '--origin', 'https://app.example', address])
-    assert.strictEqual(proc.status, 1)
+    assert.strictEqual(proc.status, 2)
     assertComplaint(proc, why)
   }
 })
@@ -113,7 +113,15 @@ scenario('--trusted-proxy says what is trusted, where it can be more than one th
   ]
   for (const [all, address, why] of cases) {
     const proc = await world.run(['serve', '--echo', ...all.flatMap((one) => ['--trusted-proxy', one]), address])
-    assert.strictEqual(proc.status, 1, `${proc}`)
+    assert.strictEqual(proc.status, 2, `${proc}`)
+    assertComplaint(proc, why)
+  }
+})
+
+scenario('--origin is one, or wrong usage', async (world) => {
+  for (const [origin, why] of [['app.example', /'app\.example' is no origin, as https:/], ['*', /is no origin/], ['https://app.example/room', /has a path/]]) {
+    const proc = await world.run(['serve', '--echo', '--origin', origin, 'ws://127.0.0.1:0'])
+    assert.strictEqual(proc.status, 2, `${proc}`)
     assertComplaint(proc, why)
   }
 })

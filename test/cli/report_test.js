@@ -131,6 +131,9 @@ scenario('--print-addresses, --scope and --external say where it can be reached'
   const loopback = await printed('--external', 'pub.example', '--print-addresses', 'public', 'net:127.0.0.1:0~shs')
   assert.strictEqual(loopback.line, '')
   assert.match(loopback.err, /nothing can be reached in the scope public/)
+  const json = world.ours(['serve', '--echo', '--json', '--print-addresses', 'public', 'net:127.0.0.1:0~shs'])
+  assert.strictEqual((await json.event('listening')).address, null)
+  await json.until(() => json.err.includes('nothing can be reached in the scope public'), 'a note')
   assert.strictEqual((await printed('--scope', 'public', '--print-addresses', 'public', 'net:127.0.0.1:0~shs')).line, '')
   // one address for each, in their order; a section stands for the hosts where there is one
   assert.match((await printed('--external', 'a.example', '--external', '2001:db8::7', '--print-addresses', 'public',
@@ -184,11 +187,11 @@ scenario('wrong scopes and external addresses are told', async (world) => {
     [['--scope', 'everywhere', 'net::0~shs'], 2, /everywhere: is no scope/],
     [['--print-addresses', 'x', 'net::0~shs'], 2, /x: is no scope/],
     [['--json', '--stdio', 'net::0~shs'], 2, /--json: and --stdio/],
-    [['--external', 'a b', 'net::0~shs'], 1, /no spaces/],
-    [['--external', 'net:host:99999', 'net::0~shs'], 1, /port/],
+    [['--external', 'a b', 'net::0~shs'], 2, /no spaces/],
+    [['--external', 'net:host:99999', 'net::0~shs'], 2, /port/],
     [['--external', 'wss://host', 'net::0~shs'], 2, /wss:\/\/host: is external to nothing/],
     [['--external', 'ws:8080', 'net::0~shs'], 2, /ws:8080: is external to nothing/],
-    [['--external', '[::1', 'net::0~shs'], 1, /brackets hold an IPv6 address/],
+    [['--external', '[::1', 'net::0~shs'], 2, /brackets hold an IPv6 address/],
     ...['pub.example:99', 'pub:99', 'cafe:99', '1.2.3.4:443', '[::1]:443'].map((external) =>
       [['--external', external, 'net::0~shs'], 2, /: is a host and a port: write net:HOST:PORT/]),
   ]

@@ -113,7 +113,7 @@ scenario('only its own key enters unless more is said', async (world) => {
 scenario('without authentication it stays on this machine', async (world) => {
   for (const address of ['net:0.0.0.0:0~noauth', 'net::::0', 'net:0.0.0.0:0']) {
     const serve = world.ours(['serve', '--echo', address])
-    assert.strictEqual(await serve.exit(), 1, address)
+    assert.strictEqual(await serve.exit(), 2, address)
     isOneLine(serve.err)
     assert.match(serve.err, /--insecure-noauth/)
   }
@@ -260,15 +260,15 @@ scenario('wrong usage is told and exits with 2', async (world) => {
     [['--forward', 'net:h:1~shs2:x;quic:h:1', 'net::0~shs'], 2, /--forward: no stack of this version understands it/],
     [['--forward', 'unix:/nowhere~tls', 'net::0~shs'], 2, /--forward: .*tls:NAME/],
     [['--echo', '--frob', 'net::0~shs'], 2, /--frob: there is no such option/],
-    [['--echo', 'net:h:x~shs'], 1, /byte 6/],
-    [['--echo', 'ws:~shs'], 1, /URL/],
-    [['--echo', 'wss://h:1~shs'], 1, /--tls-cert FILE/],
+    [['--echo', 'net:h:x~shs'], 2, /byte 6/],
+    [['--echo', 'ws:~shs'], 2, /URL/],
+    [['--echo', 'wss://h:1~shs'], 2, /--tls-cert FILE/],
     [['--echo', '--tls-cert', '/dev/null', 'wss://h:1~shs'], 1, /the certificate \/dev\/null: /],
-    [['--echo', 'net::0~foo'], 1, /foo/],
-    [['--echo', 'shs~net'], 1, /shs/],
-    [['--echo', 'net~shs'], 1, /listen/],
+    [['--echo', 'net::0~foo'], 2, /foo/],
+    [['--echo', 'shs~net'], 2, /shs/],
+    [['--echo', 'net~shs'], 2, /listen/],
     [['--echo', '--allow-any', 'net:no.such.host.invalid:0~shs'], 1, /unknown host|no address/],
-    [['--echo', `net::0~shs:${identity().key}`], 1, /key/],
+    [['--echo', `net::0~shs:${identity().key}`], 2, /key/],
   ]
   for (const [args, status, why] of cases) {
     const serve = world.ours(['serve', ...args])

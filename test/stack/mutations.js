@@ -49,7 +49,7 @@ const all = [
   ...sources('test/stack', name => /^toy_|^(fake_wire|app|world|matrix_test)\.c$/.test(name)),
   ...sources('src/stack', name => /^(pool|edge|conn|pump|ends|heard|keep|relief|turns)\.c$/.test(name)),
   ...sources('src/base', () => true),
-  ...sources('src/addr', name => /^(host|cidr|inet|front)\.c$/.test(name)),
+  ...sources('src/addr', name => /^(host|cidr|inet|front|origin)\.c$/.test(name)),
   ...sources('src/layer', () => true)
 ]
 const object = source => path.join(dir, source.replace(/\W/g, '_') + '.o')
