@@ -463,7 +463,21 @@ void cli_progress_stop(struct cli_progress *p);
 
 /* ---- What serve does with a connection (echo.c, chat.c, forward.c, exec.c) ---- */
 
-void cli_echo(struct cli_report *report, ms_conn *conn);
+/* All zero at first but for its report. */
+struct cli_echoes {
+  struct cli_report *report;
+  uv_timer_t timer;
+  struct cli_speaker *speakers;
+};
+void cli_echo(struct cli_echoes *echoes, ms_conn *conn);
+void cli_echoes_open(struct cli_echoes *echoes, uv_loop_t *loop);
+
+/* Says goodbye to each that has sent something, once it is silent. ms_ctx_close does to those that
+ * have not. */
+void cli_echoes_stop(struct cli_echoes *echoes);
+
+/* Before the loop is closed, which has to run once again. */
+void cli_echoes_close(struct cli_echoes *echoes);
 
 /* A guest for the room, which is all zero at first but for its report. */
 struct cli_room {

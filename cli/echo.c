@@ -1,5 +1,19 @@
-/* serve --echo: what a peer sends comes back, messages as messages of the same type. */
+/* serve --echo: what a peer sends comes back, messages as messages of the same type. Whoever is
+ * silent hears a goodbye when serve is stopped; who is not has the drain to end by itself, so that
+ * our goodbye is never taken for the end of what has not come back yet. */
+#include <stdlib.h>
+
 #include "cli.h"
+
+enum { TICK_MSEC = 100, SILENT_TICKS = 3 };
+
+/* One that has sent something. */
+struct cli_speaker {
+  struct cli_speaker *prev, *next;
+  struct cli_echoes *all;
+  ms_conn *conn;
+  unsigned ticks; /* of silence, while serve is being stopped */
+};
 
 /* What is not read would stay for ever where nobody hears it any more, and where nobody says when
  * there is memory. An empty message that finds no room waits. */
@@ -27,7 +41,8 @@ static void pump_bytes(ms_conn *conn) {
 }
 
 static void pump(ms_conn *conn, void *user) {
-  (void)user;
+  struct cli_speaker *s = user;
+  s->ticks = 0;
   if (ms_conn_messages(conn))
     pump_messages(conn);
   else
@@ -40,12 +55,77 @@ static void on_end(ms_conn *conn, void *user) {
 }
 
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
-  cli_report_closed(user, "echo", conn, err);
+  struct cli_speaker *s = user;
+  cli_report_closed(s->all->report, "echo", conn, err);
+  if (s->prev)
+    s->prev->next = s->next;
+  else
+    s->all->speakers = s->next;
+  if (s->next) s->next->prev = s->prev;
+  free(s);
 }
 
-static const ms_conn_events events = {
+static const ms_conn_events speaking = {
     .on_readable = pump, .on_end = on_end, .on_writable = pump, .on_close = on_close};
 
-void cli_echo(struct cli_report *report, ms_conn *conn) {
-  ms_conn_handle(conn, &events, report);
+static void on_first(ms_conn *conn, void *user) {
+  struct cli_echoes *all = user;
+  struct cli_speaker *s = calloc(1, sizeof *s);
+  if (!s) {
+    ms_conn_fail(conn, "out of memory");
+    return;
+  }
+  s->all = all;
+  s->conn = conn;
+  s->next = all->speakers;
+  if (s->next) s->next->prev = s;
+  all->speakers = s;
+  ms_conn_handle(conn, &speaking, s);
+  ms_conn_set_whole(conn, true);
+  pump(conn, s);
+}
+
+static void on_silent_close(ms_conn *conn, const ms_error *err, void *user) {
+  struct cli_echoes *all = user;
+  cli_report_closed(all->report, "echo", conn, err);
+}
+
+static const ms_conn_events silent = {
+    .on_readable = on_first, .on_end = on_end, .on_close = on_silent_close};
+
+void cli_echo(struct cli_echoes *all, ms_conn *conn) {
+  ms_conn_handle(conn, &silent, all);
+}
+
+/* ---- Stopping ---- */
+
+static bool has_more(ms_conn *conn) {
+  const uint8_t *p;
+  ms_message m;
+  return ms_conn_messages(conn) ? ms_conn_message(conn, &m) == 1 : ms_conn_peek(conn, &p) > 0;
+}
+
+/* Between two ticks what the system has is read. */
+static void on_tick(uv_timer_t *timer) {
+  struct cli_echoes *all = timer->data;
+  for (struct cli_speaker *s = all->speakers, *next; s; s = next) {
+    next = s->next;
+    if (has_more(s->conn) || ++s->ticks < SILENT_TICKS) continue;
+    ms_conn_set_whole(s->conn, false);
+    ms_conn_close(s->conn);
+  }
+}
+
+void cli_echoes_open(struct cli_echoes *all, uv_loop_t *loop) {
+  (void)uv_timer_init(loop, &all->timer);
+  all->timer.data = all;
+  uv_unref((uv_handle_t *)&all->timer);
+}
+
+void cli_echoes_stop(struct cli_echoes *all) {
+  (void)uv_timer_start(&all->timer, on_tick, TICK_MSEC, TICK_MSEC);
+}
+
+void cli_echoes_close(struct cli_echoes *all) {
+  uv_close((uv_handle_t *)&all->timer, NULL);
 }

@@ -35,6 +35,7 @@ struct server {
   uint8_t own[MS_KEY_BYTES];
   uint8_t network_key[MS_KEY_BYTES];
   bool taken; /* --stdio has its peer */
+  struct cli_echoes echoes;
   struct cli_room room;
   struct cli_exec exec;
   struct cli_report report;
@@ -57,6 +58,7 @@ static void stop(struct server *s, uint32_t drain_msec) {
   if (!s->closing) cli_systemd_tell("STOPPING=1\n");
   s->closing = true;
   cli_metrics_close(&s->metrics);
+  cli_echoes_stop(&s->echoes);
   ms_ctx_close(s->ctx, drain_msec, on_closed, s);
 }
 
@@ -174,7 +176,7 @@ static void on_connection(ms_conn *conn, void *user) {
   }
   cli_report_connection(&s->report, conn);
   if (s->echo) {
-    cli_echo(&s->report, conn);
+    cli_echo(&s->echoes, conn);
   } else if (s->chat) {
     cli_chat(&s->room, conn);
   } else if (s->forward) {
@@ -346,6 +348,7 @@ static void forget_signals(struct server *s) {
 static int serve(struct server *s) {
   if (cli_systemd_sockets(&s->inherited) != CLI_OK) return CLI_FAILED;
   if (uv_loop_init(&s->loop) < 0) return cli_error("serve", NULL, "no event loop");
+  cli_echoes_open(&s->echoes, &s->loop);
   s->status = start(s);
   if (s->status == CLI_OK) {
     if (!s->allow_any && !s->allow.count && !s->allow_file && any_shs(s))
@@ -354,6 +357,7 @@ static int serve(struct server *s) {
     (void)uv_run(&s->loop, UV_RUN_DEFAULT);
     forget_signals(s);
   }
+  cli_echoes_close(&s->echoes);
   cli_exec_end(&s->exec);
   (void)uv_run(&s->loop, UV_RUN_DEFAULT);
   (void)uv_loop_close(&s->loop);
@@ -482,7 +486,7 @@ static int run(int argc, char **argv) {
   };
   const struct cli_given given = {&cli_serve, options, sizeof options / sizeof *options};
   int status;
-  s.room.report = s.exec.report = &s.report;
+  s.room.report = s.exec.report = s.echoes.report = &s.report;
   s.report.events = (struct cli_events){.loop = &s.loop, .on_broken = on_broken, .user = &s};
   memcpy(s.network_key, ms_scuttlebutt_network_key, sizeof s.network_key);
   if (cli_options(&cli_serve, argc, argv, options, sizeof options / sizeof *options, &s.addresses,

@@ -249,3 +249,19 @@ function comm(pid) {
     return ''
   }
 }
+
+for (const stack of STACKS) {
+  scenario(`${stack}: an echo that is stopped says no goodbye before all has come back`, async (world) => {
+    const serve = world.ours(['serve', '--echo', '--allow-any', place(world, stack)])
+    const client = world.ours(['connect', await serve.line()])
+    client.say('hello')
+    await client.until(() => client.received === 6, 'an echo')
+    serve.kill('SIGSTOP')
+    client.child.stdin.end(data.subarray(0, 1 << 18))
+    await taken(client)
+    serve.kill('SIGTERM')
+    serve.kill('SIGCONT')
+    assert.deepStrictEqual([await client.exit(), client.received], [0, 6 + (1 << 18)], `${client}`)
+    assert.strictEqual(await serve.exit(), 0)
+  })
+}

@@ -157,7 +157,7 @@ scenario('a peer that reads nothing for a while is not taken for silence', async
 scenario('a command that exits while its peer reads nothing is not taken for silence', async (world) => {
   const { at, serve } = await exec(world, 'read go; timeout 1 yes; exit 0')
   const client = world.ours(['connect', at])
-  client.say('go\n')
+  client.say('go')
   await client.until(() => client.received > 0, 'a byte')
   client.kill('SIGSTOP')
   await new Promise((resolve) => setTimeout(resolve, 3500)) // more than a second after the exit

@@ -161,7 +161,7 @@ scenario('SIGTERM drains, a second one cuts', async (world) => {
   assert.ok(Date.now() - from < 4000, 'it waited for the deadline')
   client.kill('SIGCONT')
   assert.strictEqual(await client.exit(), 1)
-  assertComplaint(client, /cannot reach the peer/) // it has the goodbye, and cannot answer
+  assertComplaint(client, /cannot reach the peer|ended before the stream did/) // it may have a goodbye that it cannot answer
 })
 
 scenario('a peer killed in mid-stream does not touch the others', async (world) => {
