@@ -317,8 +317,8 @@ typedef struct ms_limits {
   /* Of peers, those in their handshakes too; default 4096. One more makes the oldest handshake give
    * way; where there is none it is turned away. */
   uint32_t connections;
-  /* Of peers, at the same time; default 1024. One more makes the oldest give way: it has had the
-   * longest time. */
+  /* Of peers, at the same time; default 1024. One more makes the oldest give way that has given
+   * us nothing to answer, or else the oldest of all. */
   uint32_t handshakes;
   uint32_t per_address; /* connections of one IPv4 address or one IPv6 /56; default 64 */
   uint32_t per_second;  /* new ones of one such address in a second; default 32 */

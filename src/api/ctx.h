@@ -94,6 +94,7 @@ struct ms__http_request {
 struct ms__raising {
   struct ms__link *older, *newer; /* inbound: among those whose handshake is not over, by age */
   uint64_t knocked_at;            /* msec */
+  bool spoke;                     /* it is among those that speak, as far as the door has looked */
   const char *put_out;            /* by us, and counted so: why; else NULL */
   struct ms__shs_opts shs;
   struct ms__tls_opts tls;          /* outbound: of the transport's section */
@@ -128,6 +129,11 @@ struct ms__link {
   uint32_t requests; /* so many */
   enum ms__use use;  /* what it is counted as, with `guest` */
   uint8_t key[MS_KEY_BYTES];
+};
+
+/* Those in their handshakes, by age: the oldest first. */
+struct ms__knocks {
+  struct ms__link *first, *last;
 };
 
 /* Turning away is told once a second at the most. */
@@ -174,8 +180,8 @@ struct ms_ctx {
   struct ms__inherited *inherited; /* descriptors that listen already */
   size_t inherited_count;
   struct ms__limits limits;
-  size_t inbound, knocking; /* links of peers; those in their handshakes */
-  struct ms__link *knocked_first, *knocked_last;
+  size_t inbound, knocking;           /* links of peers; those in their handshakes */
+  struct ms__knocks silent, speaking; /* the latter have given us something to answer */
   struct ms__damper damper, probes;
 
   /* for ms_ctx_stat */
@@ -277,7 +283,8 @@ void ms__door_probed(struct ms__link *link, const char *address);
 /* Nobody comes any more: what is untold of those turned away is told. */
 void ms__door_close(struct ms_ctx *ctx);
 
-/* There are no descriptors: handshakes that have had their time give way. False: there are none. */
+/* There are no descriptors: handshakes that have had their time give way, the silent ones before
+ * any other. False: there are none. */
 bool ms__door_make_room(struct ms_ctx *ctx);
 
 /* It is gone. */

@@ -5,9 +5,10 @@
 
 enum { TELL_MSEC = 1000, PROBES_MSEC = 600000 };
 
-/* Without descriptors, a handshake gives way after so long, or when it has given us nothing to
- * answer yet; so many at a time. */
-enum { ENOUGH_MSEC = 200, SILENT_MSEC = 50, ROOM = 16 };
+/* Without descriptors, a handshake that has given us nothing to answer gives way after so long, and
+ * only where there is none, one that did: a peer at the other end of the world takes four round
+ * trips. So many at a time. */
+enum { SILENT_MSEC = 50, ENOUGH_MSEC = 1000, ROOM = 16 };
 
 /* ---- Being told ---- */
 
@@ -63,42 +64,32 @@ static void turn_away(struct ms__link *l, uint64_t *counter, const char *why) {
 
 /* ---- Those in their handshakes, by age ---- */
 
-static void no_longer_knocks(struct ms__link *l) {
+static struct ms__knocks *queue_of(struct ms__link *l) {
   struct ms_ctx *ctx = l->stack->ctx;
-  const struct ms__raising *r = l->raising;
-  if (!l->knocks) return;
-  l->knocks = false;
-  ctx->knocking--;
-  if (r->older)
-    r->older->raising->newer = r->newer;
-  else
-    ctx->knocked_first = r->newer;
-  if (r->newer)
-    r->newer->raising->older = r->older;
-  else
-    ctx->knocked_last = r->older;
+  return l->raising->spoke ? &ctx->speaking : &ctx->silent;
 }
 
-/* Before another, or last. */
-static void knock(struct ms__link *l, struct ms__link *newer) {
-  struct ms_ctx *ctx = l->stack->ctx;
+static void no_longer_knocks(struct ms__link *l) {
+  struct ms__knocks *q = queue_of(l);
+  const struct ms__raising *r = l->raising;
+  l->knocks = false;
+  l->stack->ctx->knocking--;
+  *(r->older ? &r->older->raising->newer : &q->first) = r->newer;
+  *(r->newer ? &r->newer->raising->older : &q->last) = r->older;
+}
+
+/* As the youngest, or before all others. */
+static void knock(struct ms__link *l, bool before_all) {
+  struct ms__knocks *q = queue_of(l);
   struct ms__raising *r = l->raising;
   l->knocks = true;
-  ctx->knocking++;
-  r->newer = newer;
-  r->older = newer ? newer->raising->older : ctx->knocked_last;
-  if (r->older)
-    r->older->raising->newer = l;
-  else
-    ctx->knocked_first = l;
-  if (newer)
-    newer->raising->older = l;
-  else
-    ctx->knocked_last = l;
+  l->stack->ctx->knocking++;
+  r->newer = before_all ? q->first : NULL;
+  r->older = before_all ? NULL : q->last;
+  *(r->older ? &r->older->raising->newer : &q->first) = l;
+  *(r->newer ? &r->newer->raising->older : &q->last) = l;
 }
 
-/* Those that only linger come first, then the oldest, which has had the longest time: an honest
- * peer needs a fraction of a second. */
 static void let_go(struct ms__link *l) {
   struct ms_ctx *ctx = l->stack->ctx;
   ms__door_leave(l);
@@ -112,32 +103,50 @@ static void let_go(struct ms__link *l) {
   }
 }
 
+static bool has_had(const struct ms__link *l, unsigned msec) {
+  return uv_now(l->stack->ctx->loop.uv) >= l->raising->knocked_at + msec;
+}
+
+/* It has given us something to answer since it knocked. */
+static bool has_spoken(const struct ms__link *l) {
+  ms_conn_stats n;
+  if (l->lingers || l->answered) return false;
+  ms__conn_stat(l->conn, uv_now(l->stack->ctx->loop.uv), &n);
+  return n.wire_out > 0 || l->conn->owed;
+}
+
+/* The first of the silent, where those are that only linger and then the oldest. Who has spoken
+ * meanwhile is met here once, and stands among the others from then on. */
+static struct ms__link *first_silent(struct ms_ctx *ctx) {
+  struct ms__link *l;
+  while ((l = ctx->silent.first) && has_spoken(l)) {
+    no_longer_knocks(l);
+    l->raising->spoke = true;
+    knock(l, false);
+  }
+  return l;
+}
+
+static bool had_its_time(const struct ms__link *l) {
+  return l->lingers || has_had(l, SILENT_MSEC);
+}
+
+/* Whoever knocks at a full door goes before one of those that are in it can be turned away. */
 static bool give_way(struct ms_ctx *ctx) {
-  struct ms__link *l = ctx->knocked_first;
+  struct ms__link *l = first_silent(ctx), *spoke = ctx->speaking.first;
+  if (spoke && !(l && had_its_time(l))) l = spoke;
   if (l) let_go(l);
   return l != NULL;
 }
 
-/* Has it had its time? */
-static bool is_slow(const struct ms__link *l, uint64_t now) {
-  uint64_t came = l->raising->knocked_at;
-  ms_conn_stats n;
-  if (l->lingers || now >= came + ENOUGH_MSEC) return true;
-  ms__conn_stat(l->conn, now, &n);
-  return now >= came + SILENT_MSEC && n.wire_out == 0;
-}
-
 bool ms__door_make_room(struct ms_ctx *ctx) {
-  uint64_t now = uv_now(ctx->loop.uv);
-  struct ms__link *l = ctx->knocked_first, *newer;
+  struct ms__link *l;
   int made = 0;
-  for (; l && made < ROOM && (l->lingers || now >= l->raising->knocked_at + SILENT_MSEC);
-       l = newer) {
-    newer = l->raising->newer;
-    if (!is_slow(l, now)) continue;
+  for (; made < ROOM && (l = first_silent(ctx)) && had_its_time(l); made++)
     let_go(l);
-    made++;
-  }
+  if (made) return true;
+  for (; made < ROOM && (l = ctx->speaking.first) && has_had(l, ENOUGH_MSEC); made++)
+    let_go(l);
   return made > 0;
 }
 
@@ -208,7 +217,7 @@ bool ms__door_enter(struct ms__link *l) {
   l->inside = true;
   ctx->inbound++;
   l->raising->knocked_at = uv_now(ctx->loop.uv);
-  knock(l, NULL);
+  knock(l, false);
   return true;
 }
 
@@ -252,23 +261,25 @@ void ms__door_rests(struct ms__link *l) {
   if (!l->inside) return;
   if (l->raising->fronted) leave(l);
   l->raising->knocked_at = uv_now(l->stack->ctx->loop.uv);
-  knock(l, NULL);
+  l->raising->spoke = false;
+  knock(l, false);
 }
 
 void ms__door_opened(struct ms__link *l) {
-  no_longer_knocks(l);
+  if (l->knocks) no_longer_knocks(l);
 }
 
 void ms__door_failed(struct ms__link *l) {
   if (!l->knocks) return;
   no_longer_knocks(l);
   l->lingers = true;
-  knock(l, l->stack->ctx->knocked_first);
+  l->raising->spoke = false;
+  knock(l, true);
 }
 
 void ms__door_leave(struct ms__link *l) {
   struct ms_ctx *ctx = l->stack->ctx;
-  no_longer_knocks(l);
+  if (l->knocks) no_longer_knocks(l);
   if (!l->inside) return;
   l->inside = false;
   ctx->inbound--;

@@ -229,6 +229,50 @@ scenario('without descriptors, those who say nothing make room', async (world) =
   for (const socket of silent) socket.destroy()
 })
 
+// A way to `port` on which every byte takes so long.
+function longWay(port, msec) {
+  const late = (from, to) => {
+    from.on('data', (bytes) => setTimeout(() => to.write(bytes), msec))
+    from.on('end', () => setTimeout(() => to.end(), msec))
+    from.on('error', () => to.destroy())
+  }
+  const server = net.createServer({ allowHalfOpen: true }, (near) => {
+    const far = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+    late(near, far)
+    late(far, near)
+  })
+  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)))
+}
+
+// Whoever makes room comes again at once.
+function silentCrowd(port, count) {
+  let over = false
+  const sockets = new Set()
+  const come = () => {
+    if (over) return
+    const socket = net.connect(port, '127.0.0.1').on('error', () => {})
+    sockets.add(socket)
+    socket.on('close', () => { sockets.delete(socket); come() })
+  }
+  for (let i = 0; i < count; i++) come()
+  return () => { over = true; for (const socket of sockets) socket.destroy() }
+}
+
+scenario('without descriptors, those who say nothing go before one who is far away', async (world) => {
+  const me = identity()
+  const args = ['-c', 'ulimit -n 40; exec "$0" "$@"', command, 'serve', '--echo', '--json', '--key', world.secretOf(me), 'net:127.0.0.1:0~shs']
+  const server = world.start('serve', 'sh', args)
+  const { address } = await server.event('listening')
+  const port = Number(/:(\d+)~/.exec(address)[1])
+  const way = await longWay(port, 200)
+  world.atEnd(() => way.close())
+  world.atEnd(silentCrowd(port, 100))
+  const far = world.ours(['connect', address.replace(`:${port}~`, `:${way.address().port}~`)], { as: me })
+  far.child.stdin.end('hello')
+  assert.strictEqual(await far.exit(), 0, far.err)
+  assert.strictEqual(far.stdout().toString(), 'hello')
+})
+
 scenario('metrics, over TCP and over a unix socket', async (world) => {
   const socketPath = `${world.socketDir('metrics')}/socket`
   const server = world.ours(['serve', '--echo', '--metrics', `unix:${socketPath}`, 'net:127.0.0.1:0'])
