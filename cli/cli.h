@@ -385,6 +385,8 @@ struct cli_metrics {
   ms_limits limits; /* its limits; the caller's to set */
   ms_ctx *ctx;      /* its own */
   uv_loop_t *loop;
+  struct cli_scrape *oldest, *newest; /* those who ask */
+  unsigned count, room, burst;        /* so many; so many may for long, and for a moment */
 };
 int cli_metrics_open(struct cli_metrics *m, uv_loop_t *loop, const ms_ctx *of, const char *address,
                      bool insecure);

@@ -4,10 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "cli.h"
 
-enum { REQUEST_MAX = 8192, CONNECTIONS = 64, TEXT = 16384, DEADLINE_MSEC = 5000 };
+enum { REQUEST_MAX = 8192, TEXT = 16384, DEADLINE_MSEC = 5000 };
+
+/* Of those who ask, ROOM may stay for as long as that, or what the system's limit of descriptors
+ * leaves; BURST for a moment, in which whoever has something to ask has said it. */
+enum { ROOM = 64, BURST = 256, MOMENT_MSEC = 50 };
 
 #define STAT(name, unit, counter, help) \
   { #name, unit, help, counter, offsetof(ms_ctx_stats, name), sizeof((ms_ctx_stats *)0)->name }
@@ -143,14 +148,47 @@ static void answer(ms_conn *conn, const struct cli_metrics *m, int status, bool 
 }
 
 /* One who asks. */
-struct scrape {
-  const struct cli_metrics *metrics;
+struct cli_scrape {
+  struct cli_metrics *metrics;
+  struct cli_scrape *older, *newer;
   ms_conn *conn;
+  uint64_t came; /* by the loop's clock */
+  bool leaves;
   uv_timer_t deadline; /* of all of it: bytes that drip buy no time */
 };
 
+static void enlist(struct cli_scrape *s) {
+  struct cli_metrics *m = s->metrics;
+  s->older = m->newest;
+  *(s->older ? &s->older->newer : &m->oldest) = s;
+  m->newest = s;
+  m->count++;
+}
+
+static void leave(struct cli_scrape *s) {
+  struct cli_metrics *m = s->metrics;
+  if (s->leaves) return;
+  s->leaves = true;
+  *(s->older ? &s->older->newer : &m->oldest) = s->newer;
+  *(s->newer ? &s->newer->older : &m->newest) = s->older;
+  m->count--;
+}
+
+static void cut(struct cli_scrape *s) {
+  leave(s);
+  (void)uv_timer_stop(&s->deadline);
+  ms_conn_abort(s->conn);
+}
+
+/* The oldest first: who has come to ask has done so. */
+static void make_room(struct cli_metrics *m) {
+  uint64_t now = uv_now(m->loop);
+  while (m->count > m->burst || (m->count > m->room && now >= m->oldest->came + MOMENT_MSEC))
+    cut(m->oldest);
+}
+
 static void on_readable(ms_conn *conn, void *user) {
-  const struct scrape *s = user;
+  const struct cli_scrape *s = user;
   struct request request = {.whole = false};
   const uint8_t *p;
   size_t n = ms_conn_peek(conn, &p);
@@ -167,8 +205,13 @@ static void on_end(ms_conn *conn, void *user) {
 }
 
 static void on_deadline(uv_timer_t *timer) {
-  const struct scrape *s = timer->data;
-  ms_conn_abort(s->conn);
+  cut(timer->data);
+}
+
+static void on_moment(uv_timer_t *timer) {
+  struct cli_scrape *s = timer->data;
+  (void)uv_timer_start(timer, on_deadline, DEADLINE_MSEC - MOMENT_MSEC, 0);
+  make_room(s->metrics);
 }
 
 static void on_timer_closed(uv_handle_t *handle) {
@@ -176,9 +219,10 @@ static void on_timer_closed(uv_handle_t *handle) {
 }
 
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
-  struct scrape *s = user;
+  struct cli_scrape *s = user;
   (void)conn;
   (void)err;
+  leave(s);
   uv_close((uv_handle_t *)&s->deadline, on_timer_closed);
 }
 
@@ -188,15 +232,28 @@ static const ms_conn_events conn_events = {
 /* ---- The server ---- */
 
 static void on_connection(ms_conn *conn, void *user) {
-  const struct cli_metrics *m = user;
-  struct scrape *s = calloc(1, sizeof *s);
+  struct cli_metrics *m = user;
+  struct cli_scrape *s = calloc(1, sizeof *s);
   if (!s) return; /* it is closed */
   s->metrics = m;
   s->conn = conn;
+  s->came = uv_now(m->loop);
   s->deadline.data = s;
   (void)uv_timer_init(m->loop, &s->deadline);
-  (void)uv_timer_start(&s->deadline, on_deadline, DEADLINE_MSEC, 0);
+  (void)uv_timer_start(&s->deadline, on_moment, MOMENT_MSEC, 0);
   ms_conn_handle(conn, &conn_events, s);
+  enlist(s);
+  make_room(m);
+}
+
+/* Peers need descriptors more than those who ask for numbers. */
+static void set_room(struct cli_metrics *m) {
+  struct rlimit limit;
+  m->room = ROOM;
+  m->burst = BURST;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return;
+  if (limit.rlim_cur / 8 < m->room) m->room = (unsigned)(limit.rlim_cur / 8);
+  if (limit.rlim_cur / 2 < m->burst) m->burst = (unsigned)(limit.rlim_cur / 2);
 }
 
 static void on_listen(ms_ctx *ctx, int stack, const ms_error *err, void *user) {
@@ -238,12 +295,13 @@ int cli_metrics_open(struct cli_metrics *m, uv_loop_t *loop, const ms_ctx *of, c
   ms_error err;
   int r;
   opts.loop = loop;
-  opts.limits.connections = CONNECTIONS;
+  opts.limits.connections = UINT32_MAX; /* make_room has another */
   opts.on_authorise = on_authorise;
   opts.on_log = on_log;
   stack.insecure_noauth = insecure;
   m->of = of;
   m->loop = loop;
+  set_room(m);
   if (ms_ctx_new(&m->ctx, &opts, &err) < 0) return cli_error_from("metrics", &err);
   r = ms_add(m->ctx, address, &stack, &err);
   if (r >= 0 && (r = ms_listen(m->ctx, &events, m, &err)) == 0) return CLI_OK;

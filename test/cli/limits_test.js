@@ -374,6 +374,30 @@ scenario('metrics that cannot be served are an error, and peers are served', asy
   assertComplaint(server, /metrics: net:127\.0\.0\.1:.*in use/)
 })
 
+// With few descriptors they would be the peers', too.
+for (const descriptors of [40, 1024]) {
+  scenario(`metrics: those who ask for nothing make room, with ${descriptors} descriptors`, async (world) => {
+    const args = ['-c', `ulimit -n ${descriptors}; exec "$0" "$@"`, command, 'serve', '--echo', '--metrics', 'net:127.0.0.1:0', 'net:127.0.0.1:0']
+    const server = world.start('serve', 'sh', args)
+    const at = await server.line()
+    const [, port] = await server.until(() => /metrics at net:127\.0\.0\.1:(\d+)\n/.exec(server.err), 'where the metrics are')
+    let held = 0
+    for (let i = 0; i < 300; i++) {
+      const socket = net.connect(port, '127.0.0.1').on('error', () => {})
+      await new Promise((resolve) => socket.on('connect', resolve))
+      held++
+      socket.on('close', () => held--)
+      world.atEnd(() => socket.destroy())
+    }
+    assert.strictEqual((await get({ port, path: '/metrics' })).status, 200)
+    assert.ok(held > 0, 'all had gone before')
+    const client = world.ours(['connect', at])
+    client.child.stdin.end('hello')
+    assert.strictEqual(await client.exit(), 0, client.err)
+    assert.ok(held > 0, 'all had gone before')
+  })
+}
+
 scenario('metrics: who drips a request, or asks for nothing, is cut after 5 s', async (world) => {
   const server = world.ours(['serve', '--echo', '--metrics', 'net:127.0.0.1:0', 'net:127.0.0.1:0'])
   const where = await server.until(() => /metrics at net:127\.0\.0\.1:(\d+)\n/.exec(server.err), 'where the metrics are')
