@@ -98,7 +98,7 @@ void ms__conn_read_done(ms_conn *c, ptrdiff_t n) {
   } else if (n == 0) {
     c->eof = true;
     ms__edge_finish(&c->in[0]);
-  } else {
+  } else if (n != -ENOMEM || !ms__conn_may_wait(c, c->in[0].capacity)) {
     c->eof = true;
     if (c->failed || c->close_told)
       ms__conn_cut(c, false);

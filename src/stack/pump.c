@@ -151,10 +151,14 @@ static size_t gave(ms_conn *c, struct ms__edge *e, size_t shown, const struct ms
   return shown - left->n;
 }
 
-/* Opens an edge for a step that insists on `least`; a step that said FULL wants all there is. */
+/* Opens an edge for a step that insists on `least`; a step that said FULL wants all there is.
+ * False: the step has to wait, or it has failed. */
 static bool open_edge(ms_conn *c, size_t i, struct ms__edge *e, size_t least, bool squeeze) {
   if (ms__conn_open_edge(c, e, squeeze ? ms__edge_room(e) : least)) return true;
-  ms__conn_fail(c, (int)i, MS_ENOMEM, 0);
+  if (ms__conn_may_wait(c, e->capacity))
+    c->short_of = true;
+  else
+    ms__conn_fail(c, (int)i, MS_ENOMEM, 0);
   return false;
 }
 

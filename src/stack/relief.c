@@ -76,8 +76,37 @@ struct need {
   struct ms__env *env;
   const ms_conn *asks; /* it stays */
   size_t bytes;
+  size_t coming;    /* what those that had to go give back in their next turn */
   bool last_resort; /* what an application leaves unread counts, too */
 };
+
+static size_t held_by(const ms_conn *c) {
+  return c->in_hold.held + c->out_hold.held;
+}
+
+/* It is over, and what it holds still is freed in its next turn. */
+static bool leaves(const ms_conn *c) {
+  return c->dirty && !c->wire && (c->aborted || c->close_told);
+}
+
+static struct need need_of(struct ms__env *env, const ms_conn *asks, size_t bytes) {
+  struct need need = {.env = env, .asks = asks, .bytes = bytes};
+  for (const ms_conn *c = env->holders_first; c; c = c->next_holder)
+    if (leaves(c)) need.coming += held_by(c);
+  return need;
+}
+
+static bool is_met(const struct need *need) {
+  const struct ms__pool *pool = &need->env->pool;
+  return pool->out_bytes + need->bytes <= pool->limit;
+}
+
+/* It is met in a moment at the latest, and so much is spared. */
+static bool comes(const struct need *need, size_t spare) {
+  const struct ms__pool *pool = &need->env->pool;
+  size_t coming = ms__min(need->coming, pool->out_bytes);
+  return pool->out_bytes - coming + need->bytes + spare <= pool->limit;
+}
 
 static uint64_t weight(const struct ms__hold *h, uint64_t now) {
   return (uint64_t)h->held * ((uint32_t)now - h->since);
@@ -98,7 +127,7 @@ static unsigned rank_of(const ms_conn *c, const struct need *need) {
 
 /* Gives back at once what nobody looks at: the application may look at what it reads and writes
  * until the connection's next turn, which is near. */
-static void evict(ms_conn *c) {
+static void evict(ms_conn *c, struct need *need) {
   struct ms__pool *pool = &c->env->pool;
   if (!c->close_told) {
     c->env->starved++;
@@ -114,57 +143,65 @@ static void evict(ms_conn *c) {
   }
   ms__conn_note_holds(c);
   ms__conn_mark(c);
+  need->coming += held_by(c);
 }
 
-static bool is_met(const struct need *need, size_t spare) {
-  const struct ms__pool *pool = &need->env->pool;
-  return pool->out_bytes + need->bytes + spare <= pool->limit;
+/* Does it help that this one goes, where so much is to spare? */
+static bool helps(const ms_conn *c, const struct need *need, size_t spare) {
+  if (!comes(need, spare)) return true;
+  return !is_met(need) && held_by(c) > size_of(&c->in[c->n]) + size_of(&c->out[c->n]);
 }
 
 /* Those that have failed and only linger. */
-static void evict_lingering(const struct need *need, size_t spare) {
+static void evict_lingering(struct need *need, size_t spare) {
   ms_conn *next;
-  for (ms_conn *c = need->env->holders_first; c && !is_met(need, spare); c = next) {
+  for (ms_conn *c = need->env->holders_first; c; c = next) {
     next = c->next_holder;
-    if (c->close_told && c != need->asks && !c->in_turn) evict(c);
+    if (c->close_told && c->wire && c != need->asks && !c->in_turn && helps(c, need, spare))
+      evict(c, need);
   }
 }
 
 /* From the highest rank down, and no lower than it takes. Only those that are old have to go for
  * what is to spare. */
-static void evict_ranked(const struct need *need, size_t spare) {
+static void evict_ranked(struct need *need, size_t spare) {
   size_t held[RANKS] = {0};
   ms_conn *next;
   for (const ms_conn *c = need->env->holders_first; c; c = c->next_holder)
-    held[rank_of(c, need)] += c->in_hold.held + c->out_hold.held;
+    held[rank_of(c, need)] += held_by(c);
   for (unsigned rank = RANKS - 1; rank > 0; rank--) {
     size_t more = rank >= OLD ? spare : 0;
-    for (ms_conn *c = held[rank] ? need->env->holders_first : NULL; c && !is_met(need, more);
-         c = next) {
+    for (ms_conn *c = held[rank] ? need->env->holders_first : NULL; c; c = next) {
       next = c->next_holder;
-      if (rank_of(c, need) == rank) evict(c);
+      if (is_met(need) && comes(need, more)) break;
+      if (rank_of(c, need) == rank && helps(c, need, more)) evict(c, need);
     }
   }
 }
 
 bool ms__env_make_room(struct ms__env *env, const ms_conn *asks, size_t bytes) {
-  struct need need = {env, asks, bytes, false};
+  struct need need = need_of(env, asks, bytes);
   size_t spare = env->pool.limit / 8;
-  if (!env->pool.limit || is_met(&need, 0)) return false; /* it is the allocator's to give */
+  if (!env->pool.limit || is_met(&need)) return false; /* it is the allocator's to give */
   evict_lingering(&need, spare);
-  if (!is_met(&need, 0)) evict_ranked(&need, spare);
+  if (!is_met(&need)) evict_ranked(&need, spare);
   need.last_resort = true;
-  if (!is_met(&need, 0)) evict_ranked(&need, 0);
-  return is_met(&need, 0);
+  if (!comes(&need, 0)) evict_ranked(&need, 0);
+  return is_met(&need);
+}
+
+bool ms__conn_may_wait(const ms_conn *c, size_t bytes) {
+  struct need need = need_of(c->env, c, bytes);
+  return c->env->pool.limit && !is_met(&need) && comes(&need, 0);
 }
 
 bool ms__conn_charge(ms_conn *c, struct ms__slot *s, uint32_t bytes) {
   struct ms__pool *pool = &c->env->pool;
-  struct need need = {c->env, c, bytes, false};
   pool->out_bytes -= s->charged;
   c->charged -= s->charged;
   s->charged = 0;
-  if (bytes && pool->limit && !is_met(&need, 0) && !ms__env_make_room(c->env, c, bytes))
+  if (bytes && pool->limit && pool->out_bytes + bytes > pool->limit &&
+      !ms__env_make_room(c->env, c, bytes))
     return false;
   pool->out_bytes += bytes;
   if (pool->out_bytes > pool->peak_bytes) pool->peak_bytes = pool->out_bytes;

@@ -185,15 +185,16 @@ struct ms_conn {
 
   bool server : 1;
   bool in_turn : 1, moved : 1;
-  bool dirty : 1;  /* it is in one of the environment's queues, */
-  bool busy : 1;   /* in which; with `dirty` */
-  bool more : 1;   /* the wire has probably more to read */
-  bool fed : 1;    /* it has read something since the last turn */
-  bool flying : 1; /* the wire has a block */
-  bool holds : 1;  /* it is among the environment's holders */
-  bool unread : 1; /* what it has read waits for the application, and that does not wait for it */
-  bool opened : 1; /* `open` was fired */
-  bool owed : 1;   /* a question was told and is not answered: the application still holds us */
+  bool dirty : 1;    /* it is in one of the environment's queues, */
+  bool busy : 1;     /* in which; with `dirty` */
+  bool more : 1;     /* the wire has probably more to read */
+  bool fed : 1;      /* it has read something since the last turn */
+  bool short_of : 1; /* of a buffer that is about to come; with `in_turn` */
+  bool flying : 1;   /* the wire has a block */
+  bool holds : 1;    /* it is among the environment's holders */
+  bool unread : 1;   /* what it has read waits for the application, and that does not wait for it */
+  bool opened : 1;   /* `open` was fired */
+  bool owed : 1;     /* a question was told and is not answered: the application still holds us */
   bool messages : 1, top_granted : 1;
   bool proved : 1; /* a handshake has shown who we are */
   bool closing : 1, aborted : 1, detached : 1, failed : 1;
@@ -260,7 +261,8 @@ static inline void ms__conn_has_more(ms_conn *c) {
  * told -ENOMEM. */
 struct ms__dst ms__conn_read_room(ms_conn *c);
 
-/* The wire has read n bytes; 0: end of the transport; negative: an errno. Then call a turn. */
+/* The wire has read n bytes; 0: end of the transport; negative: an errno (-ENOMEM: it may be asked
+ * to read again all the same). Then call a turn. */
 void ms__conn_read_done(ms_conn *c, ptrdiff_t n);
 
 /* A layer stands inside a frame, or in the handshake: the peer has more to send. */
@@ -330,9 +332,13 @@ void ms__conn_moves(ms_conn *c);
 void ms__conn_note_holds(ms_conn *c);
 void ms__conn_holds_nothing(ms_conn *c);
 
-/* Buffers have run short: cuts whoever has held most for longest until so many bytes, and some to
- * spare, can be had. `asks` is who needs them, and stays. False: they cannot. */
+/* Buffers have run short: cuts whoever has held most for longest until so many bytes can be had,
+ * and some to spare in a moment. `asks` is who needs them, and stays. False: they cannot. */
 bool ms__env_make_room(struct ms__env *env, const ms_conn *asks, size_t bytes);
+
+/* There was no room for so many bytes, and those that had to go give them back in their next turn:
+ * before the loop polls again. */
+bool ms__conn_may_wait(const ms_conn *c, size_t bytes);
 
 /* So many bytes of a library's count as this layer's from now on, others may have to go for them.
  * False: there are none to be had, and none count. */

@@ -73,9 +73,10 @@ void ms__conn_turn(ms_conn *c, uint64_t now) {
   c->in_turn = true;
   c->now = env->now = now;
   c->moved = true;
-  c->fed = false;
+  c->fed = c->short_of = false;
   ms__conn_on_time(c);
-  for (int round = 0; round < ROUNDS && c->moved && env->spent - before < block; round++) {
+  for (int round = 0; round < ROUNDS && c->moved && !c->short_of && env->spent - before < block;
+       round++) {
     c->moved = false;
     ms__conn_round(c);
   }
@@ -85,7 +86,7 @@ void ms__conn_turn(ms_conn *c, uint64_t now) {
   } else {
     ms__conn_settle(c);
     c->more = c->more && c->reading && c->wire;
-    if (c->more)
+    if (c->more || c->short_of)
       enqueue(c, true);
     else if (c->moved)
       enqueue(c, env->spent - before >= block || has_much(c));

@@ -47,6 +47,7 @@ struct peer {
   struct fake_wire wire;
   ms_conn *conn; /* NULL: gone */
   bool paused;   /* the application does not read */
+  bool wants;    /* it waits for more than there is */
   int closes, code;
 };
 
@@ -66,7 +67,10 @@ static void on_open(ms_conn *c) {
 static void on_readable(ms_conn *c) {
   const struct peer *peer = c->owner;
   const uint8_t *p;
-  if (!peer->paused) ms_conn_consume(c, ms_conn_peek(c, &p));
+  if (peer->wants)
+    ms_conn_need(c, ms_conn_peek(c, &p) + 1);
+  else if (!peer->paused)
+    ms_conn_consume(c, ms_conn_peek(c, &p));
 }
 
 static void on_writable(ms_conn *c) {
@@ -316,6 +320,48 @@ static void whom_the_application_leaves_unread_goes_last(void **state) {
   end(&all);
 }
 
+/* Those who came first went, who held `each` bytes; one less would not have made room for a block
+ * with some to spare. */
+static void assert_just_enough_went(size_t each) {
+  assert_true((all.env.starved - 1) * each < MS__BLOCK + LEAST / 8);
+  for (size_t i = 0; i < all.n; i++)
+    assert_int_equal(is_out(&all.at[i]), i < all.env.starved);
+}
+
+/* Of a peer that does not read one block goes at once, the wire's. The application's own is coming,
+ * and counts. */
+static void no_more_go_than_it_takes(void **state) {
+  static const uint8_t zeros[4096];
+  (void)state;
+  begin(&all, LEAST);
+  while (all.env.starved == 0) {
+    struct peer *p = come(&all);
+    p->wire.stuck = true;
+    all.now += 1000;
+    send_much(&all, p);
+    while (ms_conn_write(p->conn, zeros, sizeof zeros) == (ptrdiff_t)sizeof zeros) {
+    }
+    run(&all);
+    assert_false(is_out(p));
+  }
+  assert_just_enough_went(2 * MS__BLOCK);
+  end(&all);
+}
+
+/* Nothing of theirs can be had at once: whoever reads waits for it. */
+static void who_reads_waits_for_what_is_coming(void **state) {
+  (void)state;
+  begin(&all, LEAST);
+  while (all.env.starved == 0) {
+    struct peer *p = come(&all);
+    p->wants = true;
+    all.now += 1000;
+    put(&all, p, LONG, HEAD + LONG);
+  }
+  assert_just_enough_went(MS__BLOCK);
+  end(&all);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(unfinished_packets_make_room),
@@ -323,6 +369,8 @@ int main(void) {
       cmocka_unit_test(who_gets_packets_through_stays),
       cmocka_unit_test(who_does_not_read_goes_before_who_does),
       cmocka_unit_test(whom_the_application_leaves_unread_goes_last),
+      cmocka_unit_test(no_more_go_than_it_takes),
+      cmocka_unit_test(who_reads_waits_for_what_is_coming),
   };
   return cmocka_run_group_tests_name("relief", tests, NULL, NULL);
 }
