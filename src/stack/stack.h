@@ -31,8 +31,9 @@ struct ms__env {
   uint32_t idle_msec; /* what a server's connection may be idle, open; 0: for ever */
   /* What a peer that was answered (MS__KEEP) has to begin another request, and to finish it. */
   uint32_t rest_msec, again_msec;
-  uint64_t idled;                        /* those that were so for too long */
-  struct ms__queue dirty, busy;          /* those that want a turn; the latter have much to do */
+  uint64_t idled; /* those that were so for too long */
+  /* Those that want a turn. Of the others, which have much to do, some are in their handshakes. */
+  struct ms__queue dirty, knocking, busy;
   uint64_t spent;                        /* work done since the loop last polled (turns.c) */
   uint64_t (*clock)(void);               /* nanoseconds; NULL: none */
   ms_conn *holders_first, *holders_last; /* those that hold buffers between two turns (relief.c) */
@@ -56,7 +57,7 @@ void ms__env_done(struct ms__env *env);
 bool ms__env_run(struct ms__env *env, uint64_t now);
 
 static inline bool ms__env_waits(const struct ms__env *env) {
-  return env->dirty.first || env->busy.first;
+  return env->dirty.first || env->knocking.first || env->busy.first;
 }
 
 /* The wire: moves bytes between the network and the lowest edges. The implementation is freed by
@@ -187,6 +188,7 @@ struct ms_conn {
   bool in_turn : 1, moved : 1;
   bool dirty : 1;    /* it is in one of the environment's queues, */
   bool busy : 1;     /* in which; with `dirty` */
+  bool knocks : 1;   /* with `busy`: it is in that of the handshakes */
   bool more : 1;     /* the wire has probably more to read */
   bool fed : 1;      /* it has read something since the last turn */
   bool short_of : 1; /* of a buffer that is about to come; with `in_turn` */

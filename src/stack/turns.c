@@ -1,12 +1,13 @@
 /* Whose turn it is. Who has little to do has its turn at once; who has much stands in a queue,
  * which gets a share of each of the loop's turns, so that nobody waits for all that somebody sends.
- */
+ * Those in their handshakes have a queue and a share of their own: neither do they wait for the
+ * floods of those that are in, nor the other way round. */
 #include "stack/stack.h"
 
 /* Work is counted in bytes moved and, where there is a clock, in nanoseconds spent, whichever is
  * more: tiny frames cost more than their bytes. */
 enum {
-  SHARE = 400000,   /* of a turn of the loop: for the queue, and for what the poll tells */
+  SHARE = 400000,   /* of a turn of the loop: for each queue, and for what the poll tells */
   LITTLE = 4096,    /* bytes that nobody has to queue for */
   LEAST_COST = 256, /* of a turn */
   ROUNDS = 16       /* of a turn */
@@ -28,20 +29,31 @@ static void take_out(struct ms__queue *q, ms_conn *c) {
   q->count--;
 }
 
+/* An answer of many bytes is no handshake. */
+static bool knocks(const ms_conn *c) {
+  return !c->opened && !c->detached && !c->aside;
+}
+
+static struct ms__queue *queue_of(const ms_conn *c) {
+  if (!c->busy) return &c->env->dirty;
+  return c->knocks ? &c->env->knocking : &c->env->busy;
+}
+
 static void enqueue(ms_conn *c, bool busy) {
   struct ms__env *env = c->env;
   bool first = !ms__env_waits(env);
   if (c->dirty) return;
   c->dirty = true;
   c->busy = busy;
-  append(busy ? &env->busy : &env->dirty, c);
+  c->knocks = knocks(c);
+  append(queue_of(c), c);
   if (first && env->schedule) env->schedule(env);
 }
 
 void ms__conn_unmark(ms_conn *c) {
   if (!c->dirty) return;
   c->dirty = false;
-  take_out(c->busy ? &c->env->busy : &c->env->dirty, c);
+  take_out(queue_of(c), c);
 }
 
 static bool has_much(const ms_conn *c) {
@@ -58,7 +70,7 @@ void ms__conn_mark(ms_conn *c) {
 /* ---- Turns ---- */
 
 bool ms__env_is_spent(const struct ms__env *env) {
-  return env->busy.first || env->spent >= SHARE;
+  return env->busy.first || env->knocking.first || env->spent >= SHARE;
 }
 
 void ms__env_spend(struct ms__env *env, size_t bytes) {
@@ -111,18 +123,23 @@ size_t ms__conn_may_read(const ms_conn *c) {
   return ms__env_is_spent(c->env) ? LITTLE : SIZE_MAX;
 }
 
-bool ms__env_run(struct ms__env *env, uint64_t now) {
-  for (size_t n = env->dirty.count; n > 0 && env->dirty.first; n--)
-    ms__conn_turn(env->dirty.first, now);
+static void run_share(struct ms__env *env, struct ms__queue *q, uint64_t now) {
   env->spent = 0;
-  while (env->busy.first && env->spent < SHARE) {
-    ms_conn *c = env->busy.first;
+  while (q->first && env->spent < SHARE) {
+    ms_conn *c = q->first;
     if (c->more && !c->fed && c->reading && c->wire) {
       c->more = false;
       c->wire->ops->again(c->wire);
     }
     ms__conn_turn(c, now);
   }
+}
+
+bool ms__env_run(struct ms__env *env, uint64_t now) {
+  for (size_t n = env->dirty.count; n > 0 && env->dirty.first; n--)
+    ms__conn_turn(env->dirty.first, now);
+  run_share(env, &env->knocking, now);
+  run_share(env, &env->busy, now);
   env->spent = 0;
   return ms__env_waits(env);
 }

@@ -4,9 +4,9 @@
 //   node test/hostile/run.js [--short] [--seconds N] [--only KIND...] [--buffered BYTES]
 //
 // $MULTISERVER is the command (default: build/release/multiserver). Prints a table: what honest peers
-// wait for their 64 bytes to come back while it is quiet and under the load, how many of them were cut
-// or kept out, what memory the server has taken beside its bound, its descriptors before and after, and
-// how soon all is as it was. Exits 1 when an honest peer was cut, kept out or left waiting, a bound did
+// wait for their 64 bytes to come back while it is quiet and under the load, the longest that one waited
+// to come in, also while the load was coming, how many of them were cut or kept out, what memory the
+// server has taken beside its bound, its descriptors before and after, and how soon all is as it was. Exits 1 when an honest peer was cut, kept out or left waiting, a bound did
 // not hold, or something stayed behind; without --short also when that took more than a second. Times
 // of round trips are for people to read.
 
@@ -97,7 +97,7 @@ async function load(server, honest, at, { kind, at: where, count: counts, each }
   const hostile = world.start('hostile', tool('hostile-peers'), [kind, portOf(at[where]), String(count), at.shs.split(':').pop()])
   // whoever is turned away may never be up
   await Promise.race([hostile.line(), sleep(10000)])
-  await honestly(honest)
+  const arriving = await honestly(honest)
   const samples = []
   for (let i = 0; i < seconds * 2; i++) {
     await sleep(500)
@@ -120,6 +120,8 @@ async function load(server, honest, at, { kind, at: where, count: counts, each }
 
   const bound = (buffered + count * each + 8 * MIB) * (sanitized ? 2 : 1)
   const most = Math.max(...samples.map((one) => one.buffered))
+  const entry = Math.max(arriving.entry, loaded.entry)
+  if (entry > 1000 && !short) found.push(`a newcomer waits for ${entry} ms until it is in`)
   if (most > buffered) found.push(`${most} bytes are buffered, more than ${buffered}`)
   if (grown > bound) found.push(`${mib(grown)} MiB more memory than before, more than ${mib(bound)}`)
   for (const [when, one] of [['under the load', loaded], ['after it', after]]) {
@@ -130,15 +132,15 @@ async function load(server, honest, at, { kind, at: where, count: counts, each }
   if (recovered) found.push(recovered)
   else if (took > RECOVERY_MSEC) found.push(`it is as it was only after ${took} ms`)
   const row = [kind, count, `${quiet.p50.toFixed(2)}/${quiet.p99.toFixed(2)}`, `${loaded.p50.toFixed(2)}/${loaded.p99.toFixed(2)}`,
-    loaded.trips, loaded.cut + loaded.refused, mib(most), `${mib(grown)}/${mib(bound)}`, `${before.fds}/${descriptors(server)}`, took]
+    entry.toFixed(0), loaded.trips, loaded.cut + loaded.refused, mib(most), `${mib(grown)}/${mib(bound)}`, `${before.fds}/${descriptors(server)}`, took]
   console.log(row.map((cell, i) => String(cell).padEnd(WIDTHS[i])).join(' '))
   for (const what of found) console.log(`  ${what}`)
   return found.length
 }
 
 const mib = (bytes) => (bytes / MIB).toFixed(1)
-const TITLES = ['load', 'peers', 'quiet p50/p99', 'loaded p50/p99', 'trips', 'cut', 'buffered', 'grown/bound', 'fds', 'recovered, ms']
-const WIDTHS = [13, 6, 14, 15, 7, 5, 9, 14, 9, 9]
+const TITLES = ['load', 'peers', 'quiet p50/p99', 'loaded p50/p99', 'entry', 'trips', 'cut', 'buffered', 'grown/bound', 'fds', 'recovered, ms']
+const WIDTHS = [13, 6, 14, 15, 6, 7, 5, 9, 14, 9, 9]
 
 // '' as soon as all is as it was; honest peers come and go.
 async function recovery(server, fds) {

@@ -107,7 +107,24 @@ struct load {
   const ms_conn_events *events;
   uint8_t unit[8]; /* what they send over and over */
   size_t length;   /* of it; 0: nothing */
+  bool newcomers;  /* who waits beside them is a newcomer, again and again */
 };
+
+static int port_of(const char *address) {
+  return atoi(strstr(address, "127.0.0.1:") + strlen("127.0.0.1:"));
+}
+
+/* Gives the server something to answer, on a connection of its own where it is a newcomer's. */
+static int ask(const struct load *load, int honest, int port) {
+  if (!load->newcomers) {
+    assert_int_equal(send(honest, "", 1, 0), 1);
+    return honest;
+  }
+  close(honest);
+  honest = dial_raw(port);
+  assert_true(send(honest, upgrade, sizeof upgrade - 1, 0) > 0);
+  return honest;
+}
 
 static uint64_t moved(struct fixture *f) {
   ms_ctx_stats n;
@@ -120,7 +137,7 @@ static void fair_beside(const struct load *load) {
   ms_ctx_opts server, client;
   char address[512];
   uint64_t most = 0, total = 0;
-  int fds[CROWD], honest, port, waited = 0, longest = 0, rounds = 0;
+  int fds[CROWD], honest, port, own, waited = 0, longest = 0, rounds = 0;
   size_t at[CROWD] = {0};
   ms_error err;
   const char *other;
@@ -129,15 +146,18 @@ static void fair_beside(const struct load *load) {
   opened = 0;
   others = load->events;
   assert_int_equal(ms_ctx_new(&f.server, &server, &err), 0);
-  assert_true(ms_add(f.server, "net:127.0.0.1:0~noauth", NULL, &err) >= 0);
+  assert_true(ms_add(f.server,
+                     load->newcomers ? "ws://127.0.0.1:0~noauth" : "net:127.0.0.1:0~noauth", NULL,
+                     &err) >= 0);
   assert_true(ms_add(f.server, load->stack, NULL, &err) >= 0);
   assert_int_equal(ms_listen(f.server, &server_events, &f, &err), 0);
   fixture_until(&f, &f.ready, -1);
   (void)ms_stringify(f.server, MS_DEVICE, address, sizeof address);
-  honest = dial_raw(atoi(address + strlen("net:127.0.0.1:")));
-  fixture_until(&f, &opened, 0);
+  own = port_of(address);
+  honest = dial_raw(own);
+  if (!load->newcomers) fixture_until(&f, &opened, 0);
   other = strchr(address, ';') + 1;
-  port = atoi(strstr(other, "127.0.0.1:") + strlen("127.0.0.1:"));
+  port = port_of(other);
   for (int i = 0; i < CROWD; i++) {
     int before = opened;
     fds[i] = dial_raw(port);
@@ -148,9 +168,9 @@ static void fair_beside(const struct load *load) {
     memcpy(bytes + i, load->unit, load->length);
   for (int i = 0; i < TURNS; i++) {
     uint64_t before = moved(&f), work;
-    uint8_t byte = 1;
+    uint8_t byte;
     flood(fds, at, load->length);
-    if (waited == 0) assert_int_equal(send(honest, &byte, 1, 0), 1);
+    if (waited == 0) honest = ask(load, honest, own);
     waited++;
     (void)uv_run(&f.loop, UV_RUN_NOWAIT);
     fixture_gets_on(&f);
@@ -176,36 +196,43 @@ static void fair_beside(const struct load *load) {
 }
 
 static void beside_bytes(void **state) {
-  static const struct load load = {"net:127.0.0.1:0~noauth", &sink, "xxxxxxxx", 8};
+  static const struct load load = {"net:127.0.0.1:0~noauth", &sink, "xxxxxxxx", 8, false};
   (void)state;
   fair_beside(&load);
 }
 
 static void beside_pings(void **state) {
-  static const struct load load = {"ws://127.0.0.1:0~noauth", &sink, {0x89, 0x80, 1, 2, 3, 4}, 6};
+  static const struct load load = {
+      "ws://127.0.0.1:0~noauth", &sink, {0x89, 0x80, 1, 2, 3, 4}, 6, false};
   (void)state;
   fair_beside(&load);
 }
 
 static void beside_tiny_messages(void **state) {
   static const struct load load = {
-      "ws://127.0.0.1:0~noauth", &sink, {0x82, 0x81, 1, 2, 3, 4, 5}, 7};
+      "ws://127.0.0.1:0~noauth", &sink, {0x82, 0x81, 1, 2, 3, 4, 5}, 7, false};
   (void)state;
   fair_beside(&load);
 }
 
 static void beside_fast_readers(void **state) {
-  static const struct load load = {"net:127.0.0.1:0~noauth", &spring, "", 0};
+  static const struct load load = {"net:127.0.0.1:0~noauth", &spring, "", 0, false};
+  (void)state;
+  fair_beside(&load);
+}
+
+/* Whose handshake is a turn of its own. */
+static void newcomers_beside_bytes(void **state) {
+  static const struct load load = {"net:127.0.0.1:0~noauth", &sink, "xxxxxxxx", 8, true};
   (void)state;
   fair_beside(&load);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(beside_bytes),
-      cmocka_unit_test(beside_pings),
-      cmocka_unit_test(beside_tiny_messages),
-      cmocka_unit_test(beside_fast_readers),
+      cmocka_unit_test(beside_bytes),           cmocka_unit_test(beside_pings),
+      cmocka_unit_test(beside_tiny_messages),   cmocka_unit_test(beside_fast_readers),
+      cmocka_unit_test(newcomers_beside_bytes),
   };
   return cmocka_run_group_tests_name("fairness", tests, NULL, NULL);
 }
