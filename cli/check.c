@@ -225,7 +225,7 @@ static int begin(struct check *c, const struct options *o, bool keyed, const ms_
   opts.network_key = o->network_key;
   opts.identity = id;
   if (ms_ctx_new(&c->ctx, &opts, &err) < 0) return cli_error_from("check", &err);
-  if (cli_dial_stacks(c->ctx, keyed, &o->tls) == CLI_OK) {
+  if (cli_dial_stacks("check", c->ctx, keyed, &o->tls) == CLI_OK) {
     next(c);
     return CLI_OK;
   }

@@ -394,8 +394,9 @@ void cli_metrics_close(struct cli_metrics *m);
 
 /* ---- Stacks (stacks.c) ---- */
 
-/* Lets the context dial every chain that this build knows. `keyed`: it has an identity. */
-int cli_dial_stacks(ms_ctx *ctx, bool keyed, const ms_tls_opts *tls);
+/* Lets the context dial every chain that this build knows. `keyed`: it has an identity. CLI_OK, or
+ * CLI_FAILED after an error line of the command `what`. */
+int cli_dial_stacks(const char *what, ms_ctx *ctx, bool keyed, const ms_tls_opts *tls);
 
 /* The i-th of them ("net~shs"), or NULL. */
 const char *cli_stack(size_t i);

@@ -137,7 +137,8 @@ static int dial(struct session *s, const char *text, const struct options *o) {
   opts.on_dialled = on_dialled;
   opts.on_attempt = o->verbose ? on_attempt : NULL;
   opts.user = s;
-  if (cli_dial_stacks(s->ctx, cli_address_keyed(s->addr), &o->tls) != CLI_OK) return CLI_FAILED;
+  if (cli_dial_stacks("connect", s->ctx, cli_address_keyed(s->addr), &o->tls) != CLI_OK)
+    return CLI_FAILED;
   if (s->legacy && !(translated = cli_address_text(s->addr, 0)))
     return cli_error("connect", NULL, "out of memory");
   r = ms_dial(s->ctx, &s->dialer, s->legacy ? translated : text, &opts, &err);

@@ -187,11 +187,16 @@ int cli_unused_serving(const struct cli_given *given, const struct cli_texts *ad
   if (is_given_by_name(given, "metrics")) has |= SERVES_OPEN;
   for (size_t i = 0; i < addresses->count; i++) {
     const char *text = addresses->at[i];
+    unsigned here;
     ms_addr *addr;
     /* what cannot be read is an error of its own, later */
     if (ms_addr_parse(&addr, text, strlen(text), MS_ADDR_LISTEN, NULL) < 0) return CLI_OK;
-    has |= served(addr);
+    here = served(addr);
     ms_addr_free(addr);
+    if (here & SERVES_TLS && here != ANYTHING && !is_given_by_name(given, "tls-cert"))
+      return cli_usage(given->command, text,
+                       "a server of TLS needs a certificate: --tls-cert FILE");
+    has |= here;
   }
   return check(given, has);
 }

@@ -208,13 +208,9 @@ static void on_request(ms_conn *conn, const ms_request *request, void *user) {
   cli_http_root(&s->pages, conn, request);
 }
 
-static bool is_of_tls(const ms_error *err) {
-  return err->code == MS_EINVAL && strcmp(err->layer, "tls") == 0;
-}
-
 /* What is wrong with a stack the command line alone shows, but for the files that it names. */
-static int status_of(const struct server *s, const ms_error *err) {
-  bool is_file = is_of_tls(err) && s->tls.cert;
+static int status_of(const ms_error *err) {
+  bool is_file = err->code == MS_EINVAL && strcmp(err->layer, "tls") == 0;
   return err->code == MS_ENOMEM || err->code == MS_ESYSTEM || is_file ? CLI_FAILED : CLI_USAGE;
 }
 
@@ -233,11 +229,9 @@ static int add_stack(struct server *s, const char *address, ms_stack_opts *opts)
     (void)cli_error("serve", address,
                     "without authentication it listens on this machine only; --insecure-noauth "
                     "lets anybody in");
-  else if (is_of_tls(&err) && !s->tls.cert)
-    (void)cli_error("serve", address, "a server of TLS needs a certificate: --tls-cert FILE");
   else
     (void)cli_error_from("serve", &err);
-  return status_of(s, &err);
+  return status_of(&err);
 }
 
 static int add_stacks(struct server *s, bool keyed) {
@@ -252,12 +246,13 @@ static int add_stacks(struct server *s, bool keyed) {
   opts.trusted_proxies_count = s->trusted.count;
   opts.stream = !s->echo;
   opts.tls = s->tls;
+  opts.tls.ca = NULL; /* of those that are dialled */
   opts.on_request = s->http_root ? on_request : NULL;
   opts.health_path = "/healthz";
   opts.request_user = s;
   for (size_t i = 0; i < s->addresses.count; i++)
     if ((status = add_stack(s, s->addresses.at[i], &opts)) != CLI_OK) return status;
-  return s->forward ? cli_dial_stacks(s->ctx, keyed, &s->tls) : CLI_OK;
+  return s->forward ? cli_dial_stacks("serve", s->ctx, keyed, &s->tls) : CLI_OK;
 }
 
 static bool any_shs(const struct server *s) {
@@ -305,7 +300,7 @@ static int start(struct server *s) {
     r = cli_metrics_open(&s->metrics, &s->loop, s->ctx, s->metrics_at, s->insecure_noauth);
   if (r == CLI_OK && ms_listen(s->ctx, &events, s, &err) < 0) {
     (void)cli_error_from("serve", &err);
-    r = status_of(s, &err);
+    r = status_of(&err);
     cli_metrics_close(&s->metrics);
   }
   if (r != CLI_OK) ms_ctx_free(s->ctx);

@@ -17,13 +17,14 @@ const char *cli_stack(size_t i) {
   return i < sizeof stacks / sizeof *stacks ? stacks[i].name : NULL;
 }
 
-int cli_dial_stacks(ms_ctx *ctx, bool keyed, const ms_tls_opts *tls) {
+/* Which stack has the file of --tls-ca first is nobody's concern. */
+int cli_dial_stacks(const char *what, ms_ctx *ctx, bool keyed, const ms_tls_opts *tls) {
   ms_stack_opts opts = MS_OPTS_INIT(ms_stack_opts);
   ms_error err;
   opts.stream = true;
   opts.tls = *tls;
   for (size_t i = 0; i < sizeof stacks / sizeof *stacks; i++)
     if ((keyed || !stacks[i].keyed) && ms_add(ctx, stacks[i].name, &opts, &err) < 0)
-      return cli_error_from("stack", &err);
+      return cli_error(what, err.code == MS_ENOMEM ? NULL : "--tls-ca", "%s", err.message);
   return CLI_OK;
 }

@@ -296,3 +296,12 @@ scenario('those that are open and idle keep nobody out, and hold no buffers', as
   proc.kill('SIGUSR1')
   assert.match(await proc.until(() => /.*\bopen=.*\n/.exec(proc.err)?.[0], 'the counters'), /\bopen=100 .*\bbuffered=0 /)
 })
+
+scenario('whose certificates they are that cannot be used is said, not which stack', async (world) => {
+  const file = world.write('ca', 'garbage')
+  for (const args of [['connect'], ['check'], ['serve', '--forward']]) {
+    const proc = await world.run([...args, 'net:localhost:1~tls', '--tls-ca', file, ...(args[1] ? ['net:127.0.0.1:0'] : [])])
+    assert.strictEqual(proc.status, 1, `${proc}`)
+    assert.match(proc.err, new RegExp(`^multiserver: ${args[0]}: --tls-ca: the certificates to be trusted ${file}: has no certificate`))
+  }
+})
