@@ -79,7 +79,7 @@ scenario('little memory', async (world) => {
       continue
     }
     const could = await isServed(world, at)
-    if (!could) assert.match(proc.err, /: out of memory\n/)
+    if (!could) await proc.until(() => /: out of memory\n/.test(proc.err), 'what it says')
     const leave = crowd(world, at, 300)
     await new Promise((resolve) => setTimeout(resolve, 300))
     assert.strictEqual(proc.done, null, String(proc))
