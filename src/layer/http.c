@@ -199,7 +199,7 @@ static int serve(struct state *s, struct ms__port *p) {
   if (head.minor < 1 || !ms__http_has_token(&head, "Upgrade", "websocket")) {
     p->question.kind = MS__ASK_HEAD;
     p->question.data = p->wire_in.p;
-    p->question.len = (size_t)n;
+    p->question.len = (uint32_t)n;
     s->status = is_served(s, &head) ? UPGRADE_REQUIRED : NOT_FOUND;
     s->head = ms__slice_is(&head.method, "HEAD");
     s->persists =

@@ -39,8 +39,8 @@ enum ms__question_kind {
  * state. */
 struct ms__question {
   enum ms__question_kind kind;
+  uint32_t len;
   const uint8_t *data;
-  size_t len;
 };
 
 /* An answer. No: refused (HTTP: with `status` and `head`, or 404; `keep` where another request may

@@ -101,7 +101,7 @@ static int server_step(struct handshake *h, struct ms__port *p) {
   }
   if (!(message = take(p, MS__SHS_AUTH))) return MS__MORE;
   if (ms__shs_read_auth(&h->steps, h->opts->identity, message) < 0) return MS_ECRYPTO;
-  p->question = (struct ms__question){MS__ASK_KEY, ms__shs_client(&h->steps), MS_KEY_BYTES};
+  p->question = (struct ms__question){MS__ASK_KEY, MS_KEY_BYTES, ms__shs_client(&h->steps)};
   return MS__ASK;
 }
 

@@ -68,7 +68,7 @@ void ms__conn_cut(ms_conn *c, bool reset) {
 /* False: there is one before. */
 static bool set_cause(ms_conn *c, int code, int sys, const char *layer) {
   if (c->cause.code) return false;
-  c->cause.code = code;
+  c->cause.code = (int16_t)code;
   c->cause.sys = sys;
   c->cause.layer = layer;
   if (c->opened)

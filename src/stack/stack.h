@@ -133,8 +133,9 @@ struct ms__slot {
 
 /* Why it is over; the first cause wins. */
 struct ms__cause {
-  int code, sys; /* code 0: none */
-  enum ms_phase phase;
+  int sys;
+  int16_t code; /* 0: none */
+  enum ms_phase phase : 8;
   const char *layer; /* NULL: none */
   char *why;         /* what the layer has to say, in memory of the environment's, or NULL */
 };
@@ -161,25 +162,26 @@ struct ms_conn {
   struct ms__edge *in, *out;    /* n + 1 each */
   struct ms__question question; /* to be told, when kind is not 0 */
 
-  int8_t last;       /* the highest layer with HAS_END, or -1: "a" */
-  int8_t failed_at;  /* the layer that failed, -1: the transport; with `failed` */
-  int8_t cut;        /* 0, or an ms_code: how the peer left below the last word */
-  uint8_t n, up;     /* layers; those whose handshake is over */
-  uint8_t aside;     /* while an answer runs that keeps the connection: layers that stand aside */
-  uint64_t whole_at; /* with `aside`: counts.out when the answer is whole */
-  uint64_t now;      /* of the running turn, or the last */
-  uint64_t deadline; /* of what `deadline_of` says */
-  uint64_t armed;    /* what the wire was told */
+  int8_t last;      /* the highest layer with HAS_END, or -1: "a" */
+  int8_t failed_at; /* the layer that failed, -1: the transport; with `failed` */
+  int8_t cut;       /* 0, or an ms_code: how the peer left below the last word */
+  uint8_t n, up;    /* layers; those whose handshake is over */
+  uint8_t aside;    /* while an answer runs that keeps the connection: layers that stand aside */
+  uint8_t looks;    /* in vain for what the other side has taken */
   enum ms__deadline deadline_of : 8;
+  uint64_t whole_at;  /* with `aside`: counts.out when the answer is whole */
+  uint64_t now;       /* of the running turn, or the last */
+  uint64_t deadline;  /* of what `deadline_of` says */
+  uint64_t armed;     /* what the wire was told */
   uint32_t end_from;  /* where on the wire our end begins; the low bits */
   uint32_t need;      /* on_readable waits for so much */
   uint32_t read_seen; /* in[n].changes when readable last fired */
+  uint32_t charged;   /* bytes of all its layers' that count as buffers */
   uint64_t opened_at; /* with `opened` */
   uint64_t idle_seen; /* bytes carried when MS__IDLENESS, or written when MS__REPLY was armed */
   uint64_t look_at;   /* when to ask whether the peer is there, and what it has heard (heard.c) */
   struct ms__counts counts;
   struct ms__hold in_hold, out_hold;
-  uint32_t charged;            /* of all its layers */
   uint32_t flight, flight_len; /* the size of the block that the wire has, and what is in it */
 
   struct ms__cause cause;
@@ -223,7 +225,6 @@ struct ms_conn {
   int8_t deferred_at;   /* its layer, or -1 */
   int8_t deferred_code; /* an ms_code */
   int16_t deferred_sys; /* an errno, or 0 */
-  uint8_t looks;        /* in vain for what the other side has taken */
 };
 
 /* One layer to stand on the others. */

@@ -39,7 +39,7 @@ static int door_server(struct door *s, struct ms__port *p) {
     put(p, "101\r\n\r\n");
     return MS__UNLINK;
   }
-  p->question = (struct ms__question){MS__ASK_HEAD, head, n};
+  p->question = (struct ms__question){MS__ASK_HEAD, (uint32_t)n, head};
   return MS__ASK;
 }
 

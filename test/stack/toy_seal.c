@@ -72,7 +72,7 @@ static int seal_handshake(void *st, struct ms__port *p) {
     ms__skip(&p->wire_in, n);
     h->next++;
     if (h->next > AUTH && s->server) {
-      p->question = (struct ms__question){MS__ASK_KEY, h->key, sizeof h->key};
+      p->question = (struct ms__question){MS__ASK_KEY, sizeof h->key, h->key};
       return MS__ASK;
     }
   }
