@@ -21,20 +21,47 @@ void ms__env_done(struct ms__env *env) {
 
 /* ---- Making one ---- */
 
+/* What n layers take: a slot each, and an edge above and below. */
+static size_t places_size(size_t n) {
+  return n * sizeof(struct ms__slot) + 2 * (n + 1) * sizeof(struct ms__edge);
+}
+
+static void lay_out(ms_conn *c, void *places, size_t n) {
+  c->slots = places;
+  c->in = (struct ms__edge *)(c->slots + n);
+  c->out = c->in + n + 1;
+}
+
+static bool sets_up(const struct ms__floor *floors, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (floors[i].layer->flags & MS__SETUP) return true;
+  return false;
+}
+
+void ms__conn_pack(ms_conn *c) {
+  ms_conn old = *c;
+  void *places = c->apart ? ms__malloc(c->env->allocator, places_size(c->n)) : NULL;
+  if (!places) return;
+  lay_out(c, places, c->n);
+  memcpy(c->slots, old.slots, c->n * sizeof *c->slots);
+  memcpy(c->in, old.in, (c->n + 1U) * sizeof *c->in);
+  memcpy(c->out, old.out, (c->n + 1U) * sizeof *c->out);
+  ms__free(c->env->allocator, old.slots);
+}
+
 ms_conn *ms__conn_new(struct ms__env *env, struct ms__wire *wire, bool server,
                       const struct ms__floor *floors, size_t n, uint64_t deadline,
                       const struct ms__events *events, void *owner) {
-  size_t edges = (n + 1) * sizeof(struct ms__edge);
-  size_t size = sizeof(ms_conn) + n * sizeof(struct ms__slot) + 2 * edges;
-  bool secret = false;
-  ms_conn *c = ms__calloc(env->allocator, size);
-  if (!c) {
+  bool secret = false, apart = sets_up(floors, n);
+  ms_conn *c = ms__calloc(env->allocator, sizeof(ms_conn) + (apart ? 0 : places_size(n)));
+  void *places = c && apart ? ms__calloc(env->allocator, places_size(n)) : c ? c + 1 : NULL;
+  if (!places) {
+    ms__free(env->allocator, c);
     wire->ops->close(wire, true);
     return NULL;
   }
-  c->slots = (struct ms__slot *)(c + 1);
-  c->in = (struct ms__edge *)(c->slots + n);
-  c->out = c->in + n + 1;
+  lay_out(c, places, n);
+  c->apart = apart;
   c->env = env;
   c->wire = wire;
   c->server = server;

@@ -302,6 +302,7 @@ void ms__conn_free(ms_conn *c) {
   }
   ms__free(c->env->allocator, c->cause.why);
   c->events->gone(c);
+  if (c->apart) ms__free(c->env->allocator, c->slots);
   ms__free(c->env->allocator, c);
 }
 

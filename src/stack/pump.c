@@ -500,6 +500,7 @@ static void tell(ms_conn *c) {
     c->opened_at = c->now;
     c->moved = true;
     ms__conn_arm_idleness(c);
+    ms__conn_pack(c);
     c->events->open(c);
   }
   tell_readable(c);

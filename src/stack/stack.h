@@ -187,6 +187,7 @@ struct ms_conn {
   struct ms__cause cause;
 
   bool server : 1;
+  bool apart : 1; /* slots and edges have a block of their own: some of them go (MS__SETUP) */
   bool in_turn : 1, moved : 1;
   bool dirty : 1;    /* it is in one of the environment's queues, */
   bool busy : 1;     /* in which; with `dirty` */
@@ -370,6 +371,10 @@ void ms__conn_come_back(ms_conn *c);
 
 /* Gives the edges their capacities, which only grow. */
 void ms__conn_size_edges(ms_conn *c);
+
+/* The layers that have taken themselves out take no memory any more; if there is some to copy the
+ * others to. Moves slots and edges. */
+void ms__conn_pack(ms_conn *c);
 
 /* Layer k has failed (-1: the transport); the first failure wins. `sys`: an errno, or 0. */
 void ms__conn_fail(ms_conn *c, int k, int code, int sys);
