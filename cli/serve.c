@@ -209,9 +209,11 @@ static void on_request(ms_conn *conn, const ms_request *request, void *user) {
 }
 
 /* What is wrong with a stack the command line alone shows, but for the files that it names. */
-static int status_of(const ms_error *err) {
-  bool is_file = err->code == MS_EINVAL && strcmp(err->layer, "tls") == 0;
-  return err->code == MS_ENOMEM || err->code == MS_ESYSTEM || is_file ? CLI_FAILED : CLI_USAGE;
+static int refuse(const ms_error *err) {
+  if (err->code == MS_EINVAL && strcmp(err->layer, "tls") == 0)
+    return cli_error("serve", NULL, "%s", err->message); /* whichever stack has it first */
+  (void)cli_error_from("serve", err);
+  return err->code == MS_ENOMEM || err->code == MS_ESYSTEM ? CLI_FAILED : CLI_USAGE;
 }
 
 static int add_stack(struct server *s, const char *address, ms_stack_opts *opts) {
@@ -225,13 +227,11 @@ static int add_stack(struct server *s, const char *address, ms_stack_opts *opts)
   cli_texts_free(&external);
   if (!ok) return cli_error("serve", NULL, "out of memory");
   if (r >= 0) return CLI_OK;
-  if (r == MS_EINSECURE)
-    (void)cli_error("serve", address,
-                    "without authentication it listens on this machine only; --insecure-noauth "
-                    "lets anybody in");
-  else
-    (void)cli_error_from("serve", &err);
-  return status_of(&err);
+  if (r != MS_EINSECURE) return refuse(&err);
+  (void)cli_error("serve", address,
+                  "without authentication it listens on this machine only; --insecure-noauth lets "
+                  "anybody in");
+  return CLI_USAGE;
 }
 
 static int add_stacks(struct server *s, bool keyed) {
@@ -246,7 +246,6 @@ static int add_stacks(struct server *s, bool keyed) {
   opts.trusted_proxies_count = s->trusted.count;
   opts.stream = !s->echo;
   opts.tls = s->tls;
-  opts.tls.ca = NULL; /* of those that are dialled */
   opts.on_request = s->http_root ? on_request : NULL;
   opts.health_path = "/healthz";
   opts.request_user = s;
@@ -299,8 +298,7 @@ static int start(struct server *s) {
   if (r == CLI_OK && s->metrics_at)
     r = cli_metrics_open(&s->metrics, &s->loop, s->ctx, s->metrics_at, s->insecure_noauth);
   if (r == CLI_OK && ms_listen(s->ctx, &events, s, &err) < 0) {
-    (void)cli_error_from("serve", &err);
-    r = status_of(&err);
+    r = refuse(&err);
     cli_metrics_close(&s->metrics);
   }
   if (r != CLI_OK) ms_ctx_free(s->ctx);

@@ -17,7 +17,6 @@ const char *cli_stack(size_t i) {
   return i < sizeof stacks / sizeof *stacks ? stacks[i].name : NULL;
 }
 
-/* Which stack has the file of --tls-ca first is nobody's concern. */
 int cli_dial_stacks(const char *what, ms_ctx *ctx, bool keyed, const ms_tls_opts *tls) {
   ms_stack_opts opts = MS_OPTS_INIT(ms_stack_opts);
   ms_error err;
@@ -25,6 +24,6 @@ int cli_dial_stacks(const char *what, ms_ctx *ctx, bool keyed, const ms_tls_opts
   opts.tls = *tls;
   for (size_t i = 0; i < sizeof stacks / sizeof *stacks; i++)
     if ((keyed || !stacks[i].keyed) && ms_add(ctx, stacks[i].name, &opts, &err) < 0)
-      return cli_error(what, err.code == MS_ENOMEM ? NULL : "--tls-ca", "%s", err.message);
+      return cli_error(what, NULL, "%s", err.message); /* whichever stack has the file first */
   return CLI_OK;
 }

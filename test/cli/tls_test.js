@@ -6,6 +6,7 @@ const assert = require('assert')
 const { execFileSync } = require('child_process')
 const fs = require('fs')
 const tls = require('tls')
+const { shownBy } = require('../interop/certificate')
 const { scenario, assertComplaint, identity } = require('../world')
 
 const openssl = (...args) => execFileSync('openssl', args, { stdio: 'pipe' })
@@ -261,25 +262,19 @@ scenario('what is wrong with a file of certificates or keys is said in words, at
   put(good)
   const serve = world.ours(['serve', '--forward', to, '--allow-any', ...args(paths), 'wss://localhost:0~shs'])
   const port = (await serve.line()).match(/:(\d+)/)[1]
-  const shown = () => new Promise((resolve, reject) => {
-    const socket = tls.connect({ port, host: '127.0.0.1', rejectUnauthorized: false }, () => {
-      resolve(socket.getPeerCertificate().serialNumber)
-      socket.destroy()
-    }).on('error', reject)
-  })
-  const before = await shown()
+  const before = await shownBy(port)
   for (const [i, [fault]] of cases.entries()) {
     put({ ...good, ...fault })
     const from = serve.err.length
     serve.kill('SIGHUP')
     const said = await serve.until(() => serve.err.slice(from).match(/multiserver: reload: [^\n]*\n/), 'an error line')
     assert.strictEqual(reason(said[0]), reasons[i])
-    assert.strictEqual(await shown(), before)
+    assert.strictEqual(await shownBy(port), before)
   }
   put({ ...good, cert: other.cert, key: other.key })
   serve.kill('SIGHUP')
   await serve.until(() => /certificates read again/.test(serve.err), 'a note')
-  assert.notStrictEqual(await shown(), before)
+  assert.notStrictEqual(await shownBy(port), before)
 })
 
 scenario('those that are open and idle keep nobody out, and hold no buffers', async (world) => {
@@ -302,6 +297,6 @@ scenario('whose certificates they are that cannot be used is said, not which sta
   for (const args of [['connect'], ['check'], ['serve', '--forward']]) {
     const proc = await world.run([...args, 'net:localhost:1~tls', '--tls-ca', file, ...(args[1] ? ['net:127.0.0.1:0'] : [])])
     assert.strictEqual(proc.status, 1, `${proc}`)
-    assert.match(proc.err, new RegExp(`^multiserver: ${args[0]}: --tls-ca: the certificates to be trusted ${file}: has no certificate`))
+    assert.match(proc.err, new RegExp(`^multiserver: ${args[0]}: the certificates to be trusted ${file}: has no certificate`))
   }
 })

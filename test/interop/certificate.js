@@ -5,6 +5,7 @@ const { execFileSync } = require('child_process')
 const fs = require('fs')
 const os = require('os')
 const path = require('path')
+const tls = require('tls')
 
 let made = null
 
@@ -20,4 +21,12 @@ function certificate() {
   return made
 }
 
-module.exports = { certificate }
+// The serial number of the certificate that a server of TLS shows.
+const shownBy = (port) => new Promise((resolve, reject) => {
+  const socket = tls.connect({ port, host: '127.0.0.1', rejectUnauthorized: false }, () => {
+    resolve(socket.getPeerCertificate().serialNumber)
+    socket.destroy()
+  }).on('error', reject)
+})
+
+module.exports = { certificate, shownBy }

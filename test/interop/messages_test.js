@@ -10,7 +10,7 @@ const tls = require('tls')
 const { execFileSync, spawn } = require('child_process')
 const path = require('path')
 const { scenario } = require('./harness')
-const { certificate } = require('./certificate')
+const { certificate, shownBy } = require('./certificate')
 const WebSocket = require('ws')
 
 const ECHO_CLIENT = path.join(path.dirname(process.env.MULTISERVER), 'test', 'ws-echo-client')
@@ -221,23 +221,17 @@ scenario('a reload is whole or none', async (world) => {
   const proc = world.ours(['serve', '--tls-cert', cert, '--tls-key', key, '--tls-ca', ca, 'net:127.0.0.1:0~tls',
     '--forward', 'net:127.0.0.1:1~tls'])
   const port = Number((await proc.line('stdout')).split(':')[2].split('~')[0])
-  const shown = () => new Promise((resolve, reject) => {
-    const socket = tls.connect({ port, host: '127.0.0.1', rejectUnauthorized: false }, () => {
-      resolve(socket.getPeerCertificate().serialNumber)
-      socket.destroy()
-    }).on('error', reject)
-  })
-  const before = await shown()
+  const before = await shownBy(port)
   execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-keyout', key,
     '-out', cert, '-subj', '/CN=localhost'], { stdio: 'pipe' })
   fs.writeFileSync(ca, 'nonsense')
   proc.child.kill('SIGHUP')
   await proc.until(() => /the certificates to be trusted .*ca\.pem/.test(proc.err), 'an error line')
-  assert.strictEqual(await shown(), before) // the good certificate has to wait for the rest
+  assert.strictEqual(await shownBy(port), before) // the good certificate has to wait for the rest
   fs.copyFileSync(cert, ca)
   proc.child.kill('SIGHUP')
   await proc.until(() => /certificates read again/.test(proc.err), 'a note')
-  assert.notStrictEqual(await shown(), before)
+  assert.notStrictEqual(await shownBy(port), before)
 })
 
 for (const version of ['TLSv1.2', 'TLSv1.3']) {
