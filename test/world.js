@@ -24,6 +24,8 @@ const KEYED = /~shs|:@/
 const SERVED = /^(net|ws|wss|unix)\b[^;]*~shs/
 
 const DEADLINE_MSEC = 60000 // of one scenario
+const STOP_MSEC = 500 // between two signals that tell our command to end
+const STOPS = 20 // of them
 
 // An identity from a seed, as base64, and as the raw secret key.
 function identity(seed = crypto.randomBytes(32)) {
@@ -60,6 +62,7 @@ const sha256 = (data) => crypto.createHash('sha256').update(data).digest('hex')
 class Proc {
   constructor(label, file, args, { cwd, stdin = 'pipe', stdout = 'pipe', fds = [], env = {}, uid, gid } = {}) {
     this.label = label
+    this.isOurs = [file, ...args].includes(command)
     this.out = []
     this.received = 0 // bytes on stdout
     this.err = ''
@@ -149,6 +152,31 @@ class Proc {
     this.child.kill(signal)
   }
 
+  // Ends it, our command as its operator would: it is to leave by itself, and a sanitizer sees what it
+  // leaves behind. The second signal cuts what the first one lets end.
+  async stop() {
+    if (this.done) return
+    if (this.isOurs) {
+      this.kill('SIGCONT')
+      for (let left = STOPS; left > 0 && !this.done; left--) {
+        this.kill('SIGTERM')
+        await new Promise((resolve) => {
+          const timer = setTimeout(resolve, STOP_MSEC)
+          this.exit().then(() => resolve(clearTimeout(timer)))
+        })
+      }
+      this.stuck = !this.done
+    }
+    this.kill()
+    await this.exit()
+  }
+
+  // What its end shows to be wrong with it.
+  get fault() {
+    if (this.stuck) return 'does not end when it is told to'
+    return /\b(\w+Sanitizer|runtime error): .*/.exec(this.err)?.[0]
+  }
+
   toString() {
     const how = this.done ? `over, ${JSON.stringify(this.done)}` : 'running'
     const out = this.stdout()
@@ -218,11 +246,12 @@ class World {
     this.ends.push(what)
   }
 
+  // Resolves with what is wrong with how they ended.
   async end() {
     for (const what of this.ends) await what()
-    for (const proc of this.procs) if (!proc.done) proc.kill()
-    await Promise.all(this.procs.map((proc) => proc.until(() => proc.done, 'an exit')))
+    await Promise.all(this.procs.map((proc) => proc.stop()))
     fs.rmSync(this.dir, { recursive: true, force: true })
+    return this.procs.filter((proc) => proc.fault).map((proc) => `${proc.fault}\n${proc}`)
   }
 }
 
@@ -231,17 +260,20 @@ function scenario(name, body, Kind = World) {
   test(name, async (t) => {
     const world = new Kind()
     let timer
+    let passed = false
     const late = new Promise((_, reject) => {
       timer = setTimeout(() => reject(new Error('the scenario is late')), DEADLINE_MSEC)
     })
     try {
       await Promise.race([body(world, t), late])
+      passed = true
     } catch (err) {
       err.message += '\n' + world.procs.join('\n')
       throw err
     } finally {
       clearTimeout(timer)
-      await world.end()
+      const faults = await world.end()
+      if (passed) assert.deepStrictEqual(faults, [])
     }
   })
 }

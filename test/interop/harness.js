@@ -105,7 +105,7 @@ class NpmWorld extends World {
 
   async end() {
     for (const proxy of this.proxies) proxy.close()
-    await super.end()
+    return super.end()
   }
 }
 
