@@ -25,12 +25,19 @@ extern const struct cli_command cli_keygen, cli_id, cli_address, cli_serve, cli_
 /* The two parts of serve --help (serve_help.c). */
 extern const char cli_serve_help[], cli_serve_more[];
 
-/* ---- Errors (error.c) ---- */
+/* ---- Text of strangers (text.c) ---- */
+
+/* How many bytes of UTF-8 (RFC 3629) the character at `s` has, of n > 0, and which it is. Where
+ * there is none *c is CLI_NO_CHARACTER, of one byte. */
+enum { CLI_NO_CHARACTER = 0x7fffffff };
+size_t cli_character(const char *s, size_t n, uint32_t *c);
 
 /* A terminal shall not obey what a peer or a file has written, nor its reader be misled: each byte
  * of a control character other than the tab, of one that reorders, hides or has no width, and each
  * that is no UTF-8, becomes '?'. */
 void cli_clean(char *s, size_t n);
+
+/* ---- Errors (error.c) ---- */
 
 /* One line on stderr: "multiserver: WHAT: WHERE: WHY", cleaned. `where` may be NULL or "". Returns
  * CLI_FAILED. */

@@ -8,22 +8,17 @@
 static json_t *clean_text(const char *s, size_t n) {
   char *clean = malloc(3 * n + 1), *p = clean;
   json_t *result;
+  uint32_t c;
   if (!clean) return NULL;
-  for (size_t i = 0; i < n;) {
-    size_t k = 1;
-    json_t *one = NULL;
-    for (; k <= 4 && i + k <= n; k++)
-      if ((one = json_stringn(s + i, k))) break;
-    if (one) {
-      memcpy(p, s + i, k);
-      p += k;
-      i += k;
-    } else {
+  for (size_t k; n; s += k, n -= k) {
+    k = cli_character(s, n, &c);
+    if (c == CLI_NO_CHARACTER) {
       memcpy(p, "\xef\xbf\xbd", 3);
       p += 3;
-      i++;
+    } else {
+      memcpy(p, s, k);
+      p += k;
     }
-    json_decref(one);
   }
   result = json_stringn(clean, (size_t)(p - clean));
   free(clean);

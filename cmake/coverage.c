@@ -1,6 +1,6 @@
 /* For coverage: who leaves by _exit has counted, too (--wrap=_exit). What counting takes is not to
- * fail when test/faults/faulty.c makes the program's calls fail. Weak: every part of a program brings
- * it. */
+ * fail when test/faults/faulty.c makes the program's calls fail. Weak: every part of a program
+ * brings it. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* RTLD_DEFAULT */
 #endif

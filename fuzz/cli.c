@@ -26,10 +26,6 @@ void cli_note(const char *text, ...) {
   REQUIRE(*text);
 }
 
-void cli_clean(char *s, size_t n) {
-  REQUIRE(strlen(s) <= n);
-}
-
 int cli_flush(const char *what) {
   REQUIRE(*what);
   return CLI_OK;

@@ -2,7 +2,7 @@
 // address: canonical forms, JSON, reasons.
 
 const assert = require('assert')
-const { scenario, identity, assertComplaint } = require('../world')
+const { scenario, identity, assertComplaint, command } = require('../world')
 
 const { key } = identity()
 const { seed } = identity()
@@ -93,6 +93,27 @@ scenario('--json with nothing understood is exit 1, with the reasons', async (wo
     [['net:h:x', false], ['foo', false], ['ssb:x', false]])
   for (const { reason } of alternatives) assert.match(reason, /\w/)
   assertComplaint(proc, /^multiserver: address: /)
+})
+
+scenario('--json: bytes that are no UTF-8 become U+FFFD each, and all others stay', async (world) => {
+  const rows = [ // bytes, as Latin-1; what they read as
+    ['\xff:1', '\ufffd:1'],
+    ['a\xc0\xafb', 'a\ufffd\ufffdb'], // an overlong slash
+    ['\xe2\x82\xac \xe2\x82', '\u20ac \ufffd\ufffd'], // cut at the end
+    ['\xed\xa0\x80', '\ufffd\ufffd\ufffd'], // half a surrogate
+    ['\xf0\x9f\x98\x80\xf4\x90\x80\x80', '\u{1f600}\ufffd\ufffd\ufffd\ufffd'], // beyond U+10FFFF
+    ['\x80\xbf\xfe"\\\x01', '\ufffd\ufffd\ufffd"\\\x01'],
+    ['\xc3\xa9\xc3', '\u00e9\ufffd']
+  ]
+  for (const [bytes, text] of rows) {
+    const proc = world.start('address', command, ['address', '--json', '-'])
+    proc.child.stdin.end(Buffer.from(`${bytes};${bytes}`, 'latin1'))
+    assert.strictEqual(await proc.exit(), 1, bytes)
+    assert.ok(/^[\x20-\x7e]*\n$/.test(proc.stdout().toString('latin1')), 'one line of ASCII')
+    const { input, alternatives } = JSON.parse(proc.stdout())
+    assert.strictEqual(input, `${text};${text}`)
+    assert.deepStrictEqual(alternatives.map((a) => [a.address, a.understood]), [[text, false], [text, false]])
+  }
 })
 
 scenario('wrong usage is told and exits with 2', async (world) => {

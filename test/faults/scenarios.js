@@ -195,12 +195,12 @@ async function keygen(story) {
   return id.status === 0 && id.stdout().equals(proc.stdout()) ? '' : `it exits with 0, and the file has another key: ${id.err}`
 }
 
-const whole = async (story, args, inPeace) => {
+const whole = async (story, args, input = '') => {
   const proc = victim(story, args)
-  proc.child.stdin.end()
+  proc.child.stdin.end(input)
   const wrong = await over(proc)
   if (wrong || proc.done.code !== 0) return wrong
-  const peace = await story.world.run(args)
+  const peace = await story.world.run(args, { input })
   return peace.stdout().equals(proc.stdout()) ? '' : `it exits with 0 and says ${proc.stdout()}, not ${peace.stdout()}`
 }
 
@@ -239,7 +239,8 @@ const scenarios = {
   keygen,
   id: (story) => whole(story, ['id', '--key', secret(story.world)]),
   address: (story) => whole(story, ['address', 'net:localhost:8008~shs:' + me.key]),
-  'address-json': (story) => whole(story, ['address', '--json', 'net:localhost:8008~shs:' + me.key + ';wss://a.example/x~shs:' + me.key + ';\u00ff:1']),
+  'address-json': (story) => whole(story, ['address', '--json', '-'],
+    Buffer.concat([Buffer.from(`net:localhost:8008~shs:${me.key};wss://a.example/x~shs:${me.key};`), Buffer.from('\u00ffnet:h\xff:1~noauth', 'latin1')])),
 }
 
 module.exports = { scenarios }
