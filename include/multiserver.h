@@ -321,7 +321,10 @@ typedef struct ms_limits {
    * us nothing to answer, or else the oldest of all. */
   uint32_t handshakes;
   uint32_t per_address; /* connections of one IPv4 address or one IPv6 /56; default 64 */
-  uint32_t per_second;  /* new ones of one such address in a second; default 32 */
+  /* New ones of one such address in a second; default 32. One more than this or the above is reset;
+   * where its request is read before it is known to be (behind a front that tells in a field, on a
+   * stack with on_request), a WebSocket is answered 503. */
+  uint32_t per_second;
   /* Connections of one such address that ask for pages, which are not counted as the above; default
    * 128. One more is answered 503. */
   uint32_t pages_per_address;
@@ -417,8 +420,8 @@ typedef struct ms_ctx_stats {
   size_t dials;                 /* running */
   size_t buffered, buffer_peak; /* bytes of buffers; the most there ever were */
   /* since the context was made */
-  /* Sockets: the sum of the next nine, and of what is pending of peers. Who comes in, is refused or
-   * fails after a page is counted twice: it was answered, too. */
+  /* Sockets: the sum of the next nine, and of what is pending of peers. Who comes in, is refused,
+   * fails or is turned away after a page is counted twice: it was answered, too. */
   uint64_t accepted;
   uint64_t entered;  /* peers that came in */
   uint64_t answered; /* peers that asked for pages */

@@ -98,7 +98,8 @@ static inline int driver_step(struct driver *d, size_t room) {
     if (d->result == MS__DONE) d->up = true;
     if (d->result == MS__ASK) {
       d->asked = true;
-      memcpy(d->question, p.question.data, ms__min(p.question.len, sizeof d->question));
+      if (p.question.len)
+        memcpy(d->question, p.question.data, ms__min(p.question.len, sizeof d->question));
     }
     d->proved |= p.proved;
   } else {

@@ -263,8 +263,9 @@ void ms__door_refuse(struct ms_ctx *ctx, const char *why);
 /* Who is behind a trusted proxy may be known now: false when that one has too many. */
 bool ms__door_name(struct ms__link *link);
 
-/* It is no page that it wants: false, and it is turned away, when there are too many of its kind.
- */
+/* It wants to be a WebSocket: asked wherever who it is or what it wants was not known when it came
+ * in. False, and it is counted as turned away, when there are too many of its kind; or, with no
+ * `put_out`, there is no memory. */
 bool ms__door_session(struct ms__link *link);
 
 /* It asks for a page. TOO_MANY and TOO_FAST are counted. */

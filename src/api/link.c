@@ -55,13 +55,18 @@ void ms__link_free(struct ms__link *l) {
   ms__ctx_settled(ctx);
 }
 
-void ms__link_put_out(struct ms__link *l, const char *why) {
+/* It is counted as put out, and as nothing else. */
+static void note_put_out(struct ms__link *l, const char *why) {
   struct ms_ctx *ctx = l->stack->ctx;
   l->raising->put_out = why;
   if (l->answered)
     ctx->open--;
   else
     ctx->pending--;
+}
+
+void ms__link_put_out(struct ms__link *l, const char *why) {
+  note_put_out(l, why);
   ms__conn_put_out(l->conn);
 }
 
@@ -111,6 +116,18 @@ const char *ms_conn_address(const ms_conn *conn) {
 
 /* ---- The pump's events ---- */
 
+/* One too many can be told so: it has asked, and has had no answer yet. */
+static void asked_to_upgrade(struct ms__link *l) {
+  bool admitted = ms__door_session(l);
+  if (!admitted && !l->raising->put_out) {
+    ms__conn_put_out_for(l->conn, MS_ENOMEM, ms_code_text(MS_ENOMEM));
+    ms__conn_forget_question(l->conn);
+    return;
+  }
+  if (!admitted) note_put_out(l, l->raising->put_out); /* the door has counted it */
+  (void)ms__conn_answer(l->conn, &(struct ms__answer){.yes = admitted});
+}
+
 static void on_question(ms_conn *conn, const struct ms__question *q) {
   struct ms__link *l = conn->owner;
   const struct ms__stack *s = l->stack;
@@ -119,6 +136,10 @@ static void on_question(ms_conn *conn, const struct ms__question *q) {
   ms_peer peer;
   if (q->kind == MS__ASK_HEAD) {
     ms__link_asked(l, q);
+    return;
+  }
+  if (q->kind == MS__ASK_UPGRADE) {
+    asked_to_upgrade(l);
     return;
   }
   if (q->kind != MS__ASK_KEY || (q->len && q->len != MS_KEY_BYTES) || !s->on_authorise) {
@@ -137,24 +158,16 @@ static void on_question(ms_conn *conn, const struct ms__question *q) {
   s->on_authorise(conn, &peer, s->user);
 }
 
-static bool stays(struct ms__link *l, bool admitted) {
-  if (admitted) return true;
+static void on_raised(ms_conn *conn, const struct ms__layer *layer) {
+  struct ms__link *l = conn->owner;
+  if (l->attempt) ms__dial_raised(l->attempt, layer->name);
+  if (layer != &ms__proxy) return;
+  l->raising->front = l->peer;
+  if (ms__door_name(l)) return;
   if (l->raising->put_out) /* the door has counted it */
     ms__link_put_out(l, l->raising->put_out);
   else
     ms__conn_put_out_for(l->conn, MS_ENOMEM, ms_code_text(MS_ENOMEM));
-  return false;
-}
-
-static void on_raised(ms_conn *conn, const struct ms__layer *layer) {
-  struct ms__link *l = conn->owner;
-  if (l->attempt) ms__dial_raised(l->attempt, layer->name);
-  if (layer == &ms__proxy) {
-    l->raising->front = l->peer;
-    (void)stays(l, ms__door_name(l));
-  } else if (layer == &ms__http) {
-    (void)stays(l, ms__door_session(l));
-  }
 }
 
 static void on_open(ms_conn *conn) {
@@ -328,6 +341,7 @@ static bool set_fronted(struct ms__link *l) {
   r->fronted = true;
   r->proxy = (struct ms__proxy_opts){&l->peer};
   r->http = s->http;
+  r->http.asks = true;
   r->http.peer = &l->peer;
   return says & MS__FRONT_PROXY;
 }

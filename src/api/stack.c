@@ -274,6 +274,7 @@ static int keep_ws(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err
   s->http.path = path ? path : "";
   s->http.name = host ? host : "";
   s->http.any_origin = s->authenticated && opts->origins_count == 0;
+  s->http.asks = s->on_request != NULL; /* one too many for a WebSocket is let in for pages */
   s->http.fronts = s->fronts;
   s->http.fronts_count = s->fronts_count;
   if (opts->health_path && !(s->health_path = ms__strdup(a, opts->health_path)))

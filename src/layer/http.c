@@ -29,7 +29,8 @@ enum {
   REQUEST_TIMEOUT = 408,
   UPGRADE_REQUIRED = 426,
   FIELDS_TOO_LARGE = 431,
-  SERVER_ERROR = 500
+  SERVER_ERROR = 500,
+  UNAVAILABLE = 503
 };
 
 struct state {
@@ -37,8 +38,9 @@ struct state {
   bool server, asked; /* client: the request is out */
   bool head;          /* server: an answer has no body */
   bool persists;      /* server: the peer can tell an answer's end, and may ask again */
+  bool upgrades;      /* server: it has asked about an upgrade, a good one */
   struct ms__http_scan scan;
-  char accept[ACCEPT_TEXT]; /* client: what the answer has to say */
+  char accept[ACCEPT_TEXT]; /* what the answer to an upgrade has to say */
   int status;               /* server: what a bad request is answered with, and a plain one */
   char why[200];
 };
@@ -173,12 +175,22 @@ static const char *find_peer(const struct state *s, const struct ms__http_head *
   return ms__forwarded(head, o->fronts, o->fronts_count, o->peer);
 }
 
+static int grant(const struct state *s, struct ms__port *p) {
+  struct ms__text t;
+  ms__text_init(&t, (char *)p->wire_out.p, p->wire_out.n);
+  ms__text_string(&t,
+                  "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                  "Connection: Upgrade\r\nSec-WebSocket-Accept: ");
+  ms__text_string(&t, s->accept);
+  ms__text_string(&t, "\r\n\r\n");
+  ms__fill(&p->wire_out, t.len);
+  return MS__UNLINK;
+}
+
 static int serve(struct state *s, struct ms__port *p) {
   const struct ms__slice *key, *host;
   const char *untold;
   struct ms__http_head head;
-  char accept[ACCEPT_TEXT], text[256];
-  struct ms__text t;
   bool twice;
   int n, r;
   if (p->wire_in.n == s->scan.seen) return MS__MORE;
@@ -212,18 +224,13 @@ static int serve(struct state *s, struct ms__port *p) {
     name_origin(s, &head);
     return r;
   }
-  if (!make_accept(accept, key->p, key->n))
+  if (!make_accept(s->accept, key->p, key->n))
     return bad(s, SERVER_ERROR, "there is no memory for SHA-1");
   ms__skip(&p->wire_in, (size_t)n);
-  ms__text_init(&t, text, sizeof text);
-  ms__text_string(&t,
-                  "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-                  "Connection: Upgrade\r\nSec-WebSocket-Accept: ");
-  ms__text_string(&t, accept);
-  ms__text_string(&t, "\r\n\r\n");
-  memcpy(p->wire_out.p, text, t.len);
-  ms__fill(&p->wire_out, t.len);
-  return MS__UNLINK;
+  if (!s->opts->asks) return grant(s, p);
+  s->upgrades = true;
+  p->question = (struct ms__question){.kind = MS__ASK_UPGRADE};
+  return MS__ASK;
 }
 
 /* A status line, and the fields that every answer has but one to an upgrade. `keep`: NULL, or the
@@ -249,6 +256,7 @@ static void write_plain(struct ms__text *t, int status, bool head, const struct 
   if (status == UPGRADE_REQUIRED)
     ms__text_string(t, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
   if (status == METHOD_NOT_ALLOWED) ms__text_string(t, "Allow: GET\r\n");
+  if (status == UNAVAILABLE) ms__text_string(t, "Retry-After: 1\r\n");
   ms__text_string(t, "Content-Type: text/plain; charset=utf-8\r\nContent-Length: ");
   ms__text_uint(t, strlen(reason) + 1);
   ms__text_string(t, "\r\n\r\n");
@@ -264,11 +272,19 @@ static bool is_delimited(const struct state *s, const struct ms__answer *a, uint
   return a->head && ms__http_length(a->head, length);
 }
 
+/* A no is the application's doing and none of the peer's: hence the code. */
+static int answer_upgrade(struct state *s, struct ms__port *p, bool yes) {
+  if (yes) return grant(s, p);
+  (void)bad(s, UNAVAILABLE, "a WebSocket that is one too many");
+  return MS_EABORTED;
+}
+
 static int http_answer(void *st, struct ms__port *p, const struct ms__answer *a) {
   struct state *s = st;
   const struct ms__answer *keep =
       a->keep && s->persists && is_delimited(s, a, &p->length) ? a : NULL;
   struct ms__text t;
+  if (s->upgrades) return answer_upgrade(s, p, a->yes);
   ms__text_init(&t, (char *)p->wire_out.p, p->wire_out.n);
   if (a->status) {
     begin_answer(&t, a->status, keep);

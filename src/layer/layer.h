@@ -32,7 +32,8 @@ struct ms__dst {
 /* What a layer may ask of the application. */
 enum ms__question_kind {
   MS__ASK_KEY = 1, /* data: the peer's 32-byte key; may it enter? */
-  MS__ASK_HEAD     /* data: the head of an HTTP request that is no upgrade */
+  MS__ASK_HEAD,    /* data: the head of an HTTP request that is no upgrade */
+  MS__ASK_UPGRADE  /* no data: may it be a WebSocket? Asked by http where its options say so */
 };
 
 /* A question. `data` is valid in the application's callback only and may point into wire_in or the
@@ -44,7 +45,8 @@ struct ms__question {
 };
 
 /* An answer. No: refused (HTTP: with `status` and `head`, or 404; `keep` where another request may
- * follow on the connection, which waits `keep_sec` for it). */
+ * follow on the connection, which waits `keep_sec` for it. An upgrade: 503, and nothing follows).
+ */
 struct ms__answer {
   bool yes, keep;
   int status;
@@ -244,6 +246,7 @@ struct ms__http_opts {
   /* server: browsers name the page's origin, other clients none */
   const char *const *origins; /* those that may enter, as in "https://app.example" */
   size_t origins_count;
+  bool asks;        /* before an upgrade is granted: MS__ASK_UPGRADE */
   bool any_origin;  /* else the listed, and pages of the host that is asked */
   const char *name; /* which this host has besides "localhost" and its addresses, or "" */
   const struct ms__front *fronts; /* that are believed */

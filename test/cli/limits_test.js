@@ -118,6 +118,44 @@ scenario('who is behind a trusted proxy is counted, and not the proxy', async (w
   assert.ok(await proxied('192.0.2.1'))
 })
 
+scenario('one WebSocket too many behind a front is answered 503, and counted once', async (world) => {
+  const root = world.socketDir('root')
+  fs.writeFileSync(`${root}/page`, 'hello')
+  const upgrade = { Upgrade: 'websocket', Connection: 'Upgrade', 'Sec-WebSocket-Version': 13, 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==' }
+  const fields = { 'x-forwarded-for': (from) => ({ 'X-Forwarded-For': from }), forwarded: (from) => ({ Forwarded: `for=${from}` }) }
+  const rows = [['x-forwarded-for', 'per-address=2', 'over_address'], ['forwarded', 'per-address=2', 'over_address'], ['x-forwarded-for', 'per-second=2', 'over_rate']]
+  for (const [how, limit, counter] of rows) {
+    const server = world.ours(['serve', '--echo', '--json', '--trusted-proxy', `127.0.0.1=${how}`, '--limit', limit, '--http-root', root, 'ws://127.0.0.1:0'])
+    const { port } = new URL((await server.event('listening')).address)
+    // What is answered: its status, and when to come again.
+    const ask = (headers, agent = false, path = '/') => new Promise((resolve, reject) => {
+      const request = http.request({ port, host: '127.0.0.1', path, agent, headers })
+      request.on('upgrade', (answer, socket) => {
+        world.atEnd(() => socket.destroy())
+        resolve([answer.statusCode])
+      })
+      request.on('response', (answer) => answer.resume().on('end', () => resolve([answer.statusCode, answer.headers['retry-after'], answer.headers.connection])))
+      request.on('error', reject).end()
+    })
+    const websocket = (from, agent) => ask({ ...upgrade, ...fields[how](from) }, agent)
+    // at once: tokens of a second come back
+    const same = (await Promise.all([1, 2, 3].map(() => websocket('192.0.2.1')))).sort(([a], [b]) => a - b)
+    assert.deepStrictEqual(same, [[101], [101], [503, '1', 'close']], `${how}, ${limit}`)
+    assert.deepStrictEqual(await websocket('192.0.2.2'), [101])
+    const { entered, failed, [counter]: over, over_pages: pages, open, pending } = await stats(server)
+    assert.deepStrictEqual([entered, failed, over, pages, open, pending], [3, 0, 1, 0, 3, 0], `${how}, ${limit}`)
+    if (counter === 'over_rate') continue
+    // a connection that has had a page is answered, too
+    const kept = new http.Agent({ keepAlive: true, maxSockets: 1 })
+    world.atEnd(() => kept.destroy())
+    assert.deepStrictEqual(await ask(fields[how]('192.0.2.1'), kept, '/page'), [200, undefined, 'keep-alive'])
+    assert.deepStrictEqual(await websocket('192.0.2.1', kept), [503, '1', 'close'])
+    server.kill('SIGUSR1')
+    const after = await server.event('stats', 1)
+    assert.deepStrictEqual([after.accepted, after.answered, after.over_address, after.open, after.pending], [5, 1, 2, 3, 0], JSON.stringify(after))
+  }
+})
+
 scenario('who asks a trusted proxy for pages is counted, too', async (world) => {
   const root = world.socketDir('root')
   fs.writeFileSync(`${root}/large`, Buffer.alloc(20 << 20))

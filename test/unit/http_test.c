@@ -217,6 +217,30 @@ static void other_requests_are_asked(void **state) {
   driver_end(&d);
 }
 
+/* Not before the answer is a word said, and a no is one that HTTP has. */
+static void upgrades_are_asked_about(void **state) {
+  static const char head[] = "GET / HTTP/1.1\r\n" HOST UPGRADE KEY VERSION "\r\n\x82\x80";
+  static const struct ms__http_opts asks = {
+      .path = "", .any_origin = true, .name = "", .asks = true};
+  struct driver d;
+  (void)state;
+  assert_int_equal(serve(&d, &asks, head, 1000), MS__ASK);
+  assert_int_equal(d.wire_out.n, 0);
+  assert_int_equal(d.in.n, 2);
+  assert_int_equal(driver_answer(&d, true), MS__UNLINK);
+  assert_said(&d, "HTTP/1.1 101 Switching Protocols\r\n" UPGRADE ACCEPT "\r\n");
+  driver_end(&d);
+  assert_int_equal(serve(&d, &asks, head, 1000), MS__ASK);
+  assert_int_equal(driver_answer(&d, false), MS_EABORTED);
+  driver_finish(&d, MS_EABORTED);
+  assert_said(&d, "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n");
+  driver_end(&d);
+  /* a bad one is none to ask about */
+  assert_int_equal(serve(&d, &asks, "GET / HTTP/1.1\r\n" HOST UPGRADE VERSION "\r\n", 1000),
+                   MS_EPROTO);
+  driver_end(&d);
+}
+
 /* ---- The client ---- */
 
 static const struct ms__http_opts client_opts = {
@@ -360,6 +384,7 @@ int main(void) {
       cmocka_unit_test(origins),
       cmocka_unit_test(a_path_that_is_served),
       cmocka_unit_test(other_requests_are_asked),
+      cmocka_unit_test(upgrades_are_asked_about),
       cmocka_unit_test(the_request),
       cmocka_unit_test(answers),
   };
