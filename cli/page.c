@@ -94,8 +94,7 @@ static void on_read(uv_fs_t *fs) {
   read_more(reader->pages);
 }
 
-/* Where there is no room, on_writable comes when there is. Memory that is missing is as a peer that
- * does not read: it has its time. */
+/* Where there is no room, on_writable comes when there is. */
 static void start_reading(struct cli_reader *reader, struct cli_page *page) {
   uint8_t *room;
   size_t n = page->conn ? ms_conn_reserve(page->conn, &room, 1) : 0;
@@ -107,6 +106,8 @@ static void start_reading(struct cli_reader *reader, struct cli_page *page) {
       return;
     reader->page = NULL;
     ms_conn_abort(page->conn);
+  } else if (page->conn && !ms_conn_write_blocked(page->conn)) {
+    ms_conn_abort(page->conn); /* no memory, and nobody says when there is some */
   }
   page->waits = false;
   free_if_over(page);

@@ -125,7 +125,7 @@ void ms__conn_read_done(ms_conn *c, ptrdiff_t n) {
   } else if (n == 0) {
     c->eof = true;
     ms__edge_finish(&c->in[0]);
-  } else if (n != -ENOMEM || !ms__conn_may_wait(c, c->in[0].capacity)) {
+  } else if (n != -ENOMEM || !ms__conn_waits(c, c->in[0].capacity)) {
     c->eof = true;
     if (c->failed || c->close_told)
       ms__conn_cut(c, false);
@@ -173,8 +173,8 @@ int ms__conn_answer(ms_conn *c, const struct ms__answer *answer) {
   s->asked = false;
   s->kick = true;
   ms__conn_mark(c);
-  if (ms__edge_room(out) < s->layer->room_down ||
-      !ms__conn_open_edge(c, out, s->layer->room_down)) {
+  if (s->layer->room_down && (ms__edge_room(out) < s->layer->room_down ||
+                              !ms__conn_open_edge(c, out, s->layer->room_down))) {
     ms__conn_fail(c, (int)i, MS_ENOMEM, 0);
     return 0;
   }
@@ -241,10 +241,17 @@ static bool open_top(ms_conn *c, size_t n) {
   return ms__conn_open_edge(c, &c->out[c->n], n);
 }
 
-/* `writable` is to come. When it is for want of memory, it can only while something is buffered. */
+/* `writable` is to come. */
 static void blocked(ms_conn *c) {
   c->short_write = true;
   ms__conn_mark(c);
+}
+
+/* There was no memory for the topmost edge: will there be a turn to tell that there is? With
+ * something buffered there will, and when others are about to give some back. */
+static bool may_wait(ms_conn *c) {
+  const struct ms__edge *e = &c->out[c->n];
+  return e->len || ms__conn_waits(c, e->capacity);
 }
 
 ptrdiff_t ms_conn_write(ms_conn *c, const void *data, size_t n) {
@@ -255,7 +262,7 @@ ptrdiff_t ms_conn_write(ms_conn *c, const void *data, size_t n) {
   int r = writable(c, false);
   if (r < 0) return r;
   if (k && !open_top(c, k)) {
-    if (e->len == 0) return MS_ENOMEM;
+    if (!may_wait(c)) return MS_ENOMEM;
     k = 0;
   }
   if (k < n) blocked(c);
@@ -275,7 +282,7 @@ size_t ms_conn_reserve(ms_conn *c, uint8_t **p, size_t n) {
   if (writable(c, false) < 0) return 0;
   if (n > e->capacity) return 0;
   if (ms__edge_room(e) < n || ms__edge_room(e) == 0 || !open_top(c, n ? n : 1)) {
-    if (e->len == 0) return 0; /* no memory: there is nothing to wait for */
+    if (!may_wait(c)) return 0;
     blocked(c);
     return 0;
   }
@@ -347,7 +354,7 @@ ptrdiff_t ms_conn_write_message(ms_conn *c, const ms_message *m) {
   if (r < 0) return r;
   if (fits) k = ms__min(m->length, room - MS__RECORD_BYTES);
   if (fits && !open_top(c, MS__RECORD_BYTES + k)) {
-    if (e->len == 0) return MS_ENOMEM;
+    if (!may_wait(c)) return MS_ENOMEM;
     fits = false;
     k = 0;
   }

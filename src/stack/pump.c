@@ -110,13 +110,16 @@ static void start_layer(ms_conn *c, size_t i) {
   struct ms__role role = {.server = c->server, .opts = s->opts};
   bool top = !c->top_granted;
   int r = 0;
-  if (l->state && !(s->state = ms__calloc(c->env->allocator, l->state))) r = MS_ENOMEM;
+  if (!ms__conn_charge(c, s, l->keeps)) {
+    if (ms__conn_waits(c, l->keeps)) return;
+    r = MS_ENOMEM;
+  }
+  if (!r && l->state && !(s->state = ms__calloc(c->env->allocator, l->state))) r = MS_ENOMEM;
   if (!r && l->scratch && !(s->scratch = ms__calloc(c->env->allocator, l->scratch))) r = MS_ENOMEM;
   for (size_t j = i + 1; j < c->n; j++)
     if (!(c->slots[j].layer->flags & MS__QUIET)) top = false;
   role.top = top;
   role.scratch = s->scratch;
-  if (!r && !ms__conn_charge(c, s, l->keeps)) r = MS_ENOMEM;
   if (!r && l->init) r = l->init(s->state, &role);
   if (r < 0) {
     ms__conn_fail(c, (int)i, r, 0);
@@ -155,10 +158,7 @@ static size_t gave(ms_conn *c, struct ms__edge *e, size_t shown, const struct ms
  * False: the step has to wait, or it has failed. */
 static bool open_edge(ms_conn *c, size_t i, struct ms__edge *e, size_t least, bool squeeze) {
   if (ms__conn_open_edge(c, e, squeeze ? ms__edge_room(e) : least)) return true;
-  if (ms__conn_may_wait(c, e->capacity))
-    c->short_of = true;
-  else
-    ms__conn_fail(c, (int)i, MS_ENOMEM, 0);
+  if (!ms__conn_waits(c, e->capacity)) ms__conn_fail(c, (int)i, MS_ENOMEM, 0);
   return false;
 }
 
@@ -307,7 +307,7 @@ static void go_up(ms_conn *c) {
     if (!c->slots[i].started) {
       if (i != c->up) break;
       start_layer(c, i);
-      if (c->failed) break;
+      if (c->failed || !c->slots[i].started) break;
     }
     if (i < c->up)
       up_data(c, i);
@@ -376,7 +376,7 @@ static void run_end(ms_conn *c, size_t i) {
     if (!ms__conn_open_edge(c, lo, s->layer->room_down)) {
       if (c->failed)
         ms__conn_cut(c, true);
-      else
+      else if (!ms__conn_waits(c, lo->capacity))
         ms__conn_fail(c, (int)i, MS_ENOMEM, 0);
       return;
     }

@@ -70,7 +70,11 @@ void ms__conn_moves(ms_conn *c) {
 /* ---- Who goes ---- */
 
 /* A connection's rank is a power of two of bytes times milliseconds. */
-enum { RANKS = 64, OLD = 27 /* 64 KiB for a second */ };
+enum {
+  RANKS = 64,
+  OLD = 27,  /* 64 KiB for a second */
+  YOUNG = 25 /* 64 KiB for 250 ms, 4 KiB for four seconds: an honest handshake may be at it */
+};
 
 struct need {
   struct ms__env *env;
@@ -142,14 +146,16 @@ static void evict(ms_conn *c, struct need *need) {
     ms__edge_drop(pool, &c->out[i]);
   }
   ms__conn_note_holds(c);
-  ms__conn_mark(c);
+  ms__conn_hurry(c);
   need->coming += held_by(c);
 }
 
-/* Does it help that this one goes, where so much is to spare? */
-static bool helps(const ms_conn *c, const struct need *need, size_t spare) {
+/* Does it help that this one goes, where so much is to spare? What comes in a moment can be waited
+ * for: nobody young goes to have it at once. */
+static bool helps(const ms_conn *c, const struct need *need, size_t spare, unsigned rank) {
   if (!comes(need, spare)) return true;
-  return !is_met(need) && held_by(c) > size_of(&c->in[c->n]) + size_of(&c->out[c->n]);
+  return rank >= YOUNG && !is_met(need) &&
+         held_by(c) > size_of(&c->in[c->n]) + size_of(&c->out[c->n]);
 }
 
 /* Those that have failed and only linger. */
@@ -157,24 +163,24 @@ static void evict_lingering(struct need *need, size_t spare) {
   ms_conn *next;
   for (ms_conn *c = need->env->holders_first; c; c = next) {
     next = c->next_holder;
-    if (c->close_told && c->wire && c != need->asks && !c->in_turn && helps(c, need, spare))
+    if (c->close_told && c->wire && c != need->asks && !c->in_turn && helps(c, need, spare, RANKS))
       evict(c, need);
   }
 }
 
-/* From the highest rank down, and no lower than it takes. Only those that are old have to go for
- * what is to spare. */
-static void evict_ranked(struct need *need, size_t spare) {
+/* From the highest rank down to `least`, and no lower than it takes. Only those that are old have
+ * to go for what is to spare. */
+static void evict_ranked(struct need *need, size_t spare, unsigned least) {
   size_t held[RANKS] = {0};
   ms_conn *next;
   for (const ms_conn *c = need->env->holders_first; c; c = c->next_holder)
     held[rank_of(c, need)] += held_by(c);
-  for (unsigned rank = RANKS - 1; rank > 0; rank--) {
+  for (unsigned rank = RANKS - 1; rank >= least; rank--) {
     size_t more = rank >= OLD ? spare : 0;
     for (ms_conn *c = held[rank] ? need->env->holders_first : NULL; c; c = next) {
       next = c->next_holder;
       if (is_met(need) && comes(need, more)) break;
-      if (rank_of(c, need) == rank && helps(c, need, more)) evict(c, need);
+      if (rank_of(c, need) == rank && helps(c, need, more, rank)) evict(c, need);
     }
   }
 }
@@ -184,15 +190,17 @@ bool ms__env_make_room(struct ms__env *env, const ms_conn *asks, size_t bytes) {
   size_t spare = env->pool.limit / 8;
   if (!env->pool.limit || is_met(&need)) return false; /* it is the allocator's to give */
   evict_lingering(&need, spare);
-  if (!is_met(&need)) evict_ranked(&need, spare);
+  if (!is_met(&need)) evict_ranked(&need, spare, YOUNG);
   need.last_resort = true;
-  if (!comes(&need, 0)) evict_ranked(&need, 0);
+  if (!comes(&need, 0)) evict_ranked(&need, 0, 1);
   return is_met(&need);
 }
 
-bool ms__conn_may_wait(const ms_conn *c, size_t bytes) {
+bool ms__conn_waits(ms_conn *c, size_t bytes) {
   struct need need = need_of(c->env, c, bytes);
-  return c->env->pool.limit && !is_met(&need) && comes(&need, 0);
+  if (!c->env->pool.limit || is_met(&need) || !comes(&need, 0)) return false;
+  c->short_of = true;
+  return true;
 }
 
 bool ms__conn_charge(ms_conn *c, struct ms__slot *s, uint32_t bytes) {

@@ -313,6 +313,9 @@ void ms__conn_forget_question(ms_conn *c);
 void ms__conn_mark(ms_conn *c);
 void ms__conn_unmark(ms_conn *c);
 
+/* Asks for a turn before all that have much to do. */
+void ms__conn_hurry(ms_conn *c);
+
 /* Work was done for somebody. */
 void ms__env_spend(struct ms__env *env, size_t bytes);
 
@@ -340,9 +343,9 @@ void ms__conn_holds_nothing(ms_conn *c);
  * and some to spare in a moment. `asks` is who needs them, and stays. False: they cannot. */
 bool ms__env_make_room(struct ms__env *env, const ms_conn *asks, size_t bytes);
 
-/* There was no room for so many bytes, and those that had to go give them back in their next turn:
- * before the loop polls again. */
-bool ms__conn_may_wait(const ms_conn *c, size_t bytes);
+/* There was no room for so many bytes, but those that had to go give them back in their next turn,
+ * which is before another of this one: it waits for that. False: there is nothing to wait for. */
+bool ms__conn_waits(ms_conn *c, size_t bytes);
 
 /* So many bytes of a library's count as this layer's from now on, others may have to go for them.
  * False: there are none to be had, and none count. */

@@ -67,6 +67,11 @@ void ms__conn_mark(ms_conn *c) {
     enqueue(c, has_much(c));
 }
 
+void ms__conn_hurry(ms_conn *c) {
+  ms__conn_unmark(c);
+  enqueue(c, false);
+}
+
 /* ---- Turns ---- */
 
 bool ms__env_is_spent(const struct ms__env *env) {

@@ -151,13 +151,17 @@ static void pin(struct crowd *all, struct peer *p) {
   put(all, p, LONG, PART);
 }
 
-/* Others come until somebody has to go, one a millisecond. */
-static void until_short(struct crowd *all) {
+/* Others come until somebody has to go, one every so many milliseconds. */
+static void until_short_every(struct crowd *all, uint64_t msec) {
   uint64_t before = all->env.starved;
   while (all->env.starved == before) {
-    all->now++;
+    all->now += msec;
     pin(all, come(all));
   }
+}
+
+static void until_short(struct crowd *all) {
+  until_short_every(all, 1);
 }
 
 static bool is_out(const struct peer *p) {
@@ -296,16 +300,21 @@ static void who_does_not_read_goes_before_who_does(void **state) {
   end(&all);
 }
 
+static struct peer *leave_unread(struct crowd *crowd) {
+  struct peer *unread = come(crowd);
+  unread->paused = true;
+  put(crowd, unread, LONG, HEAD + LONG);
+  crowd->now += 100000;
+  return unread;
+}
+
 /* That the application does not read is not the peer's fault; in the end it goes all the same. */
 static void whom_the_application_leaves_unread_goes_last(void **state) {
   struct peer *unread;
   (void)state;
   begin(&all, LEAST);
-  unread = come(&all);
-  unread->paused = true;
-  put(&all, unread, LONG, HEAD + LONG);
-  all.now += 100000;
-  until_short(&all);
+  unread = leave_unread(&all);
+  until_short_every(&all, 1000);
   assert_false(is_out(unread));
   for (size_t i = 1; i < all.n; i++)
     if (all.at[i].conn) ms_conn_abort(all.at[i].conn);
@@ -317,6 +326,19 @@ static void whom_the_application_leaves_unread_goes_last(void **state) {
     put(&all, p, LONG, HEAD + LONG);
   }
   assert_true(is_out(unread));
+  end(&all);
+}
+
+/* Who has only just begun may be an honest one in its handshake. */
+static void the_young_go_after_old_bytes_that_nobody_reads(void **state) {
+  const struct peer *unread;
+  (void)state;
+  begin(&all, LEAST);
+  unread = leave_unread(&all);
+  until_short(&all);
+  assert_true(is_out(unread));
+  for (size_t i = 1; i < all.n; i++)
+    assert_false(is_out(&all.at[i]));
   end(&all);
 }
 
@@ -369,6 +391,7 @@ int main(void) {
       cmocka_unit_test(who_gets_packets_through_stays),
       cmocka_unit_test(who_does_not_read_goes_before_who_does),
       cmocka_unit_test(whom_the_application_leaves_unread_goes_last),
+      cmocka_unit_test(the_young_go_after_old_bytes_that_nobody_reads),
       cmocka_unit_test(no_more_go_than_it_takes),
       cmocka_unit_test(who_reads_waits_for_what_is_coming),
   };
