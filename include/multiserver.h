@@ -317,8 +317,9 @@ typedef struct ms_limits {
   /* Of peers, those in their handshakes too; default 4096. One more makes the oldest handshake give
    * way; where there is none it is turned away. */
   uint32_t connections;
-  /* Of peers, at the same time; default 1024. One more makes the oldest give way that has given
-   * us nothing to answer, or else the oldest of all. */
+  /* Of peers, at the same time; default 1024. One more makes the oldest give way that has given us
+   * nothing to answer; where none of these is 50 ms old, or there is none, one that has spoken and
+   * is a second old, or there are no others. */
   uint32_t handshakes;
   uint32_t per_address; /* connections of one IPv4 address or one IPv6 /56; default 64 */
   /* New ones of one such address in a second; default 32. One more than this or the above is reset;

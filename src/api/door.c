@@ -131,10 +131,12 @@ static bool had_its_time(const struct ms__link *l) {
   return l->lingers || has_had(l, SILENT_MSEC);
 }
 
-/* Whoever knocks at a full door goes before one of those that are in it can be turned away. */
+/* Whoever knocks at a full door goes before one of those that are in it can be turned away. The
+ * silent go first; when they are all young, one that has spoken and has had enough. */
 static bool give_way(struct ms_ctx *ctx) {
   struct ms__link *l = first_silent(ctx), *spoke = ctx->speaking.first;
-  if (spoke && !(l && had_its_time(l))) l = spoke;
+  bool is_young = l && !had_its_time(l);
+  if (spoke && (!l || (is_young && has_had(spoke, ENOUGH_MSEC)))) l = spoke;
   if (l) let_go(l);
   return l != NULL;
 }
