@@ -482,8 +482,7 @@ struct cli_echoes {
 void cli_echo(struct cli_echoes *echoes, ms_conn *conn);
 void cli_echoes_open(struct cli_echoes *echoes, uv_loop_t *loop);
 
-/* Says goodbye to each that has sent something, once it is silent. ms_ctx_close does to those that
- * have not. */
+/* Says goodbye to each, once it has been silent for 0.3 s. */
 void cli_echoes_stop(struct cli_echoes *echoes);
 
 /* Before the loop is closed, which has to run once again. */

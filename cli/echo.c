@@ -1,13 +1,12 @@
-/* serve --echo: what a peer sends comes back, messages as messages of the same type. Whoever is
- * silent hears a goodbye when serve is stopped; who is not has the drain to end by itself, so that
- * our goodbye is never taken for the end of what has not come back yet. */
+/* serve --echo: what a peer sends comes back, messages as messages of the same type. When serve is
+ * stopped, whoever has been silent for a moment hears a goodbye, after all that has arrived; who is
+ * not has the drain to end by itself. */
 #include <stdlib.h>
 
 #include "cli.h"
 
 enum { TICK_MSEC = 100, SILENT_TICKS = 3 };
 
-/* One that has sent something. */
 struct cli_speaker {
   struct cli_speaker *prev, *next;
   struct cli_echoes *all;
@@ -65,14 +64,13 @@ static void on_close(ms_conn *conn, const ms_error *err, void *user) {
   free(s);
 }
 
-static const ms_conn_events speaking = {
+static const ms_conn_events events = {
     .on_readable = pump, .on_end = on_end, .on_writable = pump, .on_close = on_close};
 
-static void on_first(ms_conn *conn, void *user) {
-  struct cli_echoes *all = user;
+void cli_echo(struct cli_echoes *all, ms_conn *conn) {
   struct cli_speaker *s = calloc(1, sizeof *s);
   if (!s) {
-    ms_conn_fail(conn, "out of memory");
+    cli_fail(all->report, conn, "out of memory");
     return;
   }
   s->all = all;
@@ -80,21 +78,7 @@ static void on_first(ms_conn *conn, void *user) {
   s->next = all->speakers;
   if (s->next) s->next->prev = s;
   all->speakers = s;
-  ms_conn_handle(conn, &speaking, s);
-  ms_conn_set_whole(conn, true);
-  pump(conn, s);
-}
-
-static void on_silent_close(ms_conn *conn, const ms_error *err, void *user) {
-  struct cli_echoes *all = user;
-  cli_report_closed(all->report, "echo", conn, err);
-}
-
-static const ms_conn_events silent = {
-    .on_readable = on_first, .on_end = on_end, .on_close = on_silent_close};
-
-void cli_echo(struct cli_echoes *all, ms_conn *conn) {
-  ms_conn_handle(conn, &silent, all);
+  ms_conn_handle(conn, &events, s);
 }
 
 /* ---- Stopping ---- */
@@ -123,6 +107,8 @@ void cli_echoes_open(struct cli_echoes *all, uv_loop_t *loop) {
 }
 
 void cli_echoes_stop(struct cli_echoes *all) {
+  for (const struct cli_speaker *s = all->speakers; s; s = s->next)
+    ms_conn_set_whole(s->conn, true);
   (void)uv_timer_start(&all->timer, on_tick, TICK_MSEC, TICK_MSEC);
 }
 
