@@ -40,8 +40,9 @@ void cli_keeper_tell_leader(const struct cli_keeper *k, uint64_t input, pid_t pi
 #ifdef SYS_pidfd_open
   fd = (int)syscall(SYS_pidfd_open, pid, 0);
 #endif
+  if (fd < 0) return; /* later the number may be somebody else's */
   (void)cli_keeper_tell(k, &m, fd);
-  if (fd >= 0) (void)close(fd);
+  (void)close(fd);
 }
 
 /* ---- Starting ---- */
