@@ -265,3 +265,16 @@ for (const stack of STACKS) {
     assert.strictEqual(await serve.exit(), 0)
   })
 }
+
+scenario('a bridge to a WebSocket that ends first fails when nobody answers it for a while', async (world) => {
+  const far = world.ours(['serve', '--exec', 'echo hello', 'ws://127.0.0.1:0'])
+  const bridge = world.ours(['serve', '--json', '--forward', await far.line(), 'net:127.0.0.1:0~noauth'])
+  const { address } = await bridge.event('listening')
+  const socket = net.connect({ port: Number(address.match(/:(\d+)~/)[1]), host: '127.0.0.1', allowHalfOpen: true })
+  let heard = ''
+  socket.on('data', (bytes) => (heard += bytes)).on('error', () => {})
+  world.atEnd(() => socket.destroy())
+  const { reason, message } = await bridge.event('closed')
+  assert.deepStrictEqual([heard, reason], ['hello\n', 'failed'])
+  assert.match(message, /the other side of the bridge has failed/)
+})

@@ -81,6 +81,19 @@ scenario('who is left behind with the input of a command does not take the end o
   assert.ok(!fs.existsSync(file))
 })
 
+scenario('a keeper that is killed has a successor, and serve ends as ever', async (world) => {
+  const { serve, at } = await exec(world, 'cat')
+  const first = await keeperOf(world)
+  process.kill(Number(first), 'SIGKILL')
+  await become(() => keepers(world).some((pid) => pid !== first))
+  const client = await world.ours(['connect', at])
+  client.child.stdin.end('hello')
+  assert.deepStrictEqual([await client.exit(), client.stdout().toString()], [0, 'hello'])
+  serve.kill('SIGTERM')
+  assert.strictEqual(await serve.exit(), 0)
+  await become(() => keepers(world).length === 0)
+})
+
 scenario('a keeper that is killed has a successor, who knows the commands', async (world) => {
   const file = world.path('file')
   const { serve, at } = await exec(world, commit(file))

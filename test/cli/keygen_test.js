@@ -53,6 +53,29 @@ scenario('the default file is below XDG_CONFIG_HOME', async (world) => {
   assert.strictEqual(told.stdout().toString(), made.stdout().toString())
 })
 
+scenario('without XDG_CONFIG_HOME the default file is below HOME, and without both there is none', async (world) => {
+  for (const env of [{ XDG_CONFIG_HOME: '' }, { XDG_CONFIG_HOME: 'relative' }]) {
+    const made = await world.run(['keygen'], { env })
+    assert.strictEqual(made.status, 0, `${made}`)
+    assert.strictEqual(fs.statSync(world.path('.config/multiserver/secret')).mode & 0o777, 0o600)
+    fs.unlinkSync(world.path('.config/multiserver/secret'))
+  }
+  for (const args of [['keygen'], ['id'], ['serve', '--echo', 'net:127.0.0.1:0~shs']]) {
+    const none = await world.run(args, { env: { XDG_CONFIG_HOME: '', HOME: '' } })
+    assert.strictEqual(none.status, 1, `${none}`)
+    assert.match(none.err, /^multiserver: key: no place for an identity: set HOME, or use --key FILE\n$/)
+  }
+})
+
+scenario('a default file that is a link to nowhere is told, and stays', async (world) => {
+  fs.mkdirSync(world.path('config/multiserver'), { recursive: true })
+  fs.symlinkSync('nowhere', world.path('config/multiserver/secret'))
+  const serve = await world.run(['serve', '--echo', 'net:127.0.0.1:0~shs'])
+  assert.strictEqual(serve.status, 1, `${serve}`)
+  assert.match(serve.err, /^multiserver: key: .*multiserver\/secret: .*No such file.*\n$/)
+  assert.strictEqual(fs.readlinkSync(world.path('config/multiserver/secret')), 'nowhere')
+})
+
 scenario('id reads what npm has written, comments and all', async (world) => {
   const me = identity()
   const told = await world.run(['id', '--key', world.write('secret', secretFile(me))])

@@ -302,7 +302,7 @@ scenario('without descriptors, those who say nothing go before one who is far aw
   const server = world.start('serve', 'sh', args)
   const { address } = await server.event('listening')
   const port = Number(/:(\d+)~/.exec(address)[1])
-  const way = await longWay(port, 200)
+  const way = await longWay(port, 100)
   world.atEnd(() => way.close())
   world.atEnd(silentCrowd(port, 100))
   const far = world.ours(['connect', address.replace(`:${port}~`, `:${way.address().port}~`)], { as: me })

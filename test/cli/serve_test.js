@@ -85,6 +85,15 @@ scenario('a file that is no socket is left alone', async (world) => {
   assert.strictEqual(fs.readFileSync(file, 'utf8'), 'data')
 })
 
+scenario('a socket may be named from the folder one is in, and a folder that is not there is told', async (world) => {
+  const serve = world.ours(['serve', '--echo', 'unix:here~noauth'])
+  assert.strictEqual(await serve.line(), 'unix:here~noauth')
+  assert.strictEqual((await connect(world, 'unix:here~noauth')).status, 0)
+  const nowhere = world.ours(['serve', '--echo', 'unix:none/socket~noauth'])
+  assert.strictEqual(await nowhere.exit(), 1)
+  assert.match(nowhere.err, /^multiserver: listen: unix:none\/socket~noauth: cannot listen on none\/socket: No such file or directory\n$/i)
+})
+
 scenario('only its own key enters unless more is said', async (world) => {
   const me = identity()
   const friend = identity()
