@@ -4,6 +4,7 @@
 const assert = require('assert')
 const crypto = require('crypto')
 const fs = require('fs')
+const net = require('net')
 const {
   scenario, identity, sha256, assertComplaint, isOfStack, stack, transport, security, npmClosesBoth, isWebSocket,
   POLITE, halfCloses, MIB,
@@ -182,6 +183,22 @@ if (security === 'shs') {
     npm.proc.say('cut')
     assert.strictEqual(await ours.exit(), 1)
     assertComplaint(ours, /truncated|before the stream/i)
+  })
+}
+
+// npm closes the WebSocket behind its own goodbye, and ours with it.
+if (npmClosesBoth && security === 'shs') {
+  scenario('who is left over on a bridge has a while to end, and is cut then', async (world) => {
+    const npm = await world.npmServer(['--send', '1000'])
+    const bridge = world.ours(['serve', '--json', '--forward', npm.at, 'net:127.0.0.1:0'])
+    const port = Number((await bridge.event('listening')).address.split(':')[2])
+    const socket = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true }).on('error', () => {})
+    world.atEnd(() => socket.destroy())
+    let heard = 0
+    socket.on('data', (bytes) => (heard += bytes.length))
+    const { reason, message } = await bridge.event('closed')
+    assert.deepStrictEqual([heard, reason], [1000, 'failed'])
+    assert.match(message, /has left before it had all/)
   })
 }
 
