@@ -411,7 +411,7 @@ const char *cli_stack(size_t i);
 /* ---- Our end to a peer without half-close (linger.c) ---- */
 
 /* Ends our direction. Where our end would ask the peer for its own (WebSocket), it is said only
- * when the peer has been silent for `msec` after it has begun to answer, or five times as long
+ * when the peer has been silent for `msec` after it has begun to answer, or four times as long
  * before; `on_late` is told when the peer's end does not come after it. */
 struct cli_linger {
   uv_timer_t timer; /* the caller's to close; its data is this structure */

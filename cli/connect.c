@@ -259,7 +259,7 @@ const struct cli_command cli_connect = {
         "  --linger MSEC         how long a pipe may be silent after the peer's end; and where a\n"
         "                        stack has no half-close (WebSocket with nothing on it), how long\n"
         "                        the peer may be silent after the end of standard input, which is\n"
-        "                        held, once it has said something, and five times as long before\n"
+        "                        held, once it has said something, and four times as long before\n"
         "                        (default 1000). Then it is asked to close; what it says until it\n"
         "                        does is still read, but many say no more\n"
         "  --tls-ca FILE         trust these certificates (PEM) in the place of the system's:\n"

@@ -2,9 +2,9 @@
  * peer has said what it has to say, as far as its silence tells. */
 #include "cli.h"
 
-/* Before a peer has begun to answer it has BEGIN times as long, and END times for its end after
- * ours. */
-enum { LINGER_MSEC = 1000, BEGIN = 5, END = 10 };
+/* Before a peer has begun to answer it has BEGIN times as long, which is less than the drain of a
+ * bridge before us that has heard its peer's end; and END times for its end after ours. */
+enum { LINGER_MSEC = 1000, BEGIN = 4, END = 10 };
 
 static void await_silence(struct cli_linger *l);
 
