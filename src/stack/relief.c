@@ -112,8 +112,9 @@ static bool comes(const struct need *need, size_t spare) {
   return pool->out_bytes - coming + need->bytes + spare <= pool->limit;
 }
 
+/* Whoever holds something weighs something, from its first millisecond on. */
 static uint64_t weight(const struct ms__hold *h, uint64_t now) {
-  return (uint64_t)h->held * ((uint32_t)now - h->since);
+  return h->held * (1 + (uint64_t)((uint32_t)now - h->since));
 }
 
 /* 0: it is not to go. */

@@ -48,7 +48,7 @@ struct peer {
   ms_conn *conn; /* NULL: gone */
   bool paused;   /* the application does not read */
   bool wants;    /* it waits for more than there is */
-  int closes, code;
+  int writables, closes, code;
 };
 
 struct crowd {
@@ -74,7 +74,8 @@ static void on_readable(ms_conn *c) {
 }
 
 static void on_writable(ms_conn *c) {
-  (void)c;
+  struct peer *peer = c->owner;
+  peer->writables++;
 }
 
 static void on_close(ms_conn *c, const ms_error *err) {
@@ -384,6 +385,44 @@ static void who_reads_waits_for_what_is_coming(void **state) {
   end(&all);
 }
 
+static size_t say(struct peer *p, bool reserves) {
+  static const uint8_t zeros[LONG];
+  uint8_t *room;
+  ptrdiff_t k = reserves ? (ptrdiff_t)ms_conn_reserve(p->conn, &room, LONG)
+                         : ms_conn_write(p->conn, zeros, LONG);
+  if (k < 0) fail_msg("write: %s", ms_code_text((int)k));
+  if (reserves && k) ms_conn_commit(p->conn, LONG);
+  return (size_t)k;
+}
+
+/* A write that finds no memory is told when it has come, however it is made. */
+static void who_writes_waits_for_what_is_coming(void **state) {
+  (void)state;
+  for (int reserves = 0; reserves <= 1; reserves++) {
+    struct peer *p;
+    size_t i = 0;
+    begin(&all, LEAST);
+    while (all.n < FEW)
+      (void)come(&all);
+    while (all.env.pool.out_bytes + 2 * MS__BLOCK <= LEAST) {
+      p = come(&all);
+      p->wants = true;
+      put(&all, p, LONG, HEAD + LONG);
+    }
+    all.now += 100000;
+    do
+      p = &all.at[i++];
+    while (i < FEW && say(p, reserves) > 0);
+    assert_int_equal(all.env.starved, 1);
+    assert_true(ms_conn_write_blocked(p->conn));
+    run(&all);
+    assert_false(is_out(p));
+    assert_int_equal(p->writables, 1);
+    assert_true(say(p, reserves) > 0);
+    end(&all);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(unfinished_packets_make_room),
@@ -394,6 +433,7 @@ int main(void) {
       cmocka_unit_test(the_young_go_after_old_bytes_that_nobody_reads),
       cmocka_unit_test(no_more_go_than_it_takes),
       cmocka_unit_test(who_reads_waits_for_what_is_coming),
+      cmocka_unit_test(who_writes_waits_for_what_is_coming),
   };
   return cmocka_run_group_tests_name("relief", tests, NULL, NULL);
 }
