@@ -14,7 +14,7 @@
 
 #include "exec.h"
 
-enum { KILL_MSEC = 5000, REST_MSEC = 1000, WHY = 128 };
+enum { KILL_MSEC = 5000, UNREAD_MSEC = 5000, REST_MSEC = 1000, WHY = 128 };
 
 struct child {
   struct cli_exec *exec;
@@ -26,6 +26,7 @@ struct child {
   uv_timer_t timer; /* to the kill; after the exit, to the end of what others still write */
   int in_fd;
   uint64_t input; /* its end of it, as the keeper has it */
+  uint64_t taken; /* by the peer when its time began */
   int handles;    /* open */
   bool spawned, running;
   bool stopped;       /* its group was told to end, and outlives it no longer than KILL_MSEC */
@@ -144,6 +145,13 @@ static void end_if_over(struct child *c) {
 
 static void wait_for_rest(struct child *c);
 
+/* By its peer. */
+static uint64_t taken(const struct child *c) {
+  ms_conn_stats n;
+  ms_conn_stat(c->conn, &n);
+  return n.wire_out - n.unacknowledged;
+}
+
 static bool has_output(const struct child *c) {
   struct pollfd p = {.events = POLLIN};
   return uv_fileno((const uv_handle_t *)&c->out, &p.fd) == 0 && poll(&p, 1, 0) > 0;
@@ -164,10 +172,29 @@ static void on_rest(uv_timer_t *timer) {
   end_if_over(c);
 }
 
-/* While the peer takes nothing, and so nothing is read, nobody's silence counts. */
+/* What a command that has failed has said is kept for a peer that still takes of it. */
+static void on_unread(uv_timer_t *timer) {
+  struct child *c = timer->data;
+  if (taken(c) != c->taken) {
+    wait_for_rest(c);
+    return;
+  }
+  c->out_over = true;
+  end_if_over(c);
+}
+
+/* While the peer takes nothing, and so nothing is read, nobody's silence counts; and a command that
+ * has succeeded waits for its peer until that is idle. */
 static void wait_for_rest(struct child *c) {
-  if (c->running || !c->conn || !uv_is_active((uv_handle_t *)&c->out)) return;
-  (void)uv_timer_start(&c->timer, on_rest, REST_MSEC, 0);
+  if (c->running || !c->conn || c->out_over) return;
+  if (uv_is_active((uv_handle_t *)&c->out)) {
+    (void)uv_timer_start(&c->timer, on_rest, REST_MSEC, 0);
+  } else if (*c->why) {
+    c->taken = taken(c);
+    (void)uv_timer_start(&c->timer, on_unread, UNREAD_MSEC, 0);
+  } else {
+    uv_timer_stop(&c->timer);
+  }
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
@@ -181,7 +208,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
 /* There was no room to read into. Nobody comes back to one that has none for want of memory. */
 static void stop_reading(struct child *c) {
   (void)uv_read_stop((uv_stream_t *)&c->out);
-  if (!c->running) uv_timer_stop(&c->timer);
+  wait_for_rest(c);
   if (c->conn && !ms_conn_write_blocked(c->conn) && ms_conn_write(c->conn, "", 0) == 0)
     give_up(c, "the command's output is lost", "out of memory");
 }

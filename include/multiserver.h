@@ -788,9 +788,10 @@ MS_API void ms_conn_close(ms_conn *conn);
 /* As ms_conn_close, for an application that has failed: what was written is sent, but no clean end
  * follows. shs and TLS end without their goodbye, a WebSocket is closed with 1011 and `why` as its
  * reason, net without a layer that has an end is reset; a unix socket without one has nothing to
- * show it by, and the peer takes it for an end. An end that is on its way stands. `why`, a sentence
- * for people, is copied, and is the message of on_close's MS_EFAILED. It may be called after
- * ms_conn_end or ms_conn_close, as long as what they let go out has not gone. */
+ * show it by, and the peer takes it for an end. An end that is on its way stands. A peer that takes
+ * 4 KiB within the drain deadline has it anew for the rest. `why`, a sentence for people, is
+ * copied, and is the message of on_close's MS_EFAILED. It may be called after ms_conn_end or
+ * ms_conn_close, as long as what they let go out has not gone. */
 MS_API void ms_conn_fail(ms_conn *conn, const char *why);
 
 /* Is what goes over this connection one piece, of which a part must not be taken for the whole?

@@ -4,7 +4,7 @@
 #include "stack/stack.h"
 
 /* What a peer whose handshake has failed has for our last words. */
-enum { LAST_WORDS_MSEC = 1000 };
+enum { LAST_WORDS_MSEC = 1000, DRAIN_LEAST = 4096 };
 
 /* ---- Memory ---- */
 
@@ -201,14 +201,25 @@ void ms__conn_close_idle(ms_conn *c) {
 
 /* ---- The drain deadline ---- */
 
+static void begin_drain(ms_conn *c) {
+  c->deadline_of = MS__DRAIN;
+  c->deadline = c->now + c->env->drain_msec;
+  c->seen = ms__conn_taken(c);
+}
+
+/* A failed application's last words are not hurried while its peer takes some. The least of it
+ * bounds the time that is given to what its buffers can hold. */
+static bool is_still_read(const ms_conn *c) {
+  return c->broken && !c->write_over && (int64_t)(ms__conn_taken(c) - c->seen) >= DRAIN_LEAST;
+}
+
 void ms__conn_arm_drain(ms_conn *c) {
   if (c->drained || !c->wire) return;
   if (!((c->fin_sent && ((c->in_end && c->heard) || c->detached)) || c->closing || c->failed ||
         (c->write_over && c->opened)))
     return;
   c->drained = true;
-  c->deadline_of = MS__DRAIN;
-  c->deadline = c->now + c->env->drain_msec;
+  begin_drain(c);
   if (c->failed && !c->opened && !c->detached && c->env->drain_msec > LAST_WORDS_MSEC)
     c->deadline = c->now + LAST_WORDS_MSEC;
 }
@@ -217,6 +228,10 @@ void ms__conn_arm_drain(ms_conn *c) {
  * peer's end may stand behind that, the deadline is not the peer's. */
 void ms__conn_drain_is_over(ms_conn *c) {
   bool sent = all_sent(c), heard = ms__conn_heard(c), over = c->write_over;
+  if (!sent && is_still_read(c)) {
+    begin_drain(c);
+    return;
+  }
   if (!ms__conn_discards(c) && !c->in_end && c->in[c->n].len) {
     c->drained = false;
     return;
@@ -242,13 +257,13 @@ void ms__conn_arm_reply(ms_conn *c) {
   if (c->deadline_of == MS__REPLY || c->flying || !is_owed_an_end(c)) return;
   c->deadline_of = MS__REPLY;
   c->deadline = c->now + c->env->drain_msec;
-  c->idle_seen = c->counts.out + c->counts.wire_out;
+  c->seen = c->counts.out + c->counts.wire_out;
 }
 
 void ms__conn_reply_is_late(ms_conn *c) {
   if (!is_owed_an_end(c)) return;
   if (c->flying && c->server && c->env->idle_msec) ms__conn_arm_idleness(c);
-  if (c->flying || c->counts.out + c->counts.wire_out != c->idle_seen) return;
+  if (c->flying || c->counts.out + c->counts.wire_out != c->seen) return;
   set_why(c, MS_ETIMEDOUT, "the peer has closed, and no end of ours has come");
   c->broken = true;
   ms_conn_close(c);

@@ -9,6 +9,10 @@ static size_t untaken(const ms_conn *c) {
   return c->wire ? c->wire->ops->untaken(c->wire) : 0;
 }
 
+uint64_t ms__conn_taken(const ms_conn *c) {
+  return c->counts.wire_out - untaken(c);
+}
+
 void ms__conn_end_begins(ms_conn *c) {
   c->end_from = (uint32_t)c->counts.wire_out + c->out[0].len;
   c->heard = !c->out[0].len && !untaken(c);

@@ -46,7 +46,7 @@ void ms__conn_arm_idleness(ms_conn *c) {
   if (!c->server || !c->env->idle_msec) return;
   c->deadline_of = MS__IDLENESS;
   c->deadline = c->now + c->env->idle_msec;
-  c->idle_seen = carried(c);
+  c->seen = carried(c);
 }
 
 static void tell_raised(ms_conn *c, const struct ms__layer *layer) {
@@ -526,7 +526,7 @@ void ms__conn_on_time(ms_conn *c) {
       ms__conn_reply_is_late(c);
       if (c->deadline_of == MS__NO_DEADLINE && c->server && c->env->idle_msec)
         ms__conn_arm_idleness(c);
-    } else if (carried(c) != c->idle_seen) {
+    } else if (carried(c) != c->seen) {
       ms__conn_arm_idleness(c);
     } else {
       ms__conn_close_idle(c);

@@ -178,7 +178,8 @@ struct ms_conn {
   uint32_t read_seen; /* in[n].changes when readable last fired */
   uint32_t charged;   /* bytes of all its layers' that count as buffers */
   uint64_t opened_at; /* with `opened` */
-  uint64_t idle_seen; /* bytes carried when MS__IDLENESS, or written when MS__REPLY was armed */
+  uint64_t seen;      /* bytes when the deadline was armed: carried with MS__IDLENESS, written with
+                       * MS__REPLY, taken by the other side with MS__DRAIN */
   uint64_t look_at;   /* when to ask whether the peer is there, and what it has heard (heard.c) */
   struct ms__counts counts;
   struct ms__hold in_hold, out_hold;
@@ -391,6 +392,10 @@ void ms__conn_fail_in_order(ms_conn *c, int k, int code, int sys);
 void ms__conn_fail_deferred(ms_conn *c);
 
 /* ---- What the other side has taken (heard.c) ---- */
+
+/* Bytes that the other side has taken, as far as the transport can tell. What the transport keeps
+ * with them may count, so that only a difference means something. */
+uint64_t ms__conn_taken(const ms_conn *c);
 
 /* The next byte on the wire is of our end. */
 void ms__conn_end_begins(ms_conn *c);

@@ -166,12 +166,17 @@ scenario('a command that exits while its peer reads nothing is not taken for sil
   assert.strictEqual(serve.err, '')
 })
 
-scenario('a peer that reads nothing any more is cut', async (world) => {
-  const { at, serve } = await exec(world, 'head -c 300000 /dev/zero; exit 3', { listen: 'unix:SOCKET~shs' })
-  const client = world.ours(['connect', at], { stdin: 'ignore' })
-  await client.until(() => client.received > 0, 'a byte')
-  client.kill('SIGSTOP')
-  assert.match(await line(serve), /exited with 3$/)
+// What it has said fits into what lies on the way, or fills it when it exits.
+scenario('a peer that reads nothing any more is cut from a command that has failed', async (world) => {
+  await Promise.all(['head -c 300000 /dev/zero', 'timeout 1 yes'].flatMap((say) =>
+    ['net:127.0.0.1:0~shs', 'unix:SOCKET~shs'].map(async (listen) => {
+      const { at, serve } = await exec(world, `read go; ${say}; exit 3`, { listen })
+      const client = world.ours(['connect', at])
+      client.say('go')
+      await client.until(() => client.received > 0, 'a byte')
+      client.kill('SIGSTOP')
+      assert.match(await line(serve), /exited with 3$/)
+    })))
 })
 
 scenario('a command that cannot be started is a failure, and told', async (world) => {

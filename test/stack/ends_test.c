@@ -230,6 +230,35 @@ static void a_reset_in_the_place_of_an_end_overtakes_nothing(void **state) {
   lone_end(&l);
 }
 
+/* What a failed application said is not taken back while its peer still takes of it. */
+static void a_slow_reader_of_a_failure_has_its_time(void **state) {
+  enum { LEAST = 4096, STEPS = 5, DRAIN = 5000 };
+  struct lone l;
+  (void)state;
+  for (size_t missing = 0; missing < 2; missing++) {
+    lone_begin(&l, SERVER, NULL, 0, NULL, BLOCK);
+    lone_run(&l);
+    assert_int_equal(ms_conn_write(l.conn, "aaa", 3), 3);
+    l.wire.untaken = STEPS * LEAST + 1;
+    ms_conn_fail(l.conn, "it has failed");
+    for (int i = 0; i < STEPS - 1; i++) {
+      lone_wait(&l, DRAIN - 1);
+      l.wire.untaken -= LEAST;
+      lone_wait(&l, 1);
+      assert_int_equal(l.closes, 0);
+    }
+    lone_wait(&l, DRAIN - 1);
+    assert_int_equal(l.closes, 0);
+    l.wire.untaken -= LEAST - missing;
+    lone_wait(&l, 1);
+    assert_int_equal(l.closes, missing);
+    lone_wait(&l, DRAIN);
+    assert_int_equal(l.closes, 1);
+    assert_int_equal(l.error, MS_EFAILED);
+    lone_end(&l);
+  }
+}
+
 static void a_peer_that_has_ended_and_dies_is_noticed(void **state) {
   struct lone l;
   (void)state;
@@ -332,6 +361,7 @@ int main(void) {
       cmocka_unit_test(what_was_taken_is_asked_again),
       cmocka_unit_test(our_end_has_a_frame_of_its_own),
       cmocka_unit_test(a_reset_in_the_place_of_an_end_overtakes_nothing),
+      cmocka_unit_test(a_slow_reader_of_a_failure_has_its_time),
       cmocka_unit_test(a_peer_that_has_ended_and_dies_is_noticed),
       cmocka_unit_test(who_has_ended_and_does_not_read_is_idle),
       cmocka_unit_test(what_came_before_a_failure_is_read_first),
