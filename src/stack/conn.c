@@ -174,7 +174,7 @@ int ms__conn_answer(ms_conn *c, const struct ms__answer *answer) {
   s->kick = true;
   ms__conn_mark(c);
   if (s->layer->room_down && (ms__edge_room(out) < s->layer->room_down ||
-                              !ms__conn_open_edge(c, out, s->layer->room_down))) {
+                              !ms__conn_open_edge_at_once(c, out, s->layer->room_down))) {
     ms__conn_fail(c, (int)i, MS_ENOMEM, 0);
     return 0;
   }

@@ -197,11 +197,27 @@ bool ms__env_make_room(struct ms__env *env, const ms_conn *asks, size_t bytes) {
   return is_met(&need);
 }
 
-bool ms__conn_waits(ms_conn *c, size_t bytes) {
+/* The limit refuses what will be there in a moment. */
+static bool is_coming(const ms_conn *c, size_t bytes) {
   struct need need = need_of(c->env, c, bytes);
-  if (!c->env->pool.limit || is_met(&need) || !comes(&need, 0)) return false;
+  return c->env->pool.limit && !is_met(&need) && comes(&need, 0);
+}
+
+bool ms__conn_waits(ms_conn *c, size_t bytes) {
+  if (!is_coming(c, bytes)) return false;
   c->short_of = true;
   return true;
+}
+
+bool ms__conn_open_edge_at_once(ms_conn *c, struct ms__edge *e, size_t room) {
+  struct ms__pool *pool = &c->env->pool;
+  size_t limit = pool->limit;
+  bool opened = ms__conn_open_edge(c, e, room);
+  if (opened || !is_coming(c, e->capacity)) return opened;
+  pool->limit = 0;
+  opened = ms__edge_open(pool, e, room);
+  pool->limit = limit;
+  return opened;
 }
 
 bool ms__conn_charge(ms_conn *c, struct ms__slot *s, uint32_t bytes) {

@@ -355,6 +355,10 @@ bool ms__conn_charge(ms_conn *c, struct ms__slot *s, uint32_t bytes);
 /* As ms__edge_open, for an edge of this connection's; others may have to go for it. */
 bool ms__conn_open_edge(ms_conn *c, struct ms__edge *e, size_t room);
 
+/* The same for what cannot wait: the pool is beyond its limit until those others have had their
+ * next turn, by no more than they give back in it. */
+bool ms__conn_open_edge_at_once(ms_conn *c, struct ms__edge *e, size_t room);
+
 /* The deadline is that of idleness, where there is one. */
 void ms__conn_arm_idleness(ms_conn *c);
 

@@ -40,6 +40,34 @@ static const struct ms__layer packets = {.name = "packets",
                                          .decode = decode,
                                          .encode = encode};
 
+/* ---- A layer that asks for its peer's key ---- */
+
+static int ask(void *st, struct ms__port *p) {
+  (void)st;
+  if (p->wire_in.n < HEAD) return MS__MORE;
+  ms__skip(&p->wire_in, HEAD);
+  p->question = (struct ms__question){.kind = MS__ASK_KEY};
+  return MS__ASK;
+}
+
+static int be_answered(void *st, struct ms__port *p, const struct ms__answer *answer) {
+  static const uint8_t welcome[HEAD] = "yes";
+  struct ms__src s = {welcome, HEAD};
+  (void)st;
+  (void)answer;
+  ms__copy(&p->wire_out, &s, HEAD);
+  return MS__DONE;
+}
+
+static const struct ms__layer asks = {.name = "asks",
+                                      .need_in = HEAD,
+                                      .room_up = 1,
+                                      .room_down = HEAD,
+                                      .handshake = ask,
+                                      .answer = be_answered,
+                                      .decode = decode,
+                                      .encode = encode};
+
 /* ---- Connections of one environment ---- */
 
 struct peer {
@@ -48,7 +76,7 @@ struct peer {
   ms_conn *conn; /* NULL: gone */
   bool paused;   /* the application does not read */
   bool wants;    /* it waits for more than there is */
-  int writables, closes, code;
+  int questions, opens, writables, closes, code;
 };
 
 struct crowd {
@@ -60,7 +88,18 @@ struct crowd {
   size_t n;
 };
 
+static void on_question(ms_conn *c, const struct ms__question *q) {
+  struct peer *peer = c->owner;
+  (void)q;
+  peer->questions++;
+}
+
 static void on_open(ms_conn *c) {
+  struct peer *peer = c->owner;
+  peer->opens++;
+}
+
+static void on_end(ms_conn *c) {
   (void)c;
 }
 
@@ -89,9 +128,10 @@ static void on_gone(ms_conn *c) {
   peer->conn = peer->wire.conn = NULL;
 }
 
-static const struct ms__events events = {.open = on_open,
+static const struct ms__events events = {.question = on_question,
+                                         .open = on_open,
                                          .readable = on_readable,
-                                         .end = on_open,
+                                         .end = on_end,
                                          .writable = on_writable,
                                          .close = on_close,
                                          .gone = on_gone};
@@ -126,8 +166,8 @@ static void run(struct crowd *all) {
   assert_true(all->env.pool.out_bytes <= all->env.pool.limit);
 }
 
-static struct peer *come(struct crowd *all) {
-  static const struct ms__floor floor = {&packets, NULL};
+static struct peer *come_over(struct crowd *all, const struct ms__layer *layer) {
+  struct ms__floor floor = {layer, NULL};
   struct peer *p = &all->at[all->n++];
   assert_true(all->n <= MANY);
   fake_queue_init(&p->to_us, QUEUE);
@@ -138,6 +178,10 @@ static struct peer *come(struct crowd *all) {
   assert_non_null(p->conn);
   run(all);
   return p;
+}
+
+static struct peer *come(struct crowd *all) {
+  return come_over(all, &packets);
 }
 
 /* So many bytes of a packet of `length`. */
@@ -395,6 +439,16 @@ static size_t say(struct peer *p, bool reserves) {
   return (size_t)k;
 }
 
+/* Until fewer than two blocks are left: who holds them holds what nobody can take at once. */
+static void fill(struct crowd *crowd) {
+  while (crowd->env.pool.out_bytes + 2 * MS__BLOCK <= LEAST) {
+    struct peer *p = come(crowd);
+    p->wants = true;
+    put(crowd, p, LONG, HEAD + LONG);
+  }
+  crowd->now += 100000;
+}
+
 /* A write that finds no memory is told when it has come, however it is made. */
 static void who_writes_waits_for_what_is_coming(void **state) {
   (void)state;
@@ -404,12 +458,7 @@ static void who_writes_waits_for_what_is_coming(void **state) {
     begin(&all, LEAST);
     while (all.n < FEW)
       (void)come(&all);
-    while (all.env.pool.out_bytes + 2 * MS__BLOCK <= LEAST) {
-      p = come(&all);
-      p->wants = true;
-      put(&all, p, LONG, HEAD + LONG);
-    }
-    all.now += 100000;
+    fill(&all);
     do
       p = &all.at[i++];
     while (i < FEW && say(p, reserves) > 0);
@@ -423,6 +472,29 @@ static void who_writes_waits_for_what_is_coming(void **state) {
   }
 }
 
+/* The answer to a question is said when it is given. */
+static void who_is_answered_has_what_is_coming(void **state) {
+  static const struct ms__answer yes = {.yes = true};
+  (void)state;
+  begin(&all, LEAST);
+  while (all.n < FEW) {
+    struct peer *p = come_over(&all, &asks);
+    put(&all, p, 0, HEAD);
+    assert_int_equal(p->questions, 1);
+  }
+  fill(&all);
+  for (size_t i = 0; i < FEW; i++)
+    assert_int_equal(ms__conn_answer(all.at[i].conn, &yes), 0);
+  assert_true(all.env.starved > 0);
+  assert_true(all.env.pool.out_bytes > LEAST);
+  run(&all);
+  for (size_t i = 0; i < FEW; i++) {
+    assert_false(is_out(&all.at[i]));
+    assert_int_equal(all.at[i].opens, 1);
+  }
+  end(&all);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(unfinished_packets_make_room),
@@ -434,6 +506,7 @@ int main(void) {
       cmocka_unit_test(no_more_go_than_it_takes),
       cmocka_unit_test(who_reads_waits_for_what_is_coming),
       cmocka_unit_test(who_writes_waits_for_what_is_coming),
+      cmocka_unit_test(who_is_answered_has_what_is_coming),
   };
   return cmocka_run_group_tests_name("relief", tests, NULL, NULL);
 }
