@@ -18,10 +18,11 @@ struct ms__uv_wire {
   ms_conn *conn; /* NULL until attached and after close */
   struct ms__alarm alarm;
   struct flight *flight; /* NULL: none */
-  int lost;      /* the errno that a write has taken from the socket, so that no read tells it */
-  size_t room;   /* for what is being read */
-  bool waits;    /* nothing is read: its turn comes */
-  bool finished; /* our FIN is out */
+  int lost;        /* the errno that a write has taken from the socket, so that no read tells it */
+  size_t room;     /* for what is being read */
+  uint8_t hurried; /* reads of the packet that is unfinished */
+  bool waits;      /* nothing is read: its turn comes */
+  bool finished;   /* our FIN is out */
   bool closed;
   union { /* last: no longer than it has to be */
     uv_handle_t handle;
@@ -47,9 +48,10 @@ struct connecting {
   void *user;
 };
 
-/* A read shorter than this may be all that a peer's Nagle algorithm lets go before our
- * acknowledgement: the least segment of IPv6 (RFC 8200, section 5, less both headers). */
-enum { SEGMENT = 1220 };
+/* A read shorter than SEGMENT may be all that a peer's Nagle algorithm lets go before our
+ * acknowledgement: the least segment of IPv6 (RFC 8200, section 5, less both headers). Of one
+ * packet so many are hurried: an acknowledgement costs more than the byte that somebody drips. */
+enum { SEGMENT = 1220, HURRIES = 4 };
 
 /* ---- Reading ---- */
 
@@ -111,9 +113,14 @@ static void has_read(struct ms__uv_wire *w, ptrdiff_t n) {
   ms__conn_read_done(w->conn, n);
 }
 
-static bool is_short(const struct ms__uv_wire *w, ssize_t n) {
-  return n > 0 && n < SEGMENT && w->conn && w->io.handle.type == UV_TCP &&
-         ms__conn_is_inside(w->conn);
+static void hurry_the_rest(struct ms__uv_wire *w, ssize_t n) {
+  if (n <= 0 || !w->conn || w->io.handle.type != UV_TCP) return;
+  if (n >= SEGMENT || !ms__conn_is_inside(w->conn)) {
+    w->hurried = 0;
+  } else if (w->hurried < HURRIES) {
+    w->hurried++;
+    acknowledge(w);
+  }
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
@@ -123,7 +130,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   if (!conn || w->waits || n == 0) return; /* 0: nothing there after all */
   has_read(w, n == UV_EOF ? 0 : n == UV_ENOBUFS ? -ENOMEM : n);
   run(w, conn, n > 0 ? (size_t)n : 0);
-  if (is_short(w, n)) acknowledge(w);
+  hurry_the_rest(w, n);
 }
 
 static void wire_again(struct ms__wire *wire) {
