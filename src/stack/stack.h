@@ -35,6 +35,7 @@ struct ms__env {
   /* Those that want a turn. Of the others, which have much to do, some are in their handshakes. */
   struct ms__queue dirty, knocking, busy;
   uint64_t spent;                        /* work done since the loop last polled (turns.c) */
+  uint64_t began;                        /* when the first of it was, by `clock`; 0: none yet */
   uint64_t (*clock)(void);               /* nanoseconds; NULL: none */
   ms_conn *holders_first, *holders_last; /* those that hold buffers between two turns (relief.c) */
   uint64_t starved;                      /* so many of these had to go */
@@ -82,8 +83,8 @@ struct ms__wire_ops {
   /* A negative errno: the other side is gone, both ways. 0: not as far as the system knows. Where
    * nothing is read any more, nothing else tells. */
   int (*lost)(struct ms__wire *w);
-  /* Reads once, as when there is something: the connection was told ms__conn_has_more. A turn
-   * follows. */
+  /* Reads once, as when there is something: the connection was told ms__conn_has_more, or has not
+   * let the wire read (ms__conn_may_read). A turn follows. */
   void (*again)(struct ms__wire *w);
   /* Starts or stops reading. */
   void (*reading)(struct ms__wire *w, bool on);
@@ -254,7 +255,7 @@ void ms__conn_as_stream(ms_conn *c);
 
 /* How much the wire may read at most when the loop says that there is something; 0: nothing, its
  * turn comes. */
-size_t ms__conn_may_read(const ms_conn *c);
+size_t ms__conn_may_read(ms_conn *c);
 
 /* What was there to read has filled the room there was: `again` will be called for the rest. To be
  * called before the turn. */
@@ -319,6 +320,10 @@ void ms__conn_hurry(ms_conn *c);
 
 /* Work was done for somebody. */
 void ms__env_spend(struct ms__env *env, size_t bytes);
+
+/* A share of a turn of the loop begins; what is left to do then waits for another. */
+void ms__env_begin_share(struct ms__env *env);
+bool ms__env_share_is_over(const struct ms__env *env);
 
 /* Others have waited for long enough. */
 bool ms__env_is_spent(const struct ms__env *env);

@@ -7,7 +7,7 @@
 /* Work is counted in bytes moved and, where there is a clock, in nanoseconds spent, whichever is
  * more: tiny frames cost more than their bytes. */
 enum {
-  SHARE = 400000,   /* of a turn of the loop: for each queue, and for what the poll tells */
+  SHARE = 400000,   /* of a turn of the loop: for each queue, for what the poll tells, for alarms */
   LITTLE = 4096,    /* bytes that nobody has to queue for */
   LEAST_COST = 256, /* of a turn */
   ROUNDS = 16       /* of a turn */
@@ -74,18 +74,33 @@ void ms__conn_hurry(ms_conn *c) {
 
 /* ---- Turns ---- */
 
+void ms__env_begin_share(struct ms__env *env) {
+  env->spent = env->began = 0;
+}
+
+bool ms__env_share_is_over(const struct ms__env *env) {
+  return env->spent >= SHARE;
+}
+
 bool ms__env_is_spent(const struct ms__env *env) {
-  return env->busy.first || env->knocking.first || env->spent >= SHARE;
+  return env->busy.first || env->knocking.first || ms__env_share_is_over(env);
 }
 
 void ms__env_spend(struct ms__env *env, size_t bytes) {
   env->spent += bytes;
 }
 
+/* What lies between the turns counts as well: reading a byte costs more than most of them. */
+static void note_time(struct ms__env *env) {
+  uint64_t passed = env->clock ? env->clock() - env->began : 0;
+  if (passed > env->spent) env->spent = passed;
+}
+
 void ms__conn_turn(ms_conn *c, uint64_t now) {
   struct ms__env *env = c->env;
-  uint64_t began = env->clock ? env->clock() : 0, before = env->spent, cost;
+  uint64_t before = env->spent;
   uint32_t block = ms__pool_largest(&env->pool);
+  if (env->clock && !env->began) env->began = env->clock();
   ms__conn_unmark(c);
   c->in_turn = true;
   c->now = env->now = now;
@@ -109,8 +124,7 @@ void ms__conn_turn(ms_conn *c, uint64_t now) {
       enqueue(c, env->spent - before >= block || has_much(c));
   }
   env->spent += LEAST_COST;
-  cost = env->clock ? env->clock() - began : 0;
-  if (before + cost > env->spent) env->spent = before + cost;
+  note_time(env);
 }
 
 void ms__conn_run(ms_conn *c, uint64_t now, size_t bytes) {
@@ -123,14 +137,19 @@ void ms__conn_run(ms_conn *c, uint64_t now, size_t bytes) {
   }
 }
 
-size_t ms__conn_may_read(const ms_conn *c) {
+size_t ms__conn_may_read(ms_conn *c) {
   if (c->dirty && c->busy) return 0;
-  return ms__env_is_spent(c->env) ? LITTLE : SIZE_MAX;
+  if (!ms__env_is_spent(c->env)) return SIZE_MAX;
+  if (!knocks(c)) return LITTLE;
+  c->more = true;
+  ms__conn_unmark(c);
+  enqueue(c, true);
+  return 0;
 }
 
 static void run_share(struct ms__env *env, struct ms__queue *q, uint64_t now) {
-  env->spent = 0;
-  while (q->first && env->spent < SHARE) {
+  ms__env_begin_share(env);
+  while (q->first && !ms__env_share_is_over(env)) {
     ms_conn *c = q->first;
     if (c->more && !c->fed && c->reading && c->wire) {
       c->more = false;
@@ -145,6 +164,6 @@ bool ms__env_run(struct ms__env *env, uint64_t now) {
     ms__conn_turn(env->dirty.first, now);
   run_share(env, &env->knocking, now);
   run_share(env, &env->busy, now);
-  env->spent = 0;
+  ms__env_begin_share(env);
   return ms__env_waits(env);
 }

@@ -267,7 +267,8 @@ static void on_alarm(uv_timer_t *timer) {
   struct ms__loop *loop = timer->data;
   struct ms__alarms *all = &loop->alarms;
   uint64_t now = uv_now(loop->uv);
-  while (all->first && all->first->at <= now) {
+  ms__env_begin_share(&loop->env);
+  while (all->first && all->first->at <= now && !ms__env_share_is_over(&loop->env)) {
     struct ms__uv_wire *w = wire_of(all->first);
     ms__alarm_clear(all, &w->alarm);
     if (w->conn) ms__conn_turn(w->conn, now);
