@@ -14,7 +14,7 @@
 
 #include "exec.h"
 
-enum { KILL_MSEC = 5000, UNREAD_MSEC = 5000, REST_MSEC = 1000, WHY = 128 };
+enum { KILL_MSEC = 5000, UNREAD_MSEC = 5000, TAKEN_LEAST = 4096, REST_MSEC = 1000, WHY = 128 };
 
 struct child {
   struct cli_exec *exec;
@@ -175,7 +175,7 @@ static void on_rest(uv_timer_t *timer) {
 /* What a command that has failed has said is kept for a peer that still takes of it. */
 static void on_unread(uv_timer_t *timer) {
   struct child *c = timer->data;
-  if (taken(c) != c->taken) {
+  if ((int64_t)(taken(c) - c->taken) >= TAKEN_LEAST) {
     wait_for_rest(c);
     return;
   }
