@@ -254,11 +254,11 @@ static struct ms__uv_wire *wire_of(struct ms__alarm *alarm) {
 
 static void on_alarm(uv_timer_t *timer);
 
-static void arm(struct ms__loop *loop) {
+static void arm(struct ms__loop *loop, uint64_t least) {
   const struct ms__alarm *first = loop->alarms.first;
-  uint64_t now = uv_now(loop->uv);
+  uint64_t now = uv_now(loop->uv), wait = first && first->at > now ? first->at - now : 0;
   if (first)
-    (void)uv_timer_start(&loop->alarm, on_alarm, first->at > now ? first->at - now : 0, 0);
+    (void)uv_timer_start(&loop->alarm, on_alarm, wait > least ? wait : least, 0);
   else
     uv_timer_stop(&loop->alarm);
 }
@@ -273,7 +273,7 @@ static void on_alarm(uv_timer_t *timer) {
     ms__alarm_clear(all, &w->alarm);
     if (w->conn) ms__conn_turn(w->conn, now);
   }
-  arm(loop);
+  arm(loop, 1); /* libuv runs a timer of no time at all before it polls */
 }
 
 static void set_alarm(struct ms__uv_wire *w, uint64_t at) {
@@ -283,7 +283,7 @@ static void set_alarm(struct ms__uv_wire *w, uint64_t at) {
   ms__alarm_clear(&loop->alarms, &w->alarm);
   if (at != MS__NEVER) ms__alarm_set(&loop->alarms, &w->alarm, at);
   first = loop->alarms.first;
-  if ((first ? first->at : MS__NEVER) != due) arm(loop);
+  if ((first ? first->at : MS__NEVER) != due) arm(loop, 0);
 }
 
 static void wire_wake(struct ms__wire *wire, uint64_t at) {

@@ -228,11 +228,72 @@ static void newcomers_beside_bytes(void **state) {
   fair_beside(&load);
 }
 
+/* ---- Those whose time is up in the same moment ---- */
+
+enum { IDLE_MSEC = 100, NSEC_PER_MSEC = 1000000, PATIENCE_MSEC = 10000 };
+
+static int cut;
+
+/* Whose end costs a share. */
+static void on_costly_close(ms_conn *conn, const ms_error *err, void *user) {
+  uint64_t until = uv_hrtime() + SHARE;
+  (void)conn;
+  (void)user;
+  assert_int_equal(err->code, MS_ETIMEDOUT);
+  while (uv_hrtime() < until) {
+  }
+  cut++;
+}
+
+static const ms_conn_events costly = {.on_close = on_costly_close};
+
+static void on_silent_connection(ms_conn *conn, void *user) {
+  (void)user;
+  opened++;
+  ms_conn_set_whole(conn, true); /* cut, not closed */
+  ms_conn_handle(conn, &costly, NULL);
+}
+
+static void who_is_late_together_is_cut_in_turn(void **state) {
+  struct fixture f;
+  ms_ctx_opts server, client;
+  char address[512];
+  uint64_t deadline;
+  int fds[CROWD], turns = 0;
+  (void)state;
+  begin(&f, &server, &client);
+  server.limits.idle_msec = IDLE_MSEC;
+  opened = cut = 0;
+  serve(&f, &server, "net:127.0.0.1:0~noauth", address, sizeof address);
+  server_events.on_connection = on_silent_connection;
+  for (int i = 0; i < CROWD; i++) {
+    fds[i] = dial_raw(port_of(address));
+    fixture_until(&f, &opened, i);
+  }
+  deadline = uv_hrtime() + 2ULL * IDLE_MSEC * NSEC_PER_MSEC;
+  while (uv_hrtime() < deadline) { /* all of them are late when the loop goes on */
+  }
+  deadline = uv_hrtime() + (uint64_t)PATIENCE_MSEC * NSEC_PER_MSEC;
+  for (; cut < CROWD && uv_hrtime() < deadline; turns++) {
+    int before = cut;
+    (void)uv_run(&f.loop, UV_RUN_NOWAIT);
+    fixture_gets_on(&f);
+    assert_in_range(cut - before, 0, 1);
+  }
+  assert_int_equal(cut, CROWD);
+  for (int i = 0; i < CROWD; i++)
+    close(fds[i]);
+  fixture_done(&f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(beside_bytes),           cmocka_unit_test(beside_pings),
-      cmocka_unit_test(beside_tiny_messages),   cmocka_unit_test(beside_fast_readers),
+      cmocka_unit_test(beside_bytes),
+      cmocka_unit_test(beside_pings),
+      cmocka_unit_test(beside_tiny_messages),
+      cmocka_unit_test(beside_fast_readers),
       cmocka_unit_test(newcomers_beside_bytes),
+      cmocka_unit_test(who_is_late_together_is_cut_in_turn),
   };
   return cmocka_run_group_tests_name("fairness", tests, NULL, NULL);
 }
