@@ -5,6 +5,7 @@
 const assert = require('assert')
 const { spawn } = require('child_process')
 const crypto = require('crypto')
+const dns = require('dns')
 const fs = require('fs')
 const net = require('net')
 const os = require('os')
@@ -16,6 +17,9 @@ if (!command) {
   console.error('MULTISERVER names the command to test; it is not set.')
   process.exit(2)
 }
+
+// Before 20, Node tries the first address of a name only, and where nobody names one that is localhost.
+dns.setDefaultResultOrder('ipv4first')
 
 // An address, or an old one, that has to do with keys.
 const KEYED = /~shs|:@/
@@ -212,6 +216,15 @@ class World {
     const proc = new Proc(label, file, args, { cwd: this.dir, ...opts })
     this.procs.push(proc)
     return proc
+  }
+
+  // Our command where every user may run it, whatever folder it was built in.
+  everybodysCommand() {
+    const copy = this.path('multiserver')
+    fs.chmodSync(this.dir, 0o755)
+    if (!fs.existsSync(copy)) fs.copyFileSync(command, copy)
+    fs.chmodSync(copy, 0o755)
+    return copy
   }
 
   // A file of this identity, or of a new one.

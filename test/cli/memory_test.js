@@ -76,16 +76,16 @@ for (const [kind, key] of Object.entries({ RSA: ['rsa:2048'], ECDSA: ['ec', '-pk
 
 scenario('the system makes no core, and no other process of its user looks into it', async (world) => {
   if (process.getuid() !== 0) return // as root, both are allowed to root
-  fs.chmodSync(world.dir, 0o755)
+  const ours = world.everybodysCommand()
   const user = { uid: 65534, gid: 65534 }
-  const serve = world.start('serve', process.env.MULTISERVER, ['serve', '--echo', 'net:127.0.0.1:0~noauth'], user)
+  const serve = world.start('serve', ours, ['serve', '--echo', 'net:127.0.0.1:0~noauth'], user)
   await serve.line()
   const { pid } = serve.child
   assert.strictEqual(fs.statSync(`/proc/${pid}/mem`).uid, 0, 'a process that can be dumped is its user\'s')
   const look = world.start('look', 'cat', [`/proc/${pid}/maps`], user)
   assert.notStrictEqual(await look.exit(), 0)
   // A command that it starts is no secret's.
-  const exec = world.start('serve', process.env.MULTISERVER, ['serve', '--exec', 'stat -c %u /proc/$$/mem; cat /proc/$$/coredump_filter', 'net:127.0.0.1:0~noauth'], user)
+  const exec = world.start('serve', ours, ['serve', '--exec', 'stat -c %u /proc/$$/mem; cat /proc/$$/coredump_filter', 'net:127.0.0.1:0~noauth'], user)
   const client = await world.run(['connect', await exec.line()])
   assert.strictEqual(client.stdout().toString(), '65534\n00000033\n', client.err)
 })
