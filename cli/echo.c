@@ -39,6 +39,13 @@ static void pump_bytes(ms_conn *conn) {
   if (k < 0) cannot_write(conn, (int)k);
 }
 
+static bool has_more(ms_conn *conn) {
+  const uint8_t *p;
+  ms_message m;
+  return ms_conn_messages(conn) ? ms_conn_message(conn, &m) == 1 : ms_conn_peek(conn, &p) > 0;
+}
+
+/* While something has not been given back its end would be no clean one, should it be idle. */
 static void pump(ms_conn *conn, void *user) {
   struct cli_speaker *s = user;
   s->ticks = 0;
@@ -46,6 +53,7 @@ static void pump(ms_conn *conn, void *user) {
     pump_messages(conn);
   else
     pump_bytes(conn);
+  if (!uv_is_active((const uv_handle_t *)&s->all->timer)) ms_conn_set_whole(conn, has_more(conn));
 }
 
 static void on_end(ms_conn *conn, void *user) {
@@ -82,12 +90,6 @@ void cli_echo(struct cli_echoes *all, ms_conn *conn) {
 }
 
 /* ---- Stopping ---- */
-
-static bool has_more(ms_conn *conn) {
-  const uint8_t *p;
-  ms_message m;
-  return ms_conn_messages(conn) ? ms_conn_message(conn, &m) == 1 : ms_conn_peek(conn, &p) > 0;
-}
 
 /* Between two ticks what the system has is read. */
 static void on_tick(uv_timer_t *timer) {

@@ -14,7 +14,7 @@
 
 #include "exec.h"
 
-enum { KILL_MSEC = 5000, UNREAD_MSEC = 5000, TAKEN_LEAST = 4096, REST_MSEC = 1000, WHY = 128 };
+enum { KILL_MSEC = 5000, UNREAD_MSEC = 30000, TAKEN_LEAST = 4096, REST_MSEC = 1000, WHY = 128 };
 
 struct child {
   struct cli_exec *exec;
@@ -181,6 +181,7 @@ static void on_unread(uv_timer_t *timer) {
   }
   c->out_over = true;
   end_if_over(c);
+  ms_conn_abort(c->conn);
 }
 
 /* While the peer takes nothing, and so nothing is read, nobody's silence counts; and a command that

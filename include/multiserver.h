@@ -314,12 +314,12 @@ typedef void (*ms_log_cb)(enum ms_log_level level, const char *text, void *user)
  * limit. The defaults are those of a small public server. Loopback and unix sockets are not counted
  * by address. */
 typedef struct ms_limits {
-  /* Of peers, those in their handshakes too; default 4096. One more makes the oldest handshake give
-   * way; where there is none it is turned away. */
+  /* Of peers, those in their handshakes too; default 4096. One more makes a handshake give way, as
+   * below; where there is none it is turned away. */
   uint32_t connections;
   /* Of peers, at the same time; default 1024. One more makes the oldest give way that has given us
-   * nothing to answer; where none of these is 50 ms old, or there is none, one that has spoken and
-   * is a second old, or there are no others. */
+   * nothing to answer. Where that is not 50 ms old yet, the oldest of those that have spoken goes
+   * in its place if it has had more of its own time, which is a second; or where there is none. */
   uint32_t handshakes;
   uint32_t per_address; /* connections of one IPv4 address or one IPv6 /56; default 64 */
   /* New ones of one such address in a second; default 32. One more than this or the above is reset;
@@ -788,8 +788,9 @@ MS_API void ms_conn_close(ms_conn *conn);
 /* As ms_conn_close, for an application that has failed: what was written is sent, but no clean end
  * follows. shs and TLS end without their goodbye, a WebSocket is closed with 1011 and `why` as its
  * reason, net without a layer that has an end is reset; a unix socket without one has nothing to
- * show it by, and the peer takes it for an end. An end that is on its way stands. A peer that takes
- * 4 KiB within the drain deadline has it anew for the rest. `why`, a sentence for people, is
+ * show it by, and the peer takes it for an end. An end that is on its way stands. Its peer
+ * has six times the drain deadline for what was written, and as long again whenever it has taken
+ * 4 KiB of it in that time, as far as the system tells. `why`, a sentence for people, is
  * copied, and is the message of on_close's MS_EFAILED. It may be called after ms_conn_end or
  * ms_conn_close, as long as what they let go out has not gone. */
 MS_API void ms_conn_fail(ms_conn *conn, const char *why);

@@ -103,8 +103,12 @@ static void let_go(struct ms__link *l) {
   }
 }
 
+static uint64_t age(const struct ms__link *l) {
+  return uv_now(l->stack->ctx->loop.uv) - l->raising->knocked_at;
+}
+
 static bool has_had(const struct ms__link *l, unsigned msec) {
-  return uv_now(l->stack->ctx->loop.uv) >= l->raising->knocked_at + msec;
+  return age(l) >= msec;
 }
 
 /* It has given us something to answer since it knocked. */
@@ -132,11 +136,11 @@ static bool had_its_time(const struct ms__link *l) {
 }
 
 /* Whoever knocks at a full door goes before one of those that are in it can be turned away. The
- * silent go first; when they are all young, one that has spoken and has had enough. */
+ * silent go first; when they are all young, whoever has used up more of its time. */
 static bool give_way(struct ms_ctx *ctx) {
   struct ms__link *l = first_silent(ctx), *spoke = ctx->speaking.first;
   bool is_young = l && !had_its_time(l);
-  if (spoke && (!l || (is_young && has_had(spoke, ENOUGH_MSEC)))) l = spoke;
+  if (spoke && (!l || (is_young && age(l) * ENOUGH_MSEC < age(spoke) * SILENT_MSEC))) l = spoke;
   if (l) let_go(l);
   return l != NULL;
 }

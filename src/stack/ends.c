@@ -4,7 +4,7 @@
 #include "stack/stack.h"
 
 /* What a peer whose handshake has failed has for our last words. */
-enum { LAST_WORDS_MSEC = 1000, DRAIN_LEAST = 4096 };
+enum { LAST_WORDS_MSEC = 1000, FAILURE_DRAINS = 6, FAILURE_LEAST = 4096 };
 
 /* ---- Memory ---- */
 
@@ -63,6 +63,7 @@ void ms__conn_cut(ms_conn *c, bool reset) {
   c->wire = NULL;
   ms__conn_moves(c);
   drop_out(c);
+  if (!c->in_turn && c->holds) ms__conn_note_holds(c);
 }
 
 /* False: there is one before. */
@@ -201,19 +202,33 @@ void ms__conn_close_idle(ms_conn *c) {
 
 /* ---- The drain deadline ---- */
 
+static bool has_last_words(const ms_conn *c) {
+  return c->broken && c->cause.code == MS_EFAILED;
+}
+
+/* What a failed application said has longer: peers tell what they have read in large steps. */
 static void begin_drain(ms_conn *c) {
   c->deadline_of = MS__DRAIN;
-  c->deadline = c->now + c->env->drain_msec;
+  c->deadline = c->now + (uint64_t)c->env->drain_msec *
+                             (has_last_words(c) && !all_sent(c) ? FAILURE_DRAINS : 1);
   c->seen = ms__conn_taken(c);
 }
 
-/* A failed application's last words are not hurried while its peer takes some. The least of it
- * bounds the time that is given to what its buffers can hold. */
+/* They are not hurried while the peer takes some. The least of it bounds the time that is given to
+ * what the buffers can hold. */
 static bool is_still_read(const ms_conn *c) {
-  return c->broken && !c->write_over && (int64_t)(ms__conn_taken(c) - c->seen) >= DRAIN_LEAST;
+  return has_last_words(c) && !c->write_over &&
+         (int64_t)(ms__conn_taken(c) - c->seen) >= FAILURE_LEAST;
+}
+
+/* All is said, and what is left to wait for is the peer's end. */
+static bool is_too_long(const ms_conn *c) {
+  return c->drained && c->deadline_of == MS__DRAIN && has_last_words(c) && all_sent(c) &&
+         c->deadline > c->now + c->env->drain_msec;
 }
 
 void ms__conn_arm_drain(ms_conn *c) {
+  if (is_too_long(c)) begin_drain(c);
   if (c->drained || !c->wire) return;
   if (!((c->fin_sent && ((c->in_end && c->heard) || c->detached)) || c->closing || c->failed ||
         (c->write_over && c->opened)))

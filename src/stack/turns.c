@@ -138,10 +138,11 @@ void ms__conn_run(ms_conn *c, uint64_t now, size_t bytes) {
 }
 
 size_t ms__conn_may_read(ms_conn *c) {
-  if (c->dirty && c->busy) return 0;
-  if (!ms__env_is_spent(c->env)) return SIZE_MAX;
-  if (!knocks(c)) return LITTLE;
+  bool queued = c->dirty && c->busy;
+  if (!queued && !ms__env_is_spent(c->env)) return SIZE_MAX;
+  if (!queued && !knocks(c)) return LITTLE;
   c->more = true;
+  if (queued) return 0;
   ms__conn_unmark(c);
   enqueue(c, true);
   return 0;
@@ -151,6 +152,7 @@ static void run_share(struct ms__env *env, struct ms__queue *q, uint64_t now) {
   ms__env_begin_share(env);
   while (q->first && !ms__env_share_is_over(env)) {
     ms_conn *c = q->first;
+    if (c->short_of && env->dirty.first) break; /* whose turn gives it back */
     if (c->more && !c->fed && c->reading && c->wire) {
       c->more = false;
       c->wire->ops->again(c->wire);

@@ -20,8 +20,9 @@ struct ms__uv_wire {
   struct flight *flight; /* NULL: none */
   int lost;        /* the errno that a write has taken from the socket, so that no read tells it */
   size_t room;     /* for what is being read */
-  uint8_t hurried; /* reads of the packet that is unfinished */
+  uint8_t hurried; /* reads in a row */
   bool waits;      /* nothing is read: its turn comes */
+  bool held;       /* and nothing is watched until then */
   bool finished;   /* our FIN is out */
   bool closed;
   union { /* last: no longer than it has to be */
@@ -123,20 +124,39 @@ static void hurry_the_rest(struct ms__uv_wire *w, ssize_t n) {
   }
 }
 
+/* What is watched and not read would be told again by every poll. */
+static void hold(struct ms__uv_wire *w) {
+  w->held = true;
+  uv_read_stop(&w->io.stream);
+}
+
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   struct ms__uv_wire *w = stream->data;
   ms_conn *conn = w->conn;
   (void)buf;
+  if (conn && w->waits) hold(w);
   if (!conn || w->waits || n == 0) return; /* 0: nothing there after all */
   has_read(w, n == UV_EOF ? 0 : n == UV_ENOBUFS ? -ENOMEM : n);
   run(w, conn, n > 0 ? (size_t)n : 0);
   hurry_the_rest(w, n);
 }
 
+static void wire_reading(struct ms__wire *wire, bool on) {
+  struct ms__uv_wire *w = (struct ms__uv_wire *)wire;
+  w->held = false;
+  if (on) {
+    w->loop->armed++;
+    (void)uv_read_start(&w->io.stream, on_alloc, on_read);
+  } else {
+    uv_read_stop(&w->io.stream);
+  }
+}
+
 static void wire_again(struct ms__wire *wire) {
   struct ms__uv_wire *w = (struct ms__uv_wire *)wire;
   struct ms__dst d = ms__conn_read_room(w->conn);
   ssize_t n = -ENOMEM;
+  if (w->held) wire_reading(wire, true);
   w->room = d.n;
   if (d.n) {
     do
@@ -146,16 +166,7 @@ static void wire_again(struct ms__wire *wire) {
     if (n < 0) n = -errno;
   }
   has_read(w, n);
-}
-
-static void wire_reading(struct ms__wire *wire, bool on) {
-  struct ms__uv_wire *w = (struct ms__uv_wire *)wire;
-  if (on) {
-    w->loop->armed++;
-    (void)uv_read_start(&w->io.stream, on_alloc, on_read);
-  } else {
-    uv_read_stop(&w->io.stream);
-  }
+  hurry_the_rest(w, n);
 }
 
 /* ---- Writing ---- */
@@ -225,15 +236,16 @@ static void wire_fin(struct ms__wire *wire) {
 
 /* ---- What the other side has taken ---- */
 
-/* tcp(7) and unix(7), SIOCOUTQ. A unix socket counts memory, and forgets it when its reader goes:
- * only that error tells then that something was not read. */
+/* tcp(7) and unix(7), SIOCOUTQ. A unix socket counts memory, which is more than the bytes in it,
+ * and forgets it when its reader goes: only that error tells then that something was not read. */
 static size_t wire_untaken(struct ms__wire *wire) {
   const struct ms__uv_wire *w = (const struct ms__uv_wire *)wire;
   bool tcp = w->io.handle.type == UV_TCP;
+  size_t queued = uv_stream_get_write_queue_size(&w->io.stream);
   int n = 0;
   if (!tcp && w->lost == ECONNRESET) return SIZE_MAX;
-  if (ioctl(ms__uv_wire_fd(w), SIOCOUTQ, &n) < 0 || n <= 0) return 0;
-  return tcp ? (size_t)n - w->finished : SIZE_MAX;
+  if (ioctl(ms__uv_wire_fd(w), SIOCOUTQ, &n) < 0 || n <= 0) return queued;
+  return queued + (size_t)n - (tcp && w->finished);
 }
 
 static int wire_lost(struct ms__wire *wire) {

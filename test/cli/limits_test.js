@@ -2,6 +2,7 @@
 // What peers may take of a server, and what is told of it.
 
 const assert = require('assert')
+const { once } = require('events')
 const fs = require('fs')
 const http = require('http')
 const net = require('net')
@@ -191,6 +192,47 @@ scenario('who is idle is closed, who is not is not', async (world) => {
   await busy.until(() => busy.received > 20, 'twenty bytes')
   assert.strictEqual(busy.done, null)
   assert.strictEqual((await stats(server)).idled, 1)
+})
+
+scenario('an echo that is idle while its peer does not read ends unclean', async (world) => {
+  const me = identity()
+  const server = world.ours(['serve', '--echo', '--json', '--limit', 'idle-msec=300', 'net:127.0.0.1:0~shs'], { as: me })
+  const { address } = await server.event('listening')
+  const client = world.ours(['connect', address], { as: me })
+  client.child.stdout.pause()
+  client.child.stdin.on('error', () => {}).end(Buffer.alloc(64 * 1024 * 1024))
+  for (let n = 0; (await stats(server, n)).idled === 0; n++) await new Promise((resolve) => setTimeout(resolve, 20))
+  client.child.stdout.resume()
+  assert.strictEqual(await client.exit(), 1) // it did not hear a goodbye
+})
+
+// A WebSocket that is up and says nothing more has spoken.
+scenario('who has only just come to a full door is not the first to go', async (world) => {
+  const server = world.ours(['serve', '--echo', '--json', '--allow-any', '--limit', 'handshakes=8', 'ws://127.0.0.1:0~shs'])
+  const { port } = new URL((await server.event('listening')).address.split('~')[0])
+  const head = 'GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n' +
+    'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n'
+  const come = async () => {
+    const socket = net.connect(port, '127.0.0.1').on('error', () => {})
+    world.atEnd(() => socket.destroy())
+    await once(socket, 'connect')
+    return socket
+  }
+  const upgrade = async (socket) => {
+    socket.write(head)
+    const [data] = await Promise.race([once(socket, 'data'), once(socket, 'close')])
+    return /^HTTP\/1.1 101/.test(String(data))
+  }
+  const spoke = []
+  for (let i = 0; i < 8; i++) {
+    spoke.push(await come())
+    assert.ok(await upgrade(spoke[i]))
+  }
+  await new Promise((resolve) => setTimeout(resolve, 700)) // of their second
+  for (let i = 0; i < 3; i++) {
+    const [honest] = [await come(), await come()] // the door is full when the other comes
+    assert.ok(await upgrade(honest), `newcomer ${i}`)
+  }
 })
 
 scenario('those whose handshake has failed make room first, whatever they still have to hear', async (world) => {

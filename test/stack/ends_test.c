@@ -232,7 +232,7 @@ static void a_reset_in_the_place_of_an_end_overtakes_nothing(void **state) {
 
 /* What a failed application said is not taken back while its peer still takes of it. */
 static void a_slow_reader_of_a_failure_has_its_time(void **state) {
-  enum { LEAST = 4096, STEPS = 5, DRAIN = 5000 };
+  enum { LEAST = 4096, STEPS = 5, DRAIN = 6 * 5000 };
   struct lone l;
   (void)state;
   for (size_t missing = 0; missing < 2; missing++) {

@@ -275,7 +275,7 @@ static void a_failed_application_does_not_wait_for_ever(void **state) {
   while (ms_conn_write(l.conn, buf, sizeof buf) > 0)
     lone_run(&l);
   ms_conn_fail(l.conn, why);
-  lone_wait(&l, 4900);
+  lone_wait(&l, 6 * 5000 - 100);
   assert_int_equal(l.closes, 0);
   lone_wait(&l, 200);
   assert_int_equal(l.error, MS_EFAILED);
