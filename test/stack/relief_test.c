@@ -472,6 +472,41 @@ static void who_writes_waits_for_what_is_coming(void **state) {
   }
 }
 
+static unsigned looks;
+
+static uint64_t count_looks(void) {
+  return ++looks;
+}
+
+/* Whoever waits in a queue for what others give back in their next turn has none before that. */
+static void who_waits_in_a_queue_does_not_spin(void **state) {
+  static uint8_t bytes[HEAD + LONG];
+  const uint32_t length = LONG;
+  struct peer *waits;
+  struct ms__dst d;
+  size_t k;
+  (void)state;
+  begin(&all, LEAST);
+  waits = come(&all);
+  fill(&all);
+  memcpy(bytes, &length, HEAD);
+  assert_int_equal(fake_queue_put(&waits->to_us, bytes, sizeof bytes), sizeof bytes);
+  ms__env_spend(&all.env, LEAST); /* the poll's share is over */
+  d = ms__conn_read_room(waits->conn);
+  k = fake_queue_get(&waits->to_us, d.p, d.n);
+  ms__conn_read_done(waits->conn, (ptrdiff_t)k);
+  ms__conn_run(waits->conn, all.now, k);
+  assert_int_equal(all.env.busy.count, 1);
+  all.env.clock = count_looks;
+  looks = 0;
+  (void)ms__env_run(&all.env, all.now);
+  assert_true(all.env.starved > 0);
+  assert_true(looks < 10);
+  run(&all);
+  assert_false(is_out(waits));
+  end(&all);
+}
+
 /* The answer to a question is said when it is given. */
 static void who_is_answered_has_what_is_coming(void **state) {
   static const struct ms__answer yes = {.yes = true};
@@ -506,6 +541,7 @@ int main(void) {
       cmocka_unit_test(no_more_go_than_it_takes),
       cmocka_unit_test(who_reads_waits_for_what_is_coming),
       cmocka_unit_test(who_writes_waits_for_what_is_coming),
+      cmocka_unit_test(who_waits_in_a_queue_does_not_spin),
       cmocka_unit_test(who_is_answered_has_what_is_coming),
   };
   return cmocka_run_group_tests_name("relief", tests, NULL, NULL);
