@@ -788,9 +788,9 @@ MS_API void ms_conn_close(ms_conn *conn);
 /* As ms_conn_close, for an application that has failed: what was written is sent, but no clean end
  * follows. shs and TLS end without their goodbye, a WebSocket is closed with 1011 and `why` as its
  * reason, net without a layer that has an end is reset; a unix socket without one has nothing to
- * show it by, and the peer takes it for an end. An end that is on its way stands. Its peer
- * has six times the drain deadline for what was written, and as long again whenever it has taken
- * 4 KiB of it in that time, as far as the system tells. `why`, a sentence for people, is
+ * show it by, and the peer takes it for an end. An end that is on its way stands. The
+ * peer has six times the drain deadline for what was written, and as long again whenever it has
+ * taken 4 KiB of it in that time, as far as the system tells. `why`, a sentence for people, is
  * copied, and is the message of on_close's MS_EFAILED. It may be called after ms_conn_end or
  * ms_conn_close, as long as what they let go out has not gone. */
 MS_API void ms_conn_fail(ms_conn *conn, const char *why);

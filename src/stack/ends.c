@@ -4,7 +4,11 @@
 #include "stack/stack.h"
 
 /* What a peer whose handshake has failed has for our last words. */
-enum { LAST_WORDS_MSEC = 1000, FAILURE_DRAINS = 6, FAILURE_LEAST = 4096 };
+enum { LAST_WORDS_MSEC = 1000 };
+
+/* What the peer of an application that has failed has for what was written, in drains; and the
+ * bytes with which it has that again. */
+enum { FAILURE_DRAINS = 6, FAILURE_LEAST = 4096 };
 
 /* ---- Memory ---- */
 

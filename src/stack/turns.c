@@ -152,7 +152,10 @@ static void run_share(struct ms__env *env, struct ms__queue *q, uint64_t now) {
   ms__env_begin_share(env);
   while (q->first && !ms__env_share_is_over(env)) {
     ms_conn *c = q->first;
-    if (c->short_of && env->dirty.first) break; /* whose turn gives it back */
+    if (c->short_of && env->dirty.first) { /* whose turn gives it back */
+      c->short_of = false;
+      break;
+    }
     if (c->more && !c->fed && c->reading && c->wire) {
       c->more = false;
       c->wire->ops->again(c->wire);

@@ -21,8 +21,7 @@ struct ms__uv_wire {
   int lost;        /* the errno that a write has taken from the socket, so that no read tells it */
   size_t room;     /* for what is being read */
   uint8_t hurried; /* reads in a row */
-  bool waits;      /* nothing is read: its turn comes */
-  bool held;       /* and nothing is watched until then */
+  bool waits;      /* nothing is read, nor watched: its turn comes */
   bool finished;   /* our FIN is out */
   bool closed;
   union { /* last: no longer than it has to be */
@@ -50,8 +49,8 @@ struct connecting {
 };
 
 /* A read shorter than SEGMENT may be all that a peer's Nagle algorithm lets go before our
- * acknowledgement: the least segment of IPv6 (RFC 8200, section 5, less both headers). Of one
- * packet so many are hurried: an acknowledgement costs more than the byte that somebody drips. */
+ * acknowledgement: the least segment of IPv6 (RFC 8200, section 5, less both headers). So
+ * many in a row are hurried: an acknowledgement costs more than the byte that somebody drips. */
 enum { SEGMENT = 1220, HURRIES = 4 };
 
 /* ---- Reading ---- */
@@ -124,18 +123,12 @@ static void hurry_the_rest(struct ms__uv_wire *w, ssize_t n) {
   }
 }
 
-/* What is watched and not read would be told again by every poll. */
-static void hold(struct ms__uv_wire *w) {
-  w->held = true;
-  uv_read_stop(&w->io.stream);
-}
-
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   struct ms__uv_wire *w = stream->data;
   ms_conn *conn = w->conn;
   (void)buf;
-  if (conn && w->waits) hold(w);
-  if (!conn || w->waits || n == 0) return; /* 0: nothing there after all */
+  if (conn && w->waits) uv_read_stop(stream); /* else every poll would tell it again */
+  if (!conn || w->waits || n == 0) return;    /* 0: nothing there after all */
   has_read(w, n == UV_EOF ? 0 : n == UV_ENOBUFS ? -ENOMEM : n);
   run(w, conn, n > 0 ? (size_t)n : 0);
   hurry_the_rest(w, n);
@@ -143,7 +136,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
 
 static void wire_reading(struct ms__wire *wire, bool on) {
   struct ms__uv_wire *w = (struct ms__uv_wire *)wire;
-  w->held = false;
+  w->waits = false;
   if (on) {
     w->loop->armed++;
     (void)uv_read_start(&w->io.stream, on_alloc, on_read);
@@ -156,7 +149,7 @@ static void wire_again(struct ms__wire *wire) {
   struct ms__uv_wire *w = (struct ms__uv_wire *)wire;
   struct ms__dst d = ms__conn_read_room(w->conn);
   ssize_t n = -ENOMEM;
-  if (w->held) wire_reading(wire, true);
+  if (w->waits) wire_reading(wire, true);
   w->room = d.n;
   if (d.n) {
     do
