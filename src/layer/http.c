@@ -19,7 +19,9 @@
 enum {
   NONCE = 16,
   KEY_TEXT = 25,    /* base64 of the nonce, and NUL */
+  INTERIM_MAX = 32, /* answers before the one that counts */
   ACCEPT_TEXT = 29, /* base64 of a SHA-1, and NUL */
+  SWITCHING_PROTOCOLS = 101,
   NO_CONTENT = 204,
   NOT_MODIFIED = 304,
   BAD_REQUEST = 400,
@@ -35,10 +37,11 @@ enum {
 
 struct state {
   const struct ms__http_opts *opts;
-  bool server, asked; /* client: the request is out */
-  bool head;          /* server: an answer has no body */
-  bool persists;      /* server: the peer can tell an answer's end, and may ask again */
-  bool upgrades;      /* server: it has asked about an upgrade, a good one */
+  bool server, asked;              /* client: the request is out */
+  uint16_t interim, interim_bytes; /* client: answers passed over, and what they took */
+  bool head;                       /* server: an answer has no body */
+  bool persists; /* server: the peer can tell an answer's end, and may ask again */
+  bool upgrades; /* server: it has asked about an upgrade, a good one */
   struct ms__http_scan scan;
   char accept[ACCEPT_TEXT]; /* what the answer to an upgrade has to say */
   int status;               /* server: what a bad request is answered with, and a plain one */
@@ -360,7 +363,7 @@ static int check_answer(struct state *s, const struct ms__http_head *head) {
   bool twice;
   if (head->status >= 300 && head->status < 400 && location)
     return failed(s, "the server points elsewhere, which is not followed:", location);
-  if (head->status != 101) {
+  if (head->status != SWITCHING_PROTOCOLS) {
     (void)snprintf(status, sizeof status, "the server answers %d %s", head->status,
                    ms__http_reason(head->status));
     return failed(s, status, NULL);
@@ -378,20 +381,37 @@ static int check_answer(struct state *s, const struct ms__http_head *head) {
   return MS__UNLINK;
 }
 
+/* 100, 102, 103 and those to come say that the answer is still to come (RFC 9110, section 15.2). */
+static bool is_interim(const struct ms__http_head *head) {
+  return head->status >= 100 && head->status < 200 && head->status != SWITCHING_PROTOCOLS;
+}
+
+/* 0: none of those any more; an ms_code: more of them than anybody has use for. */
+static int pass_over(struct state *s, size_t n) {
+  memset(&s->scan, 0, sizeof s->scan);
+  s->interim_bytes = (uint16_t)(s->interim_bytes + n);
+  if (++s->interim <= INTERIM_MAX) return 0;
+  return failed(s, "the server says again and again that its answer is still to come", NULL);
+}
+
 static int upgrade(struct state *s, struct ms__port *p) {
   struct ms__http_head head;
-  int n;
   if (!s->asked) return ask(s, p);
-  if (p->wire_in.n == s->scan.seen) return MS__MORE;
-  n = ms__http_scan(&s->scan, false, p->wire_in.p, ms__min(p->wire_in.n, MS__HTTP_HEAD_MAX));
-  if (n < 0) return failed(s, "the server does not speak HTTP/1.1", NULL);
-  if (n == 0 && p->wire_in.n >= MS__HTTP_HEAD_MAX)
-    return failed(s, "the head of the answer has more than 16 KiB", NULL);
-  if (n == 0) return MS__MORE;
-  if (ms__http_parse(&head, false, p->wire_in.p, (size_t)n) < 0)
-    return failed(s, "the head of the answer is malformed", NULL);
-  ms__skip(&p->wire_in, (size_t)n);
-  return check_answer(s, &head);
+  for (;;) {
+    size_t most = MS__HTTP_HEAD_MAX - s->interim_bytes;
+    int n, r;
+    if (p->wire_in.n == s->scan.seen) return MS__MORE;
+    n = ms__http_scan(&s->scan, false, p->wire_in.p, ms__min(p->wire_in.n, most));
+    if (n < 0) return failed(s, "the server does not speak HTTP/1.1", NULL);
+    if (n == 0 && p->wire_in.n >= most)
+      return failed(s, "the head of the answer has more than 16 KiB", NULL);
+    if (n == 0) return MS__MORE;
+    if (ms__http_parse(&head, false, p->wire_in.p, (size_t)n) < 0)
+      return failed(s, "the head of the answer is malformed", NULL);
+    ms__skip(&p->wire_in, (size_t)n);
+    if (!is_interim(&head)) return check_answer(s, &head);
+    if ((r = pass_over(s, (size_t)n)) < 0) return r;
+  }
 }
 
 static int http_handshake(void *st, struct ms__port *p) {

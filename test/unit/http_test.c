@@ -316,6 +316,75 @@ static void answers(void **state) {
     }
 }
 
+#define HINTS "HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
+
+/* They are passed over, whatever they are and wherever they are cut (RFC 9110, section 15.2). */
+static void interim_answers(void **state) {
+  static const char *const rows[] = {
+      HINTS,
+      HINTS HINTS HINTS,
+      "HTTP/1.1 100 Continue\r\n\r\n",
+      "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\nX: y\r\n\r\n" HINTS,
+      "HTTP/1.1 102 \r\nUpgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 5\r\n\r\n",
+      "HTTP/1.1 199 X\r\nLocation: http://elsewhere.example/\r\n\r\n",
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    for (size_t chunk = 1; chunk < 400; chunk++) {
+      struct driver d;
+      char accept[64], head[1024];
+      begin_client(&d, accept);
+      (void)snprintf(head, sizeof head, "%sHTTP/1.1 101 X\r\n" UPGRADE "%s\r\n\x82", rows[i],
+                     accept);
+      if (give(&d, head, strlen(head) - 1, chunk) != MS__UNLINK)
+        fail_msg("%d, %zu at a time: %s", d.result, chunk, head);
+      assert_int_equal(d.in.n, 0);
+      driver_end(&d);
+      begin_client(&d, accept);
+      (void)snprintf(head, sizeof head, "%sHTTP/1.1 404 X\r\n\r\n", rows[i]);
+      assert_int_equal(give(&d, head, strlen(head), chunk), MS_EPROTO);
+      assert_explained(&d, "answers 404 Not Found");
+      driver_end(&d);
+    }
+}
+
+/* What follows the answer is left, also where all came at once. */
+static void an_answer_behind_interim_ones(void **state) {
+  struct driver d;
+  char accept[64], head[1024];
+  (void)state;
+  begin_client(&d, accept);
+  (void)snprintf(head, sizeof head, HINTS "HTTP/1.1 101 X\r\n" UPGRADE "%s\r\n\x82\x01x", accept);
+  assert_int_equal(give(&d, head, strlen(head), sizeof head), MS__UNLINK);
+  assert_int_equal(d.in.n, 3);
+  driver_end(&d);
+}
+
+/* A row of them without end has one: in number, and in bytes. */
+static void too_many_interim_answers(void **state) {
+  static const struct {
+    size_t fill; /* of each */
+    int most;
+    const char *why;
+  } rows[] = {{0, 40, "still to come"}, {1000, 20, "more than 16 KiB"}, {16000, 2, "16 KiB"}};
+  (void)state;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    for (size_t chunk = 1; chunk < 60000; chunk = 7 * chunk + 2) {
+      static char one[17000];
+      struct driver d;
+      char accept[64];
+      int n = 0;
+      begin_client(&d, accept);
+      (void)snprintf(one, sizeof one, "HTTP/1.1 103 Early Hints\r\nLink: %0*d\r\n\r\n",
+                     (int)rows[i].fill, 0);
+      while (n < rows[i].most && give(&d, one, strlen(one), chunk) >= 0)
+        n++;
+      assert_int_equal(d.result, MS_EPROTO);
+      assert_explained(&d, rows[i].why);
+      driver_end(&d);
+    }
+}
+
 /* ---- Corners ---- */
 
 static void empty_lines_before_a_request(void **state) {
@@ -387,6 +456,9 @@ int main(void) {
       cmocka_unit_test(upgrades_are_asked_about),
       cmocka_unit_test(the_request),
       cmocka_unit_test(answers),
+      cmocka_unit_test(interim_answers),
+      cmocka_unit_test(an_answer_behind_interim_ones),
+      cmocka_unit_test(too_many_interim_answers),
   };
   if (sodium_init() < 0) return 1;
   return cmocka_run_group_tests_name("http", tests, NULL, NULL);
