@@ -48,7 +48,7 @@ static void forward(const char *how, const uint8_t *p, size_t n) {
   struct told t;
   char text[64];
   memset(&t, 0, sizeof t);
-  if (ms__http_parse(&head, true, p, n) < 0) return;
+  if (ms__http_parse(&head, true, p, n) != 0) return;
   (void)snprintf(text, sizeof text, "0.0.0.0/0=%s", how);
   REQUIRE(!ms__front_parse(&all[0], text, true));
   (void)snprintf(text, sizeof text, "::/0=%s", how);

@@ -465,7 +465,9 @@ typedef struct ms_ws_opts {
  * all that it gives. */
 typedef struct ms_request ms_request;
 MS_API const char *ms_request_method(const ms_request *request); /* "GET" */
-MS_API const char *ms_request_target(const ms_request *request); /* "/path?query", as it was sent */
+/* "/path?query", as it was sent but for what stands before the path where that was a whole URL (RFC
+ * 9112, section 3.2.2); its host is then what ms_request_field has for "Host". */
+MS_API const char *ms_request_target(const ms_request *request);
 MS_API const char *ms_request_address(
     const ms_request *request); /* whose it is, "ws://192.0.2.1:5" */
 /* The first field of that name, in any case, without blanks around it; NULL when there is none. */
@@ -540,7 +542,7 @@ typedef struct ms_stack_opts {
   size_t trusted_proxies_count; /* of them */
   ms_ws_opts ws;                /* of WebSocket */
   ms_tls_opts tls;              /* of TLS */
-  /* WebSocket: pages. Default: 426, or 404 on another path than the stack's. */
+  /* WebSocket: pages. Default: 426, or 404 on another path than the stack's (ms_add). */
   ms_request_cb on_request;
   void *request_user; /* for on_request */
   /* WebSocket: what is in front may ask for this path, as in "/healthz", to know whether the server
@@ -551,7 +553,10 @@ typedef struct ms_stack_opts {
 
 /* Adds a stack, to be dialled and, where its transport names a place ("net:host:port", "net::0",
  * "unix:/path"), listened on: from ms_listen on, or at once after it, with an on_listen of its own.
- * "net~shs" names none and only dials. "shs", "shs:" and one's own key mean the same. Order counts:
+ * "net~shs" names none and only dials. A path of ws or wss is the only one where a WebSocket is
+ * served, whatever query is behind it: "/room" is "/room?token=x" and "/%72oom", not "/Room",
+ * "/room/" or "//room"; a query in the stack's own address has to be asked for as it is.
+ * "shs", "shs:" and one's own key mean the same. Order counts:
  * ms_stringify keeps it. Returns the stack's number, from 0 and never used twice; or MS_EADDRESS,
  * MS_ENOSTACK (a section this build does not know, or sections that do not go together), MS_EINVAL
  * (an identity or a network key is missing, or an option cannot be what it is, as an origin or a

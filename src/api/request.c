@@ -1,5 +1,6 @@
 /* Requests for pages: what http asks where no WebSocket is wanted, and the application's answer. */
 #include <stdio.h>
+#include <strings.h>
 
 #include "api/ctx.h"
 #include "base/mem.h"
@@ -13,6 +14,7 @@ enum {
 
 struct ms_request {
   struct ms__http_head head; /* its slices point into `text`, and end in NUL there */
+  const char *target;        /* in origin form */
   const char *address;
   char text[];
 };
@@ -26,17 +28,33 @@ static const char *text_of(const struct ms__slice *s) {
   return s->n ? s->p : "";
 }
 
+/* "/path?query" where a URL was sent as well. The host moves to its left, so that it can end in NUL
+ * and what follows begin with '/'. */
+static const char *origin_form(struct ms__http_head *head) {
+  struct ms__slice *host = &head->authority;
+  char *to, *rest;
+  if (!host->n) return text_of(&head->target);
+  to = (char *)(uintptr_t)host->p - 2; /* the "//" */
+  rest = to + 2 + host->n;
+  memmove(to, host->p, host->n);
+  to[host->n] = '\0';
+  host->p = to;
+  if (*rest != '/') *--rest = '/';
+  return rest;
+}
+
 /* The head was parsed once by http: it is good. */
 static ms_request *make(const ms_allocator *a, const struct ms__question *q) {
   ms_request *r = ms__calloc(a, sizeof *r + q->len + 1);
   if (!r) return NULL;
   memcpy(r->text, q->data, q->len);
-  if (ms__http_parse(&r->head, true, (const uint8_t *)r->text, q->len) < 0) {
+  if (ms__http_parse(&r->head, true, (const uint8_t *)r->text, q->len) != 0) {
     ms__free(a, r);
     return NULL;
   }
   end_slice(&r->head.method);
   end_slice(&r->head.target);
+  r->target = origin_form(&r->head);
   for (size_t i = 0; i < r->head.count; i++) {
     end_slice(&r->head.fields[i].name);
     end_slice(&r->head.fields[i].value);
@@ -92,11 +110,9 @@ static void answer_shortly(struct ms__link *l, const struct ms__http_head *head,
 
 /* Is it somebody who looks whether we are well? What is behind '?' does not count. */
 static bool asks_for_health(const struct ms__stack *s, const struct ms__http_head *head) {
-  size_t n = s->health_path ? strlen(s->health_path) : 0;
-  const struct ms__slice *target = &head->target;
-  return n && (ms__slice_is(&head->method, "GET") || ms__slice_is(&head->method, "HEAD")) &&
-         target->n >= n && memcmp(target->p, s->health_path, n) == 0 &&
-         (target->n == n || target->p[n] == '?');
+  return s->health_path && *s->health_path &&
+         (ms__slice_is(&head->method, "GET") || ms__slice_is(&head->method, "HEAD")) &&
+         ms__http_asks_for(head, s->health_path);
 }
 
 /* False: it was answered, or is no more. */
@@ -166,7 +182,7 @@ const char *ms_request_method(const ms_request *r) {
 }
 
 const char *ms_request_target(const ms_request *r) {
-  return text_of(&r->head.target);
+  return r->target;
 }
 
 const char *ms_request_address(const ms_request *r) {
@@ -174,7 +190,9 @@ const char *ms_request_address(const ms_request *r) {
 }
 
 const char *ms_request_field(const ms_request *r, const char *name) {
-  const struct ms__slice *value = ms__http_field(&r->head, name, NULL);
+  const struct ms__slice *value = strcasecmp(name, "Host") == 0
+                                      ? ms__http_host(&r->head, NULL)
+                                      : ms__http_field(&r->head, name, NULL);
   return value ? text_of(value) : NULL;
 }
 

@@ -29,6 +29,7 @@ enum {
   NOT_FOUND = 404,
   METHOD_NOT_ALLOWED = 405,
   REQUEST_TIMEOUT = 408,
+  URI_TOO_LONG = 414,
   UPGRADE_REQUIRED = 426,
   FIELDS_TOO_LARGE = 431,
   SERVER_ERROR = 500,
@@ -115,7 +116,7 @@ static bool may_enter(const struct state *s, const struct ms__http_head *head) {
   struct ms__slice page;
   const char *slashes;
   if (!origin || s->opts->any_origin || is_listed(s->opts, origin)) return true;
-  host = ms__http_field(head, "Host", NULL);
+  host = ms__http_host(head, NULL);
   slashes = origin->n > 3 ? memchr(origin->p, ':', origin->n - 3) : NULL;
   if (!slashes || memcmp(slashes, "://", 3) != 0) return false; /* "null" is no host either */
   page.p = slashes + 3;
@@ -125,9 +126,7 @@ static bool may_enter(const struct state *s, const struct ms__http_head *head) {
 }
 
 static bool is_served(const struct state *s, const struct ms__http_head *head) {
-  const char *path = s->opts->path;
-  return !*path ||
-         (head->target.n == strlen(path) && memcmp(head->target.p, path, head->target.n) == 0);
+  return *s->opts->path ? ms__http_asks_for(head, s->opts->path) : head->path.n > 0;
 }
 
 /* Is it a good upgrade? The key, or NULL with `result` set. */
@@ -190,23 +189,44 @@ static int grant(const struct state *s, struct ms__port *p) {
   return MS__UNLINK;
 }
 
+static const char crowded[] = "the head of a request has more than 100 fields";
+_Static_assert(MS__HTTP_FIELDS_MAX == 100, "the sentence is true");
+
+/* Of what is never whole: is it the first line that does not end? */
+static int too_long(struct state *s, const struct ms__port *p) {
+  const uint8_t *line = p->wire_in.p, *end = line + MS__HTTP_HEAD_MAX; /* so much is there */
+  while (line < end && (*line == '\r' || *line == '\n'))
+    line++;
+  if (memchr(line, '\n', (size_t)(end - line)))
+    return bad(s, FIELDS_TOO_LARGE, "the head of a request has more than 16 KiB");
+  return bad(s, URI_TOO_LONG, "the target of a request has more than 16 KiB");
+}
+
+/* The length of a whole head, taken apart; 0: there is more to come; or an ms_code. */
+static int read_head(struct state *s, const struct ms__port *p, struct ms__http_head *head) {
+  const uint8_t *in = p->wire_in.p;
+  size_t have = p->wire_in.n;
+  int n, status;
+  if (have == s->scan.seen) return 0;
+  n = ms__http_scan(&s->scan, true, in, ms__min(have, MS__HTTP_HEAD_MAX));
+  if (n < 0 && have >= 4 && memcmp(in, "PROX", 4) == 0)
+    return bad(s, BAD_REQUEST, "a PROXY header from what is no trusted proxy");
+  if (n < 0) return bad(s, BAD_REQUEST, "no HTTP request");
+  if (n == 0 && have >= MS__HTTP_HEAD_MAX) return too_long(s, p);
+  if (n == 0) return 0;
+  status = ms__http_parse(head, true, in, (size_t)n);
+  if (status == FIELDS_TOO_LARGE) return bad(s, status, crowded);
+  return status ? bad(s, status, "the head of a request is malformed") : n;
+}
+
 static int serve(struct state *s, struct ms__port *p) {
   const struct ms__slice *key, *host;
   const char *untold;
   struct ms__http_head head;
   bool twice;
-  int n, r;
-  if (p->wire_in.n == s->scan.seen) return MS__MORE;
-  n = ms__http_scan(&s->scan, true, p->wire_in.p, ms__min(p->wire_in.n, MS__HTTP_HEAD_MAX));
-  if (n < 0 && p->wire_in.n >= 4 && memcmp(p->wire_in.p, "PROX", 4) == 0)
-    return bad(s, BAD_REQUEST, "a PROXY header from what is no trusted proxy");
-  if (n < 0) return bad(s, BAD_REQUEST, "no HTTP request");
-  if (n == 0 && p->wire_in.n >= MS__HTTP_HEAD_MAX)
-    return bad(s, FIELDS_TOO_LARGE, "the head of a request has more than 16 KiB");
-  if (n == 0) return MS__MORE;
-  if (ms__http_parse(&head, true, p->wire_in.p, (size_t)n) < 0)
-    return bad(s, BAD_REQUEST, "the head of a request is malformed");
-  host = ms__http_field(&head, "Host", &twice);
+  int n = read_head(s, p, &head), r;
+  if (n <= 0) return n < 0 ? n : MS__MORE;
+  host = ms__http_host(&head, &twice);
   if (head.major != 1) return bad(s, BAD_REQUEST, "no HTTP/1.1 request");
   if ((!host && head.minor >= 1) || twice)
     return bad(s, BAD_REQUEST, "a request that does not name one host");
@@ -406,7 +426,7 @@ static int upgrade(struct state *s, struct ms__port *p) {
     if (n == 0 && p->wire_in.n >= most)
       return failed(s, "the head of the answer has more than 16 KiB", NULL);
     if (n == 0) return MS__MORE;
-    if (ms__http_parse(&head, false, p->wire_in.p, (size_t)n) < 0)
+    if (ms__http_parse(&head, false, p->wire_in.p, (size_t)n) != 0)
       return failed(s, "the head of the answer is malformed", NULL);
     ms__skip(&p->wire_in, (size_t)n);
     if (!is_interim(&head)) return check_answer(s, &head);

@@ -6,6 +6,8 @@
 
 #include "multiserver.h"
 
+enum { BAD_REQUEST = 400, FIELDS_TOO_LARGE = 431 };
+
 _Static_assert(sizeof(http_parser) <= sizeof((struct ms__http_scan *)0)->parser,
                "the scan has room for http-parser's state");
 
@@ -69,7 +71,7 @@ static int on_field(http_parser *parser, const char *p, size_t n) {
   struct parsing *parsing = parser->data;
   struct ms__http_head *head = parsing->head;
   if (parsing->in_value || head->count == 0) {
-    if (head->count == MS__HTTP_FIELDS_MAX) return 1;
+    if (head->count == MS__HTTP_FIELDS_MAX) return parsing->many = true;
     memset(&head->fields[head->count++], 0, sizeof *head->fields);
   }
   parsing->in_value = false;
@@ -131,21 +133,23 @@ int ms__http_parse(struct ms__http_head *out, bool request, const uint8_t *p, si
   out->request = request;
   out->method = out->target = (struct ms__slice){NULL, 0};
   out->count = 0;
-  if (http_parser_execute(&parser, &settings, (const char *)p, n) != n) return MS_EPROTO;
-  if (HTTP_PARSER_ERRNO(&parser) != HPE_OK) return MS_EPROTO;
+  if (http_parser_execute(&parser, &settings, (const char *)p, n) != n ||
+      HTTP_PARSER_ERRNO(&parser) != HPE_OK)
+    return parsing.many ? FIELDS_TOO_LARGE : BAD_REQUEST;
   if (request) {
     const char *method = (const char *)p, *end = method + n, *space;
     while (method < end && (*method == '\r' || *method == '\n')) /* RFC 9112, section 2.2 */
       method++;
     space = memchr(method, ' ', (size_t)(end - method));
     out->method = (struct ms__slice){method, space ? (size_t)(space - method) : 0};
+    if (!ms__http_read_target(out)) return BAD_REQUEST;
   }
   out->status = (int)parser.status_code;
   out->major = parser.http_major;
   out->minor = parser.http_minor;
   for (size_t i = 0; i < out->count; i++) {
     trim(&out->fields[i].value);
-    if (!is_name(&out->fields[i].name) || !is_value(&out->fields[i].value)) return MS_EPROTO;
+    if (!is_name(&out->fields[i].name) || !is_value(&out->fields[i].value)) return BAD_REQUEST;
   }
   out->body = ms__http_field(out, "Transfer-Encoding", NULL) != NULL;
   for (size_t i = 0; i < out->count; i++)

@@ -83,6 +83,8 @@ static void bad_requests(void **state) {
       {"NONSENSE / HTTP/1.1\r\n", 400, "no HTTP"},
       {"GET / HTTP/1.1\r\nHo st: x\r\n\r\n", 400, "malformed"},
       {"GET / HTTP/1.1\r\n" UPGRADE KEY VERSION "\r\n", 400, "one host"},
+      {"GET http://h/ HTTP/1.1\r\n" UPGRADE KEY VERSION "\r\n", 400, "one host"},
+      {"GET http://h/ HTTP/1.1\r\n" HOST HOST UPGRADE KEY VERSION "\r\n", 400, "one host"},
       {"GET / HTTP/1.1\r\n" HOST HOST UPGRADE KEY VERSION "\r\n", 400, "one host"},
       {"GET / HTTP/1.1\r\n" HOST "Upgrade: websocket\r\n" KEY VERSION "\r\n", 400, "without"},
       {"GET / HTTP/1.1\r\n" HOST UPGRADE VERSION "\r\n", 400, "Sec-WebSocket-Key"},
@@ -127,14 +129,163 @@ static void a_giant_head_ends_at_16_kib(void **state) {
 }
 
 static void too_many_fields(void **state) {
-  struct driver d;
-  char head[8192] = "GET / HTTP/1.1\r\n" HOST;
   (void)state;
-  for (int i = 0; i < MS__HTTP_FIELDS_MAX; i++)
-    strcat(head, "A: b\r\n");
-  strcat(head, "\r\n");
-  assert_int_equal(serve(&d, &open_opts, head, 8192), MS_EPROTO);
+  for (int extra = 0; extra < 2; extra++) { /* Host and 99 more are taken */
+    struct driver d;
+    char head[8192] = "GET / HTTP/1.1\r\n" HOST;
+    for (int i = 1; i < MS__HTTP_FIELDS_MAX + extra; i++)
+      strcat(head, "A: b\r\n");
+    strcat(head, "\r\n");
+    assert_int_equal(serve(&d, &open_opts, head, 8192), extra ? MS_EPROTO : MS__ASK);
+    if (extra) {
+      driver_finish(&d, MS_EPROTO);
+      assert_said(&d, "HTTP/1.1 431 Request Header Fields Too Large\r\n");
+      assert_explained(&d, "more than 100 fields");
+    }
+    driver_end(&d);
+  }
+}
+
+static void a_target_without_end(void **state) {
+  static const char *const starts[] = {"GET /", "\r\n\nGET /", "GET http://h/", "GET "};
+  char *head = malloc(MS__HTTP_HEAD_MAX);
+  (void)state;
+  assert_non_null(head);
+  for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
+    struct driver d;
+    memset(head, 'x', MS__HTTP_HEAD_MAX);
+    if (i == 3) memset(head, ' ', MS__HTTP_HEAD_MAX);
+    memcpy(head, starts[i], strlen(starts[i]));
+    driver_begin(&d, &ms__http, true, &open_opts);
+    assert_int_equal(give(&d, head, MS__HTTP_HEAD_MAX - 1, 4000), MS__MORE);
+    assert_int_equal(give(&d, head + MS__HTTP_HEAD_MAX - 1, 1, 1), MS_EPROTO);
+    driver_finish(&d, MS_EPROTO);
+    assert_said(&d, "HTTP/1.1 414 URI Too Long\r\n");
+    driver_end(&d);
+  }
+  free(head);
+}
+
+/* Is this target taken by the server of `path`? 0, or the status of the answer. */
+static int status_of(const char *path, const char *target) {
+  const struct ms__http_opts opts = {.path = path, .any_origin = true, .name = ""};
+  struct driver d;
+  char head[512];
+  int status = 0;
+  (void)snprintf(head, sizeof head, "GET %s HTTP/1.1\r\n" HOST UPGRADE KEY VERSION "\r\n", target);
+  if (serve(&d, &opts, head, 512) != MS__UNLINK) {
+    driver_finish(&d, MS_EPROTO);
+    bytes_add(&d.wire_out, "", 1);
+    assert_int_equal(sscanf((char *)d.wire_out.p, "HTTP/1.1 %d ", &status), 1);
+  }
   driver_end(&d);
+  return status;
+}
+
+static void targets(void **state) {
+  static const struct {
+    const char *path, *target;
+    int status;
+  } rows[] = {
+      {"/room", "/room", 0},
+      {"/room", "/room?token=x", 0},
+      {"/room", "/room?", 0},
+      {"/room", "/room?a?b=/c", 0},
+      {"/room", "/%72oom", 0},
+      {"/room", "/%72%6F%6f%6D?x", 0},
+      {"/room", "/room/", 404},
+      {"/room", "/room%3Ftoken", 404},
+      {"/room", "/rooms", 404},
+      {"/room", "/roo", 404},
+      {"/room", "/", 404},
+      {"/room", "/Room", 404},
+      {"/room", "//room", 404},
+      {"/room", "/./room", 404},
+      {"/room", "/x/../room", 404},
+      {"/room", "/%2Froom", 404},
+      {"/room", "%2Froom", 400},
+      {"/room", "room", 400},
+      {"/room", "/room#part", 400},
+      {"/room", "/room%", 404},
+      {"/room", "/room%0", 404},
+      {"/a/b", "/a%2Fb", 404},
+      {"/a%2Fb", "/a%2fb", 0},
+      {"/a%2Fb", "/a/b", 404},
+      {"/a%20b", "/a%20b", 0},
+      {"/%C3%A4", "/%c3%a4", 0},
+      {"/%C3%A4", "/\xc3\xa4", 0}, /* as curl sends it */
+      {"/100%25", "/100%25", 0},
+      {"/100%25", "/100%", 404},
+      {"/ws?a=b", "/ws?a=b", 0},
+      {"/ws?a=b", "/ws", 404},
+      {"/ws?a=b", "/ws?", 404},
+      {"/ws?a=b", "/ws?a=b&c", 404},
+      {"/ws?a=b", "/ws?%61=b", 404},
+      {"/ws?", "/ws", 0},
+      {"/?a", "/?a", 0},
+      {"/?a", "/", 404},
+      {"", "/anything?at=all", 0},
+      /* a URL (RFC 9112, section 3.2.2) */
+      {"/room", "http://server.example.com/room", 0},
+      {"/room", "HTTPS://server.example.com:443/room?token=x", 0},
+      {"/room", "ws://server.example.com/room", 0},
+      {"/room", "wss://[2001:db8::1]:8989/room", 0},
+      {"/room", "http://[::1]/room", 0},
+      {"/room", "http://server.example.com/", 404},
+      {"/room", "http://server.example.com", 404},
+      {"/room", "http://server.example.com?/room", 404},
+      {"", "http://server.example.com", 0},
+      {"/?a=b", "http://server.example.com?a=b", 0},
+      {"/room", "ftp://server.example.com/room", 400},
+      {"/room", "http:/room", 400},
+      {"/room", "http:///room", 400},
+      {"/room", "http://:80/room", 400},
+      {"/room", "http://user@server.example.com/room", 400},
+      {"/room", "http://server.example.com:http/room", 400},
+      {"/room", "http://server.example.com:65536/room", 400},
+      {"/room", "http://[::1/room", 400},
+      {"/room", "http://[::1]x/room", 400},
+      {"", "*", 404},
+      {"", "server.example.com:80", 400},
+      /* what is no character of a target */
+      {"", "/a\tb", 400},
+      {"", "\t/a", 400},
+      {"", "/a\t", 400},
+      {"", "/a\vb", 400},
+      {"", "/a\fb", 400},
+      {"", "/a\x01", 400},
+      {"", "/a\x1b[2J", 400},
+      {"", "/a\x7f", 400},
+      {"", "/a?b\tc", 400},
+      {"", "http://h\t/", 400},
+      {"", "/a b", 400},
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    if (status_of(rows[i].path, rows[i].target) != rows[i].status)
+      fail_msg("'%s' at '%s': %d instead of %d", rows[i].target, rows[i].path,
+               status_of(rows[i].path, rows[i].target), rows[i].status);
+}
+
+/* CONNECT and OPTIONS have targets of their own; none of them is a WebSocket. */
+static void targets_of_other_methods(void **state) {
+  static const struct {
+    const char *line;
+    int result;
+  } rows[] = {{"OPTIONS *", MS__ASK},
+              {"OPTIONS /", MS__ASK},
+              {"HEAD *", MS__ASK},
+              {"CONNECT server.example.com:443", MS__ASK},
+              {"CONNECT http://server.example.com/", MS_EPROTO},
+              {"GET http://server.example.com/x", MS__ASK}};
+  (void)state;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    struct driver d;
+    char head[256];
+    (void)snprintf(head, sizeof head, "%s HTTP/1.1\r\n" HOST "\r\n", rows[i].line);
+    if (serve(&d, &open_opts, head, 256) != rows[i].result) fail_msg("%s", rows[i].line);
+    driver_end(&d);
+  }
 }
 
 static void origins(void **state) {
@@ -148,29 +299,38 @@ static void origins(void **state) {
     const struct ms__http_opts *opts;
     const char *host, *origin;
     bool enters;
+    const char *target; /* NULL: a path */
   } rows[] = {
-      {&open_opts, "a", "https://evil.example", true},
-      {&closed, "localhost:8989", NULL, true},
-      {&closed, "localhost:8989", "http://localhost:8989", true},
-      {&closed, "localhost.:8989", "http://localhost.:8989", true},
-      {&closed, "localhost:8989", "http://localhost:8000", false},
-      {&closed, "127.0.0.1:8989", "http://127.0.0.1:8989", true},
-      {&closed, "[::1]:8989", "http://[::1]:8989", true},
-      {&closed, "pub.example", "https://pub.example", true},
-      {&closed, "127.0.0.1:8989", "https://evil.example", false},
-      {&closed, "evil.example:8989", "http://evil.example:8989", false}, /* DNS rebinding */
-      {&closed, "localhost:8989", "null", false},
-      {&closed, "localhost:8989", "", false},
-      {&closed, "localhost:8989", "http://", false},
-      {&listed, "a", "https://app.example", true},
-      {&listed, "a", "https://app.example.evil", false},
+      {&open_opts, "a", "https://evil.example", true, NULL},
+      {&closed, "localhost:8989", NULL, true, NULL},
+      {&closed, "localhost:8989", "http://localhost:8989", true, NULL},
+      {&closed, "localhost.:8989", "http://localhost.:8989", true, NULL},
+      {&closed, "localhost:8989", "http://localhost:8000", false, NULL},
+      {&closed, "127.0.0.1:8989", "http://127.0.0.1:8989", true, NULL},
+      {&closed, "[::1]:8989", "http://[::1]:8989", true, NULL},
+      {&closed, "pub.example", "https://pub.example", true, NULL},
+      {&closed, "127.0.0.1:8989", "https://evil.example", false, NULL},
+      {&closed, "evil.example:8989", "http://evil.example:8989", false, NULL}, /* DNS rebinding */
+      {&closed, "localhost:8989", "null", false, NULL},
+      {&closed, "localhost:8989", "", false, NULL},
+      {&closed, "localhost:8989", "http://", false, NULL},
+      {&listed, "a", "https://app.example", true, NULL},
+      {&listed, "a", "https://app.example.evil", false, NULL},
+      /* the host of a target that is a URL counts, and the field does not */
+      {&closed, "evil.example", "http://127.0.0.1:8989", true, "http://127.0.0.1:8989/"},
+      {&closed, "evil.example", "http://[::1]:8989", true, "ws://[::1]:8989"},
+      {&closed, "evil.example", "https://pub.example", true, "wss://PUB.example/x?y"},
+      {&closed, "evil.example", "http://evil.example", false, "http://127.0.0.1:8989/"},
+      {&closed, "127.0.0.1:8989", "http://127.0.0.1:8989", false, "http://evil.example/"},
+      {&closed, "evil.example", "http://evil.example", false, "http://evil.example/"},
   };
   (void)state;
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     struct driver d;
     char head[512], origin[128] = "";
     if (rows[i].origin) (void)snprintf(origin, sizeof origin, "Origin: %s\r\n", rows[i].origin);
-    (void)snprintf(head, sizeof head, "GET / HTTP/1.1\r\nHost: %s\r\n%s%s", rows[i].host, origin,
+    (void)snprintf(head, sizeof head, "GET %s HTTP/1.1\r\nHost: %s\r\n%s%s",
+                   rows[i].target ? rows[i].target : "/", rows[i].host, origin,
                    UPGRADE KEY VERSION "\r\n");
     if ((serve(&d, rows[i].opts, head, 512) == MS__UNLINK) != rows[i].enters)
       fail_msg("%s on %s", rows[i].origin, rows[i].host);
@@ -450,6 +610,9 @@ int main(void) {
       cmocka_unit_test(bad_requests),
       cmocka_unit_test(a_giant_head_ends_at_16_kib),
       cmocka_unit_test(too_many_fields),
+      cmocka_unit_test(a_target_without_end),
+      cmocka_unit_test(targets),
+      cmocka_unit_test(targets_of_other_methods),
       cmocka_unit_test(origins),
       cmocka_unit_test(a_path_that_is_served),
       cmocka_unit_test(other_requests_are_asked),

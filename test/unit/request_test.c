@@ -13,7 +13,7 @@
 static struct {
   int asked, closed;
   ms_conn *conn;
-  char method[16], target[64], address[128], field[64];
+  char method[16], target[64], host[64], address[128], field[64];
   ms_error error;
   const char *fields, *body; /* the answer to all that is asked, at once; NULL: none */
   int status;
@@ -45,6 +45,7 @@ static void on_request(ms_conn *conn, const ms_request *request, void *user) {
   page.conn = conn;
   (void)snprintf(page.method, sizeof page.method, "%s", ms_request_method(request));
   (void)snprintf(page.target, sizeof page.target, "%s", ms_request_target(request));
+  (void)snprintf(page.host, sizeof page.host, "%s", ms_request_field(request, "HOST"));
   (void)snprintf(page.address, sizeof page.address, "%s", ms_request_address(request));
   (void)snprintf(page.field, sizeof page.field, "%s", field ? field : "(none)");
   assert_null(ms_request_field(request, "Nobody"));
@@ -194,6 +195,36 @@ static void later(void **state) {
   assert_int_equal(f.failed, 0);
   fixture_done(&f);
   assert_int_equal(page.closed, 1);
+}
+
+/* The application hears a path and a host, whatever form they came in. */
+static void a_target_that_is_a_url(void **state) {
+  static const struct {
+    const char *sent, *target, *host;
+  } rows[] = {
+      {"/a?b", "/a?b", "field.example"},
+      {"http://url.example:80/a?b=//c", "/a?b=//c", "url.example:80"},
+      {"https://url.example/", "/", "url.example"},
+      {"ws://url.example", "/", "url.example"},
+      {"wss://u?a=b", "/?a=b", "u"},
+      {"HTTP://u", "/", "u"},
+      {"http://[2001:db8::1]:8989?", "/?", "[2001:db8::1]:8989"},
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    struct fixture f;
+    char request[256];
+    (void)snprintf(request, sizeof request,
+                   "GET %s HTTP/1.1\r\nHost: field.example\r\nX-Test: yes\r\n\r\n", rows[i].sent);
+    ask(&f, request, 0);
+    assert_string_equal(page.target, rows[i].target);
+    assert_string_equal(page.host, rows[i].host);
+    assert_string_equal(page.field, "yes");
+    assert_int_equal(ms_conn_respond(page.conn, 204, NULL, &page_events, NULL), 0);
+    ms_conn_close(page.conn);
+    fixture_until(&f, &page.closed, 0);
+    fixture_done(&f);
+  }
 }
 
 static void who_asks_is_behind_a_proxy(void **state) {
@@ -518,6 +549,7 @@ static void without_a_word(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(later),
+      cmocka_unit_test(a_target_that_is_a_url),
       cmocka_unit_test(who_asks_is_behind_a_proxy),
       cmocka_unit_test(who_asks_has_left),
       cmocka_unit_test(too_late),
