@@ -94,13 +94,17 @@ static bool is_clean(unsigned code) {
   return code == MS__WS_NORMAL || code == 0;
 }
 
-/* The peer's own words, for people: whatever could do something to a terminal or a log is none of
- * them. */
+/* The peer's own words, for people: UTF-8, in which no control (C0, DEL, C1) does something to a
+ * terminal or a log. */
 static void keep_reason(struct state *s, const uint8_t *text, size_t n) {
+  char *to = s->reason;
   s->pongs_length = 0;
-  for (size_t i = 0; i < n; i++)
-    s->reason[i] = text[i] >= ' ' && text[i] <= '~' ? (char)text[i] : '?';
-  s->reason[n] = '\0';
+  for (size_t i = 0; i < n; i++) {
+    bool c1 = text[i] == 0xc2 && text[i + 1] < 0xa0; /* U+0080 to U+009F */
+    *to++ = text[i] < ' ' || text[i] == 0x7f || c1 ? '?' : (char)text[i];
+    i += c1;
+  }
+  *to = '\0';
 }
 
 /* A Close is the end where it says that all is well and no message is unfinished. One who leaves
@@ -420,7 +424,8 @@ static int ws_end(void *st, struct ms__port *p, int err) {
 static void ws_explain(const void *st, char *buf, size_t size) {
   const struct state *s = st;
   if (s->why)
-    (void)snprintf(buf, size, "%s", s->why);
+    (void)snprintf(buf, size, "%s%s%s", s->why, s->closed && *s->reason ? ": " : "",
+                   s->closed ? s->reason : "");
   else if (s->closed)
     (void)snprintf(buf, size, "the peer %s: close code %u%s%s",
                    s->code == MS__WS_GOING_AWAY ? "went away" : "broke it off", s->code,

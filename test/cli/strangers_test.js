@@ -21,8 +21,10 @@ function say(port, ...pieces) {
   })
 }
 
-// A server of ws that says `first` before its 101, and then sends back what it gets in the first frame.
-function wsServer(world, first, chunk) {
+const HI = Buffer.from([0x82, 2, 104, 105, 0x88, 2, 3, 232]) // "hi", and a Close
+
+// A server of ws that says `first` before its 101 and `then` after it.
+function wsServer(world, first, chunk, then = HI) {
   const server = net.createServer((socket) => {
     socket.setNoDelay(true)
     socket.on('error', () => {})
@@ -31,7 +33,7 @@ function wsServer(world, first, chunk) {
       const accept = crypto.createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
       const answer = Buffer.concat([
         Buffer.from(`${first}HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`),
-        Buffer.from([0x82, 2, 104, 105, 0x88, 2, 3, 232])]) // "hi", and a Close
+        then])
       let at = 0
       const more = () => {
         if (at >= answer.length) return
@@ -56,6 +58,27 @@ for (const chunk of [1, 7, 4096]) {
     }
   })
 }
+
+const close = (code, reason) => {
+  const text = Buffer.from(reason)
+  return Buffer.concat([Buffer.from([0x88, 2 + text.length, code >> 8, code & 255]), text])
+}
+
+scenario('the reason of a Close is told as it is, but for what could do harm', async (world) => {
+  const rows = [
+    [1011, 'перегружен ✗', /: close code 1011: перегружен ✗\n$/],
+    [1001, '再起動', /went away: close code 1001: 再起動\n$/],
+    [4001, 'é'.repeat(61), /close code 4001: é{61}\n$/],
+    [1008, 'a\u001b[31m\u009b\u202eb\n\u200bc', /close code 1008: a\?\[31m\?\?\?\?b\?\?\?\?c\n$/],
+  ]
+  for (const [code, reason, told] of rows) {
+    const port = await wsServer(world, '', 4096, close(code, reason))
+    const client = await world.run(['connect', `ws://127.0.0.1:${port}/`])
+    assert.strictEqual(client.status, 1)
+    assert.match(client.err, told)
+    assert.match(client.err, /^[^\n]+\n$/)
+  }
+})
 
 const upgrade = (target, more = '') =>
   `GET ${target} HTTP/1.1\r\nHost: pub.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +

@@ -383,7 +383,32 @@ static void who_leaves_says_why(void **state) {
                 "\x88\x0d\x03\xf3"
                 "a\x1b[2J\xe2\x80\xae\xc2\x9b"
                 "b",
-                MS_ERESET, "the peer broke it off: close code 1011: a?[2J?????b", MS__WS_INTERNAL);
+                MS_ERESET, "the peer broke it off: close code 1011: a?[2J\xe2\x80\xae?b",
+                MS__WS_INTERNAL);
+  /* the longest, in words of its own; and all controls there are */
+  ASSERT_CLOSES(true, "",
+                "\x88\x7d\x03\xf3"
+                "\xd1\x81\xd0\xb5\xd1\x80\xd0\xb2\xd0\xb5\xd1\x80 \xe2\x9c\x97 \xf0\x9f\x90\x9f "
+                "123456789012345678901234567890123456789012345678901234567890123456789012345678"
+                "901234567890123456789\xc2\xa0",
+                MS_ERESET,
+                "the peer broke it off: close code 1011: "
+                "\xd1\x81\xd0\xb5\xd1\x80\xd0\xb2\xd0\xb5\xd1\x80 \xe2\x9c\x97 \xf0\x9f\x90\x9f "
+                "123456789012345678901234567890123456789012345678901234567890123456789012345678"
+                "901234567890123456789\xc2\xa0",
+                MS__WS_INTERNAL);
+  ASSERT_CLOSES(false, "",
+                "\x88\x15\x03\xe9"
+                "a\x00\t\n\r\x1f\x7f\xc2\x80\xc2\x85\xc2\x9f\xc2\xa0\xc3\x80z ",
+                MS_EGONE,
+                "the peer went away: close code 1001: a?\?\?\?\?\?\?\?\?\xc2\xa0\xc3\x80z ",
+                MS__WS_GOING_AWAY);
+  ASSERT_CLOSES(true,
+                "\x02\x01"
+                "a",
+                "\x88\x06\x03\xe8"
+                "full",
+                MS_ETRUNCATED, "the peer has closed inside a message: full", MS__WS_PROTOCOL);
 }
 
 /* Its reason has the place of what was to be answered. */
