@@ -32,6 +32,19 @@ static void put(struct ms__text *t, const char *s) {
   }
 }
 
+static void put_percent(struct ms__text *t, unsigned char c) {
+  ms__text_char(t, '%');
+  ms__text_char(t, "0123456789ABCDEF"[c >> 4]);
+  ms__text_char(t, "0123456789ABCDEF"[c & 15]);
+}
+
+/* The value of a hexadecimal digit; -1: it is none. */
+static int hex(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  c = (char)(c | 32);
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 /* ---- Hosts ---- */
 
 /* Resolvers and browsers take any host whose last label is a number for an IPv4 address, in four
@@ -123,14 +136,65 @@ static bool is_host_char(char c) {
   return c > ' ' && c < 0x7f && !strchr("#%/:<>?@[\\]^|\"'`{}", c);
 }
 
+static bool is_zone_char(int c) {
+  return c > ' ' && c < 0x7f && !strchr("%/:[]", c);
+}
+
+/* What stands in the brackets: an IPv6 address, and perhaps "%25" and a zone (RFC 6874), which is
+ * kept as elsewhere: "fe80::1%eth0". */
+static bool keep_ws_ipv6(ms_section *out, struct ms__reading *r, const char *host, size_t n) {
+  char plain[WS_HOST_MAX + 1];
+  const char *zone = memchr(host, '%', n);
+  size_t k = zone ? (size_t)(zone - host) : n, i = k + 3;
+  memcpy(plain, host, k);
+  if (zone) {
+    if (i >= n || memcmp(zone, "%25", 3) != 0) return false;
+    plain[k++] = '%';
+  }
+  for (; i < n; i++) {
+    int c = (unsigned char)host[i], low;
+    if (c == '%') {
+      if (n - i < 3 || (c = hex(host[i + 1])) < 0 || (low = hex(host[i + 2])) < 0) return false;
+      c = c << 4 | low;
+      i += 2;
+    }
+    if (!is_zone_char(c)) return false;
+    plain[k++] = (char)c;
+  }
+  return keep_ipv6(out, r, plain, k);
+}
+
+static bool is_unreserved(char c) {
+  char lower = (char)(c | 32);
+  return (c >= '0' && c <= '9') || (lower >= 'a' && lower <= 'z') || strchr("-._~", c);
+}
+
+/* "[fe80::1%25eth0]": in a zone all is written as %XX that need not stand for itself in a URL. */
+static void put_ws_host(struct ms__text *t, const char *host) {
+  bool zone = false;
+  if (!strchr(host, ':')) {
+    put(t, host);
+    return;
+  }
+  ms__text_char(t, '[');
+  for (; *host; host++) {
+    char one[2] = {*host, '\0'};
+    if (zone ? !is_unreserved(*host) : *host == '%')
+      put_percent(t, (unsigned char)*host);
+    else
+      put(t, one);
+    zone |= *host == '%';
+  }
+  ms__text_char(t, ']');
+}
+
 static bool read_ws_host(ms_section *out, struct ms__reading *r, const char *host, size_t n) {
   char *lower;
   if (n == 0) return bad(r, host, "the host is missing");
   if (n > WS_HOST_MAX) return bad(r, host, "the host has more than 255 bytes");
   if (host[0] == '[') {
-    if (host[n - 1] == ']' && !memchr(host, '%', n) && keep_ipv6(out, r, host + 1, n - 2))
-      return true;
-    return bad(r, host, "brackets hold an IPv6 address without a zone");
+    if (host[n - 1] == ']' && keep_ws_ipv6(out, r, host + 1, n - 2)) return true;
+    return bad(r, host, "brackets hold an IPv6 address, its zone behind %25: [fe80::1%25eth0]");
   }
   for (size_t i = 0; i < n; i++) {
     if ((unsigned char)host[i] >= 0x80)
@@ -156,9 +220,7 @@ static const char *keep_percent(struct ms__reading *r, const char *s, size_t n, 
       ms__text_char(&t, s[i]);
       continue;
     }
-    ms__text_char(&t, '%');
-    ms__text_char(&t, "0123456789ABCDEF"[c >> 4]);
-    ms__text_char(&t, "0123456789ABCDEF"[c & 15]);
+    put_percent(&t, c);
   }
   r->spare += t.len + 1;
   return start;
@@ -179,14 +241,10 @@ static bool read_ws_path(ms_section *out, struct ms__reading *r, const char *pat
   return true;
 }
 
-static bool is_hex(char c) {
-  return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'f');
-}
-
 /* NAME or NAME:PASSWORD. An empty one says nothing. */
 static bool read_userinfo(ms_section *out, struct ms__reading *r, const char *s, size_t n) {
   for (size_t i = 0; i < n; i++)
-    if (s[i] == '%' && !(n - i > 2 && is_hex(s[i + 1]) && is_hex(s[i + 2])))
+    if (s[i] == '%' && !(n - i > 2 && hex(s[i + 1]) >= 0 && hex(s[i + 2]) >= 0))
       return bad(r, s + i, "two hexadecimal digits follow a % here");
   if (n) out->userinfo = keep_percent(r, s, n, "\"<>@[]^`{|}");
   return true;
@@ -234,9 +292,7 @@ static void write_ws(struct ms__text *t, const ms_section *s, bool safe) {
     put(t, s->userinfo);
     ms__text_char(t, '@');
   }
-  ms__text_string(t, strchr(s->host, ':') ? "[" : "");
-  put(t, s->host);
-  ms__text_string(t, strchr(s->host, ':') ? "]" : "");
+  put_ws_host(t, s->host);
   if (s->port != ms__ws_port(s)) {
     ms__text_char(t, ':');
     ms__text_uint(t, (unsigned long)s->port);

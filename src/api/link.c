@@ -78,7 +78,6 @@ static void format_peer(const struct ms__link *l, struct ms__text *t) {
   char host[128];
   ms__inet_host(&l->peer, host, sizeof host);
   peer.host = host;
-  if (peer.kind == MS_SECTION_WS) ms__host_without_zone(host); /* a URL has none */
   peer.port = ms__inet_port(&l->peer);
   /* a proxy may have told the host alone */
   if (peer.kind == MS_SECTION_WS && peer.port == 0) peer.port = ms__ws_port(&peer);
@@ -302,11 +301,12 @@ static const struct ms__events link_events = {
     .gone = on_gone,
 };
 
-/* "pub.example", "pub.example:8989", "[::1]:8989". */
+/* "pub.example", "pub.example:8989", "[::1]:8989". A zone is nobody else's (RFC 6874, section 4).
+ */
 static void write_host(struct ms__text *t, const ms_section *s) {
   bool ipv6 = strchr(s->host, ':') != NULL;
   ms__text_string(t, ipv6 ? "[" : "");
-  ms__text_string(t, s->host);
+  ms__text_bytes(t, s->host, ipv6 ? strcspn(s->host, "%") : strlen(s->host));
   ms__text_string(t, ipv6 ? "]" : "");
   if (s->port == ms__ws_port(s)) return;
   ms__text_char(t, ':');

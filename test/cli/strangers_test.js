@@ -5,6 +5,7 @@
 const assert = require('assert')
 const crypto = require('crypto')
 const net = require('net')
+const os = require('os')
 const { scenario } = require('../world')
 
 // All that a server says to these bytes, and how the connection ended: 'end', or the code of an error.
@@ -145,4 +146,29 @@ scenario('a head that is too large hears why', async (world) => {
     assert.deepStrictEqual([heard.status, heard.ended], [status, 'end'], `${pieces[0].slice(0, 60)}: ${heard.got}`)
     assert.match(heard.got, /\r\n\r\n[A-Z][A-Za-z ]+\n$/)
   }
+})
+
+// RFC 6874: a zone in a URL stands behind %25. Nobody else has a use for it: it is not in the field Host.
+scenario('a URL with a zone', async (world, t) => {
+  const found = Object.entries(os.networkInterfaces()).flatMap(([name, all]) => all.map((one) => [name, one.address]))
+    .find(([, address]) => address.startsWith('fe80::'))
+  if (!found) return t.skip('no interface has a link-local address')
+  const [zone, host] = found
+  const server = world.ours(['serve', '--echo', '--json', '--insecure-noauth', `ws://[${host}%25${zone}]:0/a`])
+  const { address } = await server.event('listening')
+  assert.match(address, new RegExp(`^ws://\\[${host}%25${zone}\\]:\\d+/a$`))
+  const client = await world.run(['connect', '-v', address], { input: 'hello' })
+  assert.deepStrictEqual([client.status, client.stdout().toString()], [0, 'hello'], client.err)
+  assert.ok((await server.event('connection')).address.startsWith(`ws://[${host}%25${zone}]:`))
+  const plain = address.replace('%25', '%')
+  assert.strictEqual((await world.run(['connect', plain])).status, 2)
+  const bare = world.ours(['serve', '--echo', '--json', '--insecure-noauth', `net:${host}%${zone}:0`])
+  assert.match((await bare.event('listening')).address, new RegExp(`^net:${host}%${zone}:\\d+$`))
+
+  const heads = net.createServer((socket) => socket.once('data', (data) => socket.end(heads.head = String(data))))
+  await new Promise((resolve) => heads.listen(0, `${host}%${zone}`, resolve))
+  world.atEnd(() => heads.close())
+  const { port } = heads.address()
+  await world.run(['connect', `ws://[${host}%25${zone}]:${port}/`])
+  assert.ok(heads.head.includes(`\r\nHost: [${host}]:${port}\r\n`), heads.head)
 })

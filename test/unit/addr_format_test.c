@@ -88,6 +88,11 @@ static void ws_is_written_as_a_url(void **state) {
       {"ws://user:p%40ss@H", "ws://user:p%40ss@h"},
       {"ws://user:@h", "ws://user:@h"},
       {"ws://a@b@h", "ws://a%40b@h"},
+      {"ws://[FE80::0:1%25eth0]:8989/a", "ws://[fe80::1%25eth0]:8989/a"}, /* RFC 6874 */
+      {"wss://u@[fe80::1%2512]", "wss://u@[fe80::1%2512]"},
+      {"ws://[fe80::1%25%65th%2D0%2b]", "ws://[fe80::1%25eth-0%2B]"},
+      {"ws://[fe80::1%25a!~b!!c+%40d]", "ws://[fe80::1%25a!~b%21c%2B%40d]"},
+      {"tls:[fe80::1%25eth0]", "tls:fe80::1%eth0"},
       {"ws://@h", "ws://h"},
   };
   (void)state;

@@ -52,6 +52,17 @@ static void a_fault_has_a_place_and_a_reason(void **state) {
       {"ws://h/#x", 7, "ws", "fragment"},
       {"ws://h\\x", 6, "ws", "backslash"},
       {"wss://[::1/", 6, "wss", "bracket"},
+      {"ws://[fe80::1%eth0]/", 5, "ws", "%25"},
+      {"ws://[fe80::1%25]/", 5, "ws", "%25"},
+      {"ws://[fe80::1%2]/", 5, "ws", "%25"},
+      {"ws://[fe80::1%]/", 5, "ws", "%25"},
+      {"ws://[fe80::1%25a%2]/", 5, "ws", "%25"},
+      {"ws://[fe80::1%25a%zz]/", 5, "ws", "%25"},
+      {"ws://[fe80::1%25a%00]/", 5, "ws", "%25"},
+      {"ws://[fe80::1%25a%2Fb]/", 5, "ws", "%25"},
+      {"ws://[fe80::1%25a%25b]/", 5, "ws", "%25"},
+      {"ws://[fe80::1%25\xc3\xa9]/", 5, "ws", "%25"},
+      {"ws://[host%25eth0]/", 5, "ws", "%25"},
       {"ws://u%zz@h", 6, "ws", "hexadecimal"},
       {"@" KEY ".ed25519", 0, "", "key, not an address"},
       {"ssb:message/x", 0, "", "URI"},
@@ -200,9 +211,9 @@ static void check_fixed_point(const char *text, size_t length, enum ms_addr_use 
 /* Cuts, doubles, joins and changes good addresses at random. */
 static void no_text_does_harm(void **state) {
   static const char *const good[] = {
-      "net:h:1~shs:" KEY,     "net:::1:8008~shs:" KEY ":" KEY,    "wss://u:p@h:1/a?b=c~shs:" KEY,
-      "unix:/run/a b~noauth", "onion:abc.onion:80~shs:" KEY,      "foo:!~!;b~bar:!!",
-      "net:fe80::1%eth0:80",  "ws://[::1]/x~noauth;net:1.2.3.4:5"};
+      "net:h:1~shs:" KEY,     "net:::1:8008~shs:" KEY ":" KEY,     "wss://u:p@h:1/a?b=c~shs:" KEY,
+      "unix:/run/a b~noauth", "onion:abc.onion:80~shs:" KEY,       "foo:!~!;b~bar:!!",
+      "net:fe80::1%eth0:80",  "ws://[::1]/x~noauth;net:1.2.3.4:5", "ws://[fe80::1%25eth0]:8/a"};
   static const char odd[] = ":;~!@/?#[]%\\.=\x01\xff\xc3\xa9 +-0aA";
   struct rng rng;
   (void)state;
