@@ -211,8 +211,8 @@ enum ms_addr_use {
   MS_ADDR_STREAM  /* to learn from it who a peer is */
 };
 
-/* Parses `length` bytes of `text` (behaviours.md, section 2). A bad alternative beside a good one
- * is kept, with its error; empty alternatives are dropped. 0 with *out set (free it with
+/* Parses `length` bytes of `text` (docs/behaviours.md, section 2). A bad alternative beside a good
+ * one is kept, with its error; empty alternatives are dropped. 0 with *out set (free it with
  * ms_addr_free) when at least one alternative can be used, else MS_EADDRESS with the first
  * alternative's error, or MS_ENOMEM; *out is then NULL. */
 MS_API int ms_addr_parse(ms_addr **out, const char *text, size_t length, enum ms_addr_use use,

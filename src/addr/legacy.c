@@ -1,5 +1,5 @@
-/* Scuttlebutt's legacy addresses and invites (behaviours.md, section 2, "Legacy"), read from the
- * right: HOST[:PORT]:@KEY.ed25519[~SEED]. */
+/* Scuttlebutt's legacy addresses and invites (docs/behaviours.md, section 2, "Legacy"), read from
+ * the right: HOST[:PORT]:@KEY.ed25519[~SEED]. */
 #include <string.h>
 
 #include "addr/addr.h"

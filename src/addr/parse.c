@@ -1,4 +1,4 @@
-/* The grammar: a list of alternatives, each a chain of sections (behaviours.md, section 2).
+/* The grammar: a list of alternatives, each a chain of sections (docs/behaviours.md, section 2).
  *
  *   multi = addr (";" addr)*     addr = section ("~" section)*     section = name (":" data)*
  *
@@ -57,7 +57,8 @@ static const char invite_hint[] =
     "this is a Scuttlebutt invite: it is translated by `multiserver address --legacy` and "
     "ms_addr_from_legacy";
 
-/* Texts that people paste and that look like addresses (behaviours.md, "Legacy"). NULL: none. */
+/* Texts that people paste and that look like addresses (docs/behaviours.md, section 2, "Legacy").
+ * NULL: none. */
 static const char *hint_for(const struct source *in) {
   size_t n = (size_t)(in->end - in->s);
   const char *tilde = memchr(in->s, '~', n), *end = tilde ? tilde : in->end, *at;

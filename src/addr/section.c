@@ -1,5 +1,6 @@
-/* The data of each kind of section (behaviours.md, section 2). A new protocol is one line in the
- * table and, where its data has a shape of its own, one function to read and one to write it. */
+/* The data of each kind of section (docs/behaviours.md, section 2). A new protocol is one line in
+ * the table and, where its data has a shape of its own, one function to read and one to write it.
+ */
 #include <arpa/inet.h>
 #include <sodium.h>
 #include <string.h>

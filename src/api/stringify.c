@@ -1,4 +1,4 @@
-/* What a server advertises (behaviours.md, section 3). */
+/* What a server advertises (docs/behaviours.md, section 3). */
 #include <strings.h>
 
 #include "api/ctx.h"

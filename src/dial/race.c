@@ -1,4 +1,4 @@
-/* The race (behaviours.md, section 5; RFC 8305): which attempt begins when.
+/* The race (docs/behaviours.md, section 5; RFC 8305): which attempt begins when.
  *
  * The first begins at once, the next after the stagger, or as soon as one has failed; those that
  * are slow go on. Only when as many run as may and others wait, one that has had as long as a
@@ -131,8 +131,8 @@ void ms__race_go_on(struct ms_dialer *d) {
   (void)uv_timer_start(&d->step, ms__race_step, 0, 0);
 }
 
-/* A peer that refused us will refuse us elsewhere too (behaviours.md, section 5). Attempts that run
- * go on. */
+/* A peer that refused us will refuse us elsewhere too (docs/behaviours.md, section 5). Attempts
+ * that run go on. */
 static void skip_key(struct ms_dialer *d, const uint8_t *refused) {
   for (size_t i = 0; refused && i < d->count; i++) {
     const uint8_t *key = d->targets[i].key;

@@ -1,4 +1,4 @@
-/* shs: secret-handshake v1 and its box stream as a layer (behaviours.md, section 6).
+/* shs: secret-handshake v1 and its box stream as a layer (docs/behaviours.md, section 6).
  *
  * The handshake lives in the scratch memory and is wiped with it; what stays is the two streams. A
  * failed check says nothing to the peer: it only ends. */

@@ -1,6 +1,6 @@
 /* The box stream of secret-handshake: packets of at most 4,096 bytes, each under its own nonces
- * (behaviours.md, section 6, "Box stream"). One struct a direction. Like the deployed readers, ours
- * takes whatever a header can say: an empty packet, and bodies of up to 65,535 bytes. */
+ * (docs/behaviours.md, section 6, "Box stream"). One struct a direction. Like the deployed readers,
+ * ours takes whatever a header can say: an empty packet, and bodies of up to 65,535 bytes. */
 #ifndef MS_LAYER_SHS_BOX_H
 #define MS_LAYER_SHS_BOX_H
 

@@ -1,5 +1,5 @@
-/* The four messages of secret-handshake v1 as pure functions (behaviours.md, section 6). Keys and
- * messages are arrays of fixed length; everything derived stays in the struct, which the owner
+/* The four messages of secret-handshake v1 as pure functions (docs/behaviours.md, section 6). Keys
+ * and messages are arrays of fixed length; everything derived stays in the struct, which the owner
  * wipes. All but the writers of hellos return 0 or MS_ECRYPTO. */
 #ifndef MS_LAYER_SHS_STEPS_H
 #define MS_LAYER_SHS_STEPS_H

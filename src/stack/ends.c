@@ -103,7 +103,7 @@ void ms__conn_fail(ms_conn *c, int k, int code, int sys) {
     if (k >= 0) c->slots[k].done = true; /* it is not called again */
     return;
   }
-  /* A peer that leaves once it knows who we are has refused us (behaviours.md, section 5). */
+  /* A peer that leaves once it knows who we are has refused us (docs/behaviours.md, section 5). */
   if (!c->opened && c->proved && (code == MS_ETRUNCATED || code == MS_ERESET || code == MS_EGONE))
     code = MS_EREFUSED;
   first = set_cause(c, code, sys, k >= 0 ? c->slots[k].layer->name : NULL);

@@ -1,4 +1,4 @@
-/* Canonical forms (behaviours.md, section 2), what is left out of logs, and cutting to fit. */
+/* Canonical forms (docs/behaviours.md, section 2), what is left out of logs, and cutting to fit. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* Scuttlebutt's legacy addresses and invites, as section 2 of behaviours.md has them. */
+/* Scuttlebutt's legacy addresses and invites, as they are in docs/behaviours.md, section 2. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

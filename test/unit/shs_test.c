@@ -311,8 +311,8 @@ static void a_failing_stream_has_no_last_words(void **state) {
   end(&p);
 }
 
-/* The two boxes of messages 3 and 4 are what behaviours.md says, by another path: message 3 opened
- * with keys that this test derives itself. */
+/* The two boxes of messages 3 and 4 are what docs/behaviours.md says, by another path: message 3
+ * opened with keys that this test derives itself. */
 static void message_3_is_what_the_specification_says(void **state) {
   struct pair p;
   struct ms__shs_steps s;
