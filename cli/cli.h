@@ -72,10 +72,10 @@ struct cli_texts {
   size_t count;
 };
 
-enum cli_kind { CLI_FLAG, CLI_TEXT, CLI_LIST, CLI_MSEC };
+enum cli_kind { CLI_FLAG, CLI_TEXT, CLI_LIST, CLI_MSEC, CLI_MODE };
 
 /* One option: "--name", and "-x" where letter is not 0. `value` points to a bool, a const char *, a
- * struct cli_texts or a uint32_t, by its kind. */
+ * struct cli_texts, a uint32_t or (CLI_MODE, of a file, 0: not given) an unsigned, by its kind. */
 struct cli_option {
   const char *name;
   char letter;
@@ -385,8 +385,8 @@ void cli_stats_note(const ms_ctx *ctx);
 /* What is wrong with the address, or NULL. */
 const char *cli_metrics_wrong(const char *address);
 
-/* Serves them to Prometheus, as text over HTTP, at an address of net or unix; off this machine only
- * when that is `insecure`. The server is freed after cli_metrics_close. */
+/* Serves them to Prometheus, as text over HTTP, at an address of net or unix, to whom these options
+ * of a stack let in. The server is freed after cli_metrics_close. */
 struct cli_metrics {
   const ms_ctx *of; /* whose */
   ms_limits limits; /* its limits; the caller's to set */
@@ -396,7 +396,7 @@ struct cli_metrics {
   unsigned count, room, burst;        /* so many; so many may for long, and for a moment */
 };
 int cli_metrics_open(struct cli_metrics *m, uv_loop_t *loop, const ms_ctx *of, const char *address,
-                     bool insecure);
+                     const ms_stack_opts *stack);
 void cli_metrics_close(struct cli_metrics *m);
 
 /* ---- Stacks (stacks.c) ---- */

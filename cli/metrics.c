@@ -289,28 +289,26 @@ const char *cli_metrics_wrong(const char *address) {
 }
 
 int cli_metrics_open(struct cli_metrics *m, uv_loop_t *loop, const ms_ctx *of, const char *address,
-                     bool insecure) {
+                     const ms_stack_opts *stack) {
   ms_ctx_opts opts = MS_OPTS_INIT(ms_ctx_opts);
-  ms_stack_opts stack = MS_OPTS_INIT(ms_stack_opts);
   ms_error err;
   int r;
   opts.loop = loop;
   opts.limits.connections = UINT32_MAX; /* make_room has another */
   opts.on_authorise = on_authorise;
   opts.on_log = on_log;
-  stack.insecure_noauth = insecure;
   m->of = of;
   m->loop = loop;
   set_room(m);
   if (ms_ctx_new(&m->ctx, &opts, &err) < 0) return cli_error_from("metrics", &err);
-  r = ms_add(m->ctx, address, &stack, &err);
+  r = ms_add(m->ctx, address, stack, &err);
   if (r >= 0 && (r = ms_listen(m->ctx, &events, m, &err)) == 0) return CLI_OK;
   ms_ctx_free(m->ctx);
   m->ctx = NULL;
   if (r == MS_EINSECURE)
-    return cli_error("metrics", address,
-                     "they are served to this machine only; --insecure-noauth lets anybody ask");
-  return cli_error_from("metrics", &err);
+    return cli_error("metrics", address, "%s; --insecure-noauth lets anybody ask", err.message);
+  (void)cli_error_from("metrics", &err);
+  return r == MS_EINVAL ? CLI_USAGE : CLI_FAILED;
 }
 
 static void on_closed(ms_ctx *ctx, void *user) {

@@ -9,14 +9,15 @@
 
 /* What there is among the stacks that are served, and in the address that is dialled. */
 enum has {
-  SERVES_SHS = 1,  /* a key is proved */
-  SERVES_OPEN = 2, /* none is; and the metrics */
-  SERVES_HOST = 4, /* net, ws, wss */
-  SERVES_WS = 8,   /* ws, wss */
-  SERVES_TLS = 16, /* wss, tls */
-  DIALS_SHS = 32,
-  DIALS_TLS = 64,
-  ANYTHING = 127
+  SERVES_SHS = 1,   /* a key is proved */
+  SERVES_OPEN = 2,  /* none is; and the metrics */
+  SERVES_HOST = 4,  /* net, ws, wss */
+  SERVES_WS = 8,    /* ws, wss */
+  SERVES_TLS = 16,  /* wss, tls */
+  SERVES_FILE = 32, /* unix, at a path; and the metrics there */
+  DIALS_SHS = 64,
+  DIALS_TLS = 128,
+  ANYTHING = 255
 };
 
 static bool is_per_address(const char *limit) {
@@ -58,6 +59,8 @@ static const struct need {
     {"scope", SERVES_HOST, "an ADDRESS of net, ws or wss: a unix socket is the device's", NULL},
     {"external", SERVES_HOST, "an ADDRESS of net, ws or wss", NULL},
     {"reuse-port", SERVES_HOST, "an ADDRESS of net, ws or wss", NULL},
+    {"unix-mode", SERVES_FILE, "an ADDRESS of unix, or --metrics there", NULL},
+    {"unix-group", SERVES_FILE, "an ADDRESS of unix, or --metrics there", NULL},
     {"limit", SERVES_HOST, "an ADDRESS of net, ws or wss", is_per_address},
     {"limit", SERVES_WS, "an ADDRESS of ws or wss", is_of_pages},
 };
@@ -87,6 +90,7 @@ static unsigned section_served(const ms_section *s) {
     case MS_SECTION_OTHER:
       return ANYTHING;
     case MS_SECTION_UNIX:
+      return SERVES_FILE;
     case MS_SECTION_NOAUTH:
       break;
   }
@@ -130,6 +134,8 @@ static bool is_given(const struct cli_option *o) {
       return *(const char *const *)o->value != NULL;
     case CLI_LIST:
       return ((const struct cli_texts *)o->value)->count > 0;
+    case CLI_MODE:
+      return *(const unsigned *)o->value != 0;
     case CLI_MSEC: /* it has a default, and is always used */
       break;
   }
@@ -181,10 +187,19 @@ int cli_unused_dialling(const struct cli_given *given, const ms_addr *addr) {
   return check(given, dialled(addr));
 }
 
+static unsigned of_metrics(const struct cli_given *given) {
+  for (size_t i = 0; i < given->count; i++) {
+    const struct cli_option *o = &given->options[i];
+    const char *at = strcmp(o->name, "metrics") == 0 ? *(const char *const *)o->value : NULL;
+    if (at) return SERVES_OPEN | (strncmp(at, "unix:", 5) == 0 ? SERVES_FILE : 0);
+  }
+  return 0;
+}
+
 int cli_unused_serving(const struct cli_given *given, const struct cli_texts *addresses,
                        const ms_addr *forward) {
   unsigned has = forward ? dialled(forward) : 0;
-  if (is_given_by_name(given, "metrics")) has |= SERVES_OPEN;
+  has |= of_metrics(given);
   for (size_t i = 0; i < addresses->count; i++) {
     const char *text = addresses->at[i];
     unsigned here;

@@ -87,6 +87,14 @@ static bool read_msec(const char *text, uint32_t *out) {
   return value >= 1 && value <= 86400000;
 }
 
+/* Three digits of octal, or four with a 0 first. */
+static bool read_mode(const char *text, unsigned *out) {
+  if (*text == '0' && strlen(text) == 4) text++;
+  if (strlen(text) != 3 || strspn(text, "01234567") != 3) return false;
+  *out = (unsigned)strtoul(text, NULL, 8);
+  return *out != 0;
+}
+
 static const struct cli_option *find(const struct cli_option *options, size_t count,
                                      const char *arg, size_t n) {
   for (size_t i = 0; i < count; i++) {
@@ -110,6 +118,8 @@ static const char *set(const struct cli_option *o, const char *value) {
       return cli_texts_add(o->value, value) ? NULL : "out of memory";
     case CLI_MSEC:
       return read_msec(value, o->value) ? NULL : "is a number of milliseconds, 1 to 86400000";
+    case CLI_MODE:
+      return read_mode(value, o->value) ? NULL : "is the mode of a file in octal, as 0660";
   }
   return NULL;
 }

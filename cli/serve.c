@@ -29,7 +29,8 @@ struct server {
   struct cli_pages pages;
   ms_tls_opts tls;
   bool allow_any, insecure_noauth, reuse_port, echo, chat, stdio;
-  unsigned scopes;
+  unsigned scopes, unix_mode;
+  const char *unix_group;
 
   struct cli_keys allowed, filed; /* of --allow, and of --allow-file */
   uint8_t own[MS_KEY_BYTES];
@@ -228,16 +229,22 @@ static int add_stack(struct server *s, const char *address, ms_stack_opts *opts)
   if (!ok) return cli_error("serve", NULL, "out of memory");
   if (r >= 0) return CLI_OK;
   if (r != MS_EINSECURE) return refuse(&err);
-  (void)cli_error("serve", address,
-                  "without authentication it listens on this machine only; --insecure-noauth lets "
-                  "anybody in");
+  (void)cli_error("serve", address, "%s; --insecure-noauth lets anybody in", err.message);
   return CLI_USAGE;
 }
 
-static int add_stacks(struct server *s, bool keyed) {
+/* What every socket that it makes is told. */
+static ms_stack_opts sockets_of(const struct server *s) {
   ms_stack_opts opts = MS_OPTS_INIT(ms_stack_opts);
-  int status;
   opts.insecure_noauth = s->insecure_noauth;
+  opts.unix_mode = s->unix_mode;
+  opts.unix_group = s->unix_group;
+  return opts;
+}
+
+static int add_stacks(struct server *s, bool keyed) {
+  ms_stack_opts opts = sockets_of(s);
+  int status;
   opts.reuse_port = s->reuse_port;
   opts.scopes = s->scopes;
   opts.origins = s->origins.at;
@@ -266,6 +273,7 @@ static bool needs_identity(const struct server *s) {
 
 static int start(struct server *s) {
   ms_ctx_opts opts = MS_OPTS_INIT(ms_ctx_opts);
+  ms_stack_opts sockets = sockets_of(s);
   ms_identity *id = NULL;
   ms_error err;
   int r;
@@ -296,7 +304,7 @@ static int start(struct server *s) {
   if (r < 0) return cli_error_from("serve", &err);
   r = add_stacks(s, keyed);
   if (r == CLI_OK && s->metrics_at)
-    r = cli_metrics_open(&s->metrics, &s->loop, s->ctx, s->metrics_at, s->insecure_noauth);
+    r = cli_metrics_open(&s->metrics, &s->loop, s->ctx, s->metrics_at, &sockets);
   if (r == CLI_OK && ms_listen(s->ctx, &events, s, &err) < 0) {
     r = refuse(&err);
     cli_metrics_close(&s->metrics);
@@ -469,6 +477,8 @@ static int run(int argc, char **argv) {
       {"limit", 0, CLI_LIST, &s.limits},
       {"metrics", 0, CLI_TEXT, &s.metrics_at},
       {"insecure-noauth", 0, CLI_FLAG, &s.insecure_noauth},
+      {"unix-mode", 0, CLI_MODE, &s.unix_mode},
+      {"unix-group", 0, CLI_TEXT, &s.unix_group},
       {"reuse-port", 0, CLI_FLAG, &s.reuse_port},
       {"echo", 0, CLI_FLAG, &s.echo},
       {"chat", 0, CLI_FLAG, &s.chat},

@@ -515,9 +515,10 @@ typedef struct ms_stack_opts {
   void *user;                   /* for on_authorise */
   bool reuse_port; /* share the port with other contexts and processes that say so (SO_REUSEPORT) */
   /* Let anybody at a stack without an authenticating layer. Default: it listens on loopback and on
-   * unix sockets only, and of these admits this process' (effective) user and root, no others,
-   * whatever the mode of the socket is; on one that was inherited, and that mode and folder leave
-   * open to others, it does not listen (MS_EINSECURE). */
+   * unix sockets only, and of these admits this process' (effective) user, root, and whom
+   * `unix_mode` lets in by the socket's group; no others, whatever the mode of the socket is. On
+   * one that was inherited, and that mode and folder leave open to others, it does not listen
+   * (MS_EINSECURE). */
   bool insecure_noauth;
   /* WebSocket: which pages may open connections to this server, by their origins (RFC 6454):
    * "https://app.example", "http://localhost:3000", or "null" (files, and sandboxed frames of any
@@ -549,6 +550,20 @@ typedef struct ms_stack_opts {
    * is there: it gets 200, nobody is told. Copied; default: none. */
   const char *health_path;
   bool stream; /* bytes also where the topmost protocol has messages */
+  /* unix: the mode of the file that the stack makes, 0600 to 0777 (chmod(2)); default: 0600, or
+   * 0660 with a `unix_group`. To connect is to write to it. It is never more open than that, not
+   * for a moment: the file is bound with 0600, gets its group and then its mode, and listens only
+   * then; the umask does not count. Where nothing authenticates, the group is who the mode names by
+   * its write bit: the system is asked of each peer whether it was of the group when it connected,
+   * by its own or a supplementary one. Everybody's write bit is MS_EINSECURE there, without
+   * `insecure_noauth`. A socket that was inherited keeps its mode and group: on_log is told
+   * (MS_LOG_WARN). Ignored on other transports. */
+  unsigned unix_mode;
+  /* unix: the group of that file, by its name or number; copied. ms_add is MS_EINVAL when there is
+   * none, or the mode does not let it in, and MS_ESYSTEM when that cannot be looked up; who may not
+   * give files to it does not listen (MS_ELISTEN). Default: what the system gives it, which is this
+   * process' own, or the folder's (S_ISGID). */
+  const char *unix_group;
 } ms_stack_opts;
 
 /* Adds a stack, to be dialled and, where its transport names a place ("net:host:port", "net::0",

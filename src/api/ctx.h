@@ -65,7 +65,9 @@ struct ms__stack {
   unsigned scopes;
   ms_addr **external; /* one section each, port 0 or -1 where the real one is meant */
   size_t external_count;
-  bool insecure_noauth, reuse_port;
+  bool insecure_noauth;
+  struct ms__listening how;
+  bool asks_access; /* a mode or a group was asked for */
 
   /* listening */
   struct ms_resolving *lookup;

@@ -19,7 +19,7 @@ static void turn_away(int fd) {
   close(fd);
 }
 
-/* Who gets to it enters, so that only we, and whoever this machine is no secret to, may. */
+/* Who gets to it enters, so that only we, and whom the operator has named, may. */
 static bool is_for_us_alone(const struct ms__stack *s) {
   return !s->authenticated && !s->insecure_noauth;
 }
@@ -31,8 +31,8 @@ static void on_accepted(void *user, int fd, const struct ms__place *peer) {
   struct ms__uv_wire *wire = NULL;
   struct ms__link *link;
   ctx->accepted++;
-  if (is_for_us_alone(s) && s->transport->is_own_peer &&
-      !s->transport->is_own_peer(&b->socket, fd)) {
+  if (is_for_us_alone(s) && s->transport->knows_peer &&
+      !s->transport->knows_peer(&b->socket, fd, &ctx->allocator)) {
     ms__door_refuse(ctx, "another user at a unix socket, where nothing proves who it is");
     turn_away(fd);
     return;
@@ -69,12 +69,17 @@ static void close_sockets(struct ms__stack *s) {
   s->listens = false;
 }
 
-/* A unix socket of our own has mode 0600; one that we are given may have any. */
+/* A unix socket of our own has the mode that was asked for; one that we are given may have any. */
 static int open_socket(struct ms__stack *s, const struct ms__place *place, struct ms__socket *out,
                        ms_error *err) {
   struct ms_ctx *ctx = s->ctx;
   if (!ms__inherited_take(ctx->inherited, ctx->inherited_count, place, out))
-    return s->transport->listen(place, s->reuse_port, out, err);
+    return s->transport->listen(place, &s->how, out, err);
+  if (s->asks_access)
+    ms__loop_log(&ctx->loop, MS_LOG_WARN,
+                 "listen: unix:%s: who handed the socket over has set its mode and group "
+                 "(SocketMode, SocketGroup): they stay as they are",
+                 s->sections[0].path);
   if (!is_for_us_alone(s) || s->transport->by_host || ms__unix_is_private(&out->place)) return 0;
   (void)ms__inherited_give(ctx->inherited, ctx->inherited_count, out);
   return ms__error(err, MS_EINSECURE, MS_PHASE_LISTEN, s->name,

@@ -1,12 +1,15 @@
 /* The stacks of a context: what they are made of, and how long they live. */
+#include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "addr/origin.h"
 #include "api/ctx.h"
 #include "base/error.h"
 #include "base/mem.h"
 
+enum { OWN_MODE = 0600, GROUP_MODE = 0660 };
 enum { WS_PING_MSEC = 30000, WS_BYTES_MAX = 64 << 20, WS_FRAGMENTS_MAX = 131072 };
 
 /* ---- Keys ---- */
@@ -208,6 +211,36 @@ static int check_secure(const struct ms__stack *s, ms_error *err) {
                    "without authentication it listens on loopback and unix sockets only");
 }
 
+/* What is wrong with a mode; NULL: nothing. */
+static const char *bad_mode(unsigned mode, bool group) {
+  if (mode > 0777 || (mode & OWN_MODE) != OWN_MODE)
+    return "is none of a socket: those are 0600 to 0777, the owner may read and write";
+  if (group && !(mode & S_IWGRP)) return "does not let the group in: to connect is to write";
+  return NULL;
+}
+
+/* Who may open the socket that it makes. */
+static int keep_access(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err) {
+  const char *group = opts->unix_group, *name = s->sections[0].name, *why;
+  unsigned mode = opts->unix_mode ? opts->unix_mode : group ? GROUP_MODE : OWN_MODE;
+  int r;
+  s->how = (struct ms__listening){opts->reuse_port, mode, (gid_t)-1};
+  if (s->transport->by_host || !ms__stack_has_place(s)) return 0;
+  s->asks_access = opts->unix_mode || group;
+  if ((why = bad_mode(mode, group != NULL)))
+    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, name, "the mode %04o %s", mode, why);
+  if (mode & S_IWOTH && !s->authenticated && !s->insecure_noauth)
+    return ms__error(err, MS_EINSECURE, MS_PHASE_NONE, name,
+                     "nothing authenticates who comes, and the mode %04o lets every user in", mode);
+  r = group ? ms__group_find(group, &s->how.group, &s->ctx->allocator) : 0;
+  if (r == 0) return 0;
+  if (r == ENOMEM) return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
+  if (r == ENOENT)
+    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, name, "there is no group '%.64s'", group);
+  return ms__error_sys(err, MS_ESYSTEM, r, MS_PHASE_NONE, name,
+                       "the group '%.64s' could not be looked up", group);
+}
+
 static uint64_t or_default(uint64_t value, uint64_t otherwise) {
   return value ? value : otherwise;
 }
@@ -365,7 +398,6 @@ int ms_add(ms_ctx *ctx, const char *address, const ms_stack_opts *opts, ms_error
   s->users = 1; /* the list's, until ms_remove */
   s->number = -1;
   s->insecure_noauth = opts->insecure_noauth;
-  s->reuse_port = opts->reuse_port;
   s->on_authorise = opts->on_authorise ? opts->on_authorise : ctx->on_authorise;
   s->user = opts->on_authorise ? opts->user : ctx->user;
   r = ms_addr_parse(&s->addr, address, strlen(address), MS_ADDR_LISTEN, err);
@@ -380,7 +412,7 @@ int ms_add(ms_ctx *ctx, const char *address, const ms_stack_opts *opts, ms_error
   if ((r = check_sections(s, err)) < 0) goto out;
   find_scopes(s, opts->scopes, opts->external_count > 0);
   if ((r = check_keys(s, opts->identity, opts->network_key, err)) < 0) goto out;
-  if ((r = check_secure(s, err)) < 0) goto out;
+  if ((r = check_secure(s, err)) < 0 || (r = keep_access(s, opts, err)) < 0) goto out;
   if ((r = keep_external(s, opts, err)) < 0) goto out;
   if ((r = keep_fronts(s, opts, err)) < 0 || (r = keep_ws(s, opts, err)) < 0) goto out;
   if ((r = keep_tls(s, opts, err)) < 0) goto out;

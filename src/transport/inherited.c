@@ -45,7 +45,7 @@ bool ms__inherited_take(struct ms__inherited *all, size_t count, const struct ms
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
         fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
       continue;
-    *out = (struct ms__socket){.fd = fd, .place = own, .unknown = (uid_t)-1};
+    *out = (struct ms__socket){.fd = fd, .place = own, .unknown = (uid_t)-1, .group = (gid_t)-1};
     if (own.address.ss_family == AF_UNIX) out->unknown = ms__users_unknown();
     all[i].taken = all[i].ours = true;
     return true;

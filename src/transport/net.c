@@ -44,13 +44,13 @@ static int failed(int sys, const struct ms__place *place, ms_error *err) {
                        "cannot listen on port %d of %s", ms__inet_port(&place->inet), host);
 }
 
-static int net_listen(const struct ms__place *place, bool reuse_port, struct ms__socket *out,
-                      ms_error *err) {
+static int net_listen(const struct ms__place *place, const struct ms__listening *how,
+                      struct ms__socket *out, ms_error *err) {
   int family = place->address.ss_family, on = 1, sys, fd;
   fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return failed(errno, place, err);
   (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0) goto out;
+  if (how->reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0) goto out;
   if (family == AF_INET6) {
     /* "::" serves both families, a mapped address is IPv4's; the others are what they say */
     const struct in6_addr *a = &place->inet.v6.sin6_addr;

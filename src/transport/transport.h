@@ -40,6 +40,14 @@ struct ms__socket {
   dev_t device;           /* unix: the socket file, to unlink only our own */
   ino_t inode;
   uid_t unknown; /* unix: see ms__users_unknown */
+  gid_t group;   /* unix: whose members its mode was meant to let in; (gid_t)-1: nobody's */
+};
+
+/* How to open one. */
+struct ms__listening {
+  bool reuse_port; /* net: beside others that say so, where the system has that */
+  mode_t mode;     /* unix: of its file; the owner may read and write */
+  gid_t group;     /* unix: of its file; (gid_t)-1: what the system gives it */
 };
 
 struct ms__transport {
@@ -51,10 +59,9 @@ struct ms__transport {
   /* 0 or an ms_code with *err. NULL when by_host. */
   int (*place)(const ms_section *section, struct ms__place *out, ms_error *err);
 
-  /* Opens a non-blocking socket that listens on one place; `reuse_port`: beside others that say so,
-   * where the system has that. 0 or an ms_code with *err. */
-  int (*listen)(const struct ms__place *place, bool reuse_port, struct ms__socket *out,
-                ms_error *err);
+  /* Opens a non-blocking socket that listens on one place. 0 or an ms_code with *err. */
+  int (*listen)(const struct ms__place *place, const struct ms__listening *how,
+                struct ms__socket *out, ms_error *err);
 
   /* Closes it, and removes what it left behind. */
   void (*unlisten)(struct ms__socket *socket);
@@ -62,9 +69,9 @@ struct ms__transport {
   /* Sets the options of a connected descriptor. NULL: none. */
   void (*tune)(int fd);
 
-  /* Is who has connected this descriptor, which the socket has accepted, our own user, or root?
-   * NULL: that can't be known. */
-  bool (*is_own_peer)(const struct ms__socket *socket, int fd);
+  /* Is who has connected this descriptor, which the socket has accepted, our own user, root, or of
+   * the socket's group? NULL: that can't be known. */
+  bool (*knows_peer)(const struct ms__socket *socket, int fd, const ms_allocator *a);
 };
 
 extern const struct ms__transport ms__net, ms__unix;
@@ -75,8 +82,18 @@ extern const struct ms__transport ms__net, ms__unix;
  * know them all: it tells nothing. (uid_t)-1: all have one. */
 uid_t ms__users_unknown(void);
 
+/* The same of groups. */
+gid_t ms__groups_unknown(void);
+
 /* Is who has connected it our own user, or root? `unknown`: as above. */
 bool ms__unix_is_own_peer(int fd, uid_t unknown);
+
+/* Was who has connected it of this group then, be it by its supplementary groups? False also where
+ * there is no memory to ask. */
+bool ms__unix_is_member(int fd, gid_t group, const ms_allocator *a);
+
+/* The group of that name, or number. 0, or an errno: ENOENT, there is none. */
+int ms__group_find(const char *name, gid_t *out, const ms_allocator *a);
 
 /* Do the mode of a unix socket's file, or a folder that it is in, keep all others out? */
 bool ms__unix_is_private(const struct ms__place *place);

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "transport/transport.h"
 
+enum { OWN_MODE = S_IRUSR | S_IWUSR };
 enum { BACKLOG = 511, LOCK_TRIES = 10, LOCK_PAUSE_MSEC = 10 };
 
 static const char *path_of(const struct ms__place *p) {
@@ -71,6 +72,20 @@ static int lock_folder(const char *path) {
   return -1;
 }
 
+/* Its file is nobody else's when it is bound: first the group, then what the group may. Where who
+ * may write the folder puts a link in its place, that is not followed. Nobody gets in before it
+ * listens. */
+static int let_in(const char *path, const struct ms__listening *how, ms_error *err) {
+  if (how->group != (gid_t)-1 &&
+      fchownat(AT_FDCWD, path, (uid_t)-1, how->group, AT_SYMLINK_NOFOLLOW) < 0)
+    return ms__error_sys(err, MS_ELISTEN, errno, MS_PHASE_LISTEN, "unix",
+                         "the file cannot be given to the group %lu", (unsigned long)how->group);
+  if (how->mode != OWN_MODE && fchmodat(AT_FDCWD, path, how->mode, AT_SYMLINK_NOFOLLOW) < 0)
+    return ms__error_sys(err, MS_ELISTEN, errno, MS_PHASE_LISTEN, "unix",
+                         "the file cannot be given the mode %04o", (unsigned)how->mode);
+  return 0;
+}
+
 static int failed(int sys, const char *path, ms_error *err) {
   if (sys == EADDRINUSE) {
     ms__error(err, MS_EADDRINUSE, MS_PHASE_LISTEN, "unix",
@@ -81,43 +96,47 @@ static int failed(int sys, const char *path, ms_error *err) {
   return ms__error_sys(err, MS_ELISTEN, sys, MS_PHASE_LISTEN, "unix", "cannot listen on %s", path);
 }
 
-static int unix_listen(const struct ms__place *place, bool reuse_port, struct ms__socket *out,
-                       ms_error *err) {
+/* Binds a descriptor to its file, mode 0600. 0 or an errno. */
+static int bind_file(int fd, const struct ms__place *place) {
   const struct sockaddr *address = (const struct sockaddr *)&place->address;
-  int lock, sys;
-  struct stat st;
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  (void)reuse_port; /* a path has one listener */
-  if (fd < 0) return failed(errno, path_of(place), err);
+  int sys;
   /* bind gives the file the socket's own mode: so it is 0600 from its first moment, and the
    * process' umask, which all threads share, stays as it is */
-  if (fchmod(fd, S_IRUSR | S_IWUSR) < 0) {
-    sys = errno;
-    close(fd);
-    return failed(sys, path_of(place), err);
-  }
-  lock = lock_folder(path_of(place));
+  if (fchmod(fd, OWN_MODE) < 0) return errno;
   sys = bind(fd, address, place->length) < 0 ? errno : 0;
   if (sys == EADDRINUSE && is_stale(place) && unlink(path_of(place)) == 0)
     sys = bind(fd, address, place->length) < 0 ? errno : 0;
-  if (sys == 0 && listen(fd, BACKLOG) < 0) {
-    sys = errno;
-    (void)unlink(path_of(place));
+  return sys;
+}
+
+/* What is at its place is ours: whose members the mode lets in, and what to unlink. */
+static void note_file(struct ms__socket *out, mode_t mode) {
+  struct stat st;
+  if (lstat(path_of(&out->place), &st) < 0) return;
+  out->device = st.st_dev;
+  out->inode = st.st_ino;
+  if (mode & S_IWGRP && st.st_gid != ms__groups_unknown()) out->group = st.st_gid;
+}
+
+static int unix_listen(const struct ms__place *place, const struct ms__listening *how,
+                       struct ms__socket *out, ms_error *err) {
+  const char *path = path_of(place);
+  int lock, r = 0, sys, fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return failed(errno, path, err);
+  *out = (struct ms__socket){
+      .fd = fd, .place = *place, .unknown = ms__users_unknown(), .group = (gid_t)-1};
+  lock = lock_folder(path);
+  if ((sys = bind_file(fd, place))) {
+    r = failed(sys, path, err);
+  } else {
+    r = let_in(path, how, err);
+    if (r == 0 && listen(fd, BACKLOG) < 0) r = failed(errno, path, err);
+    if (r < 0) (void)unlink(path);
   }
-  memset(out, 0, sizeof *out);
-  if (sys == 0 && lstat(path_of(place), &st) == 0) {
-    out->device = st.st_dev;
-    out->inode = st.st_ino;
-  }
+  if (r == 0) note_file(out, how->mode);
   if (lock >= 0) close(lock);
-  if (sys) {
-    close(fd);
-    return failed(sys, path_of(place), err);
-  }
-  out->fd = fd;
-  out->place = *place;
-  out->unknown = ms__users_unknown();
-  return 0;
+  if (r < 0) close(fd);
+  return r;
 }
 
 static void unix_unlisten(struct ms__socket *s) {
@@ -131,8 +150,9 @@ static void unix_unlisten(struct ms__socket *s) {
 }
 
 /* The mode of the file may be another since. */
-static bool unix_is_own_peer(const struct ms__socket *s, int fd) {
-  return ms__unix_is_own_peer(fd, s->unknown);
+static bool unix_knows_peer(const struct ms__socket *s, int fd, const ms_allocator *a) {
+  return ms__unix_is_own_peer(fd, s->unknown) ||
+         (s->group != (gid_t)-1 && ms__unix_is_member(fd, s->group, a));
 }
 
 const struct ms__transport ms__unix = {
@@ -141,5 +161,5 @@ const struct ms__transport ms__unix = {
     .place = unix_place,
     .listen = unix_listen,
     .unlisten = unix_unlisten,
-    .is_own_peer = unix_is_own_peer,
+    .knows_peer = unix_knows_peer,
 };

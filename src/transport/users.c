@@ -1,5 +1,7 @@
 /* Who is at a unix socket, and whom its place in the file system keeps out. */
 #define _GNU_SOURCE /* struct ucred, the e of fopen */
+#include <errno.h>
+#include <grp.h>
 #include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -9,7 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "transport/transport.h"
+
+enum { GROUP_LEAST = 1024, GROUP_MOST = 1 << 20 }; /* bytes of what the system knows of a group */
 
 /* What the file begins with; as many numbers, or false. */
 static bool read_numbers(const char *path, unsigned long *out, size_t count) {
@@ -24,12 +29,20 @@ static bool read_numbers(const char *path, unsigned long *out, size_t count) {
 
 /* user_namespaces(7): where not every user has a number, those without one all seem to be the same,
  * who may be one with a number, too. A system that does not tell is taken for such a one. */
-uid_t ms__users_unknown(void) {
+static unsigned unknown(const char *map_at, const char *overflow_at) {
   static const unsigned long all = 4294967295;
   unsigned long map[3], overflow = 65534;
-  if (read_numbers("/proc/self/uid_map", map, 3) && map[0] == 0 && map[2] == all) return (uid_t)-1;
-  (void)read_numbers("/proc/sys/kernel/overflowuid", &overflow, 1);
-  return (uid_t)overflow;
+  if (read_numbers(map_at, map, 3) && map[0] == 0 && map[2] == all) return (unsigned)-1;
+  (void)read_numbers(overflow_at, &overflow, 1);
+  return (unsigned)overflow;
+}
+
+uid_t ms__users_unknown(void) {
+  return (uid_t)unknown("/proc/self/uid_map", "/proc/sys/kernel/overflowuid");
+}
+
+gid_t ms__groups_unknown(void) {
+  return (gid_t)unknown("/proc/self/gid_map", "/proc/sys/kernel/overflowgid");
 }
 
 static bool is_own(uid_t user) {
@@ -42,6 +55,53 @@ bool ms__unix_is_own_peer(int fd, uid_t unknown) {
   socklen_t n = sizeof peer;
   if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0 || n != sizeof peer) return false;
   return is_own(peer.uid) && peer.uid != unknown;
+}
+
+bool ms__unix_is_member(int fd, gid_t group, const ms_allocator *a) {
+  struct ucred peer;
+  socklen_t n = sizeof peer;
+  bool found = false;
+  gid_t *all;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0 || n != sizeof peer) return false;
+  if (peer.gid == group) return true;
+#ifdef SO_PEERGROUPS
+  n = 0;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &n) == 0 || errno != ERANGE) return false;
+  if (!(all = ms__malloc(a, n))) return false;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, all, &n) == 0)
+    for (size_t i = 0; i < n / sizeof *all && !found; i++)
+      found = all[i] == group;
+  ms__free(a, all);
+#else
+  (void)a;
+  (void)all;
+#endif
+  return found;
+}
+
+/* Digits are a number, whoever has it. */
+static bool read_number(const char *name, gid_t *out) {
+  uint64_t value = 0;
+  size_t n = strlen(name);
+  if (n == 0 || n > 10 || strspn(name, "0123456789") != n) return false;
+  for (; *name; name++)
+    value = value * 10 + (uint64_t)(*name - '0');
+  *out = (gid_t)value;
+  return value < (gid_t)-1; /* that one means none */
+}
+
+int ms__group_find(const char *name, gid_t *out, const ms_allocator *a) {
+  struct group group, *found = NULL;
+  int r = ERANGE;
+  if (read_number(name, out)) return 0;
+  for (size_t n = GROUP_LEAST; r == ERANGE && n <= GROUP_MOST; n *= 4) {
+    char *buf = ms__malloc(a, n);
+    if (!buf) return ENOMEM;
+    r = getgrnam_r(name, &group, buf, n, &found);
+    if (found) *out = found->gr_gid;
+    ms__free(a, buf);
+  }
+  return r == 0 && !found ? ENOENT : r;
 }
 
 /* Ours, and without that permission for anybody else. An access control list shows in the bits of

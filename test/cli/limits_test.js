@@ -518,7 +518,7 @@ scenario('metrics are for this machine unless somebody says otherwise', async (w
   for (const at of ['net:0.0.0.0:0', 'net::::0', 'net:192.0.2.1:0']) {
     const proc = await world.run(['serve', '--echo', '--metrics', at, 'net:127.0.0.1:0'])
     assert.deepStrictEqual([proc.status, proc.stdout().toString()], [1, ''], at)
-    assertComplaint(proc, /metrics: net:.*: they are served to this machine only; --insecure-noauth/)
+    assertComplaint(proc, /metrics: net:.*: without authentication it listens on loopback and unix sockets only; --insecure-noauth/)
   }
   const proc = world.ours(['serve', '--echo', '--metrics', 'net:0.0.0.0:0', '--insecure-noauth', 'net:127.0.0.1:0~shs'])
   await proc.until(() => /metrics at net:localhost:\d+\n/.test(proc.err), 'where the metrics are')

@@ -25,6 +25,8 @@ const OPTIONS = [
   { args: ['--trusted-proxy', '127.0.0.1=forwarded'], serve: ['ws://127.0.0.1:0'], not: ['net::0', 'unix:S'] },
   { args: ['--scope', 'public'], serve: ['net::0~shs'], not: ['unix:S~shs'] },
   { args: ['--external', 'pub.example'], serve: ['net::0~shs'], not: ['unix:S~shs'] },
+  { args: ['--unix-mode', '0660'], serve: ['unix:S~shs', 'unix:S'], not: ['net::0~shs', 'ws://127.0.0.1:0'] },
+  { args: ['--unix-group', 'root'], serve: ['unix:S~shs'], not: ['net::0~shs'] },
   { args: ['--reuse-port'], serve: ['net::0~shs'], not: ['unix:S~shs'] },
   { args: ['--limit', 'per-address=3'], serve: ['net::0~shs'], not: ['unix:S~shs'] },
   { args: ['--limit', 'per-second=3'], serve: ['net::0~shs'], not: ['unix:S~shs'] },

@@ -35,18 +35,27 @@ function nobodyElse() {
   return isOpen(os.tmpdir()) ? '' : `${os.tmpdir()} is closed to other users`
 }
 
-// What this user gets for `said`, to the end: all of it, or null for an error.
-function ask(at, said, user) {
+// What this user gets for `said`, to the end: all of it, or null for an error. `groups`: its own, and
+// those that it has besides.
+function ask(at, said, user, groups) {
   return new Promise((resolve) => {
-    const before = process.geteuid()
+    const before = [process.geteuid(), process.getegid(), process.getgroups()]
     let got = ''
+    if (groups) {
+      process.setgroups(groups.slice(1))
+      process.setegid(groups[0])
+    }
     if (user !== undefined) process.seteuid(user)
     try {
       const socket = net.connect(at) // the system notes who it is in this call
       socket.on('error', () => resolve(null)).on('close', () => resolve(got)).on('data', (data) => (got += data))
       socket.end(said)
     } finally {
-      process.seteuid(before)
+      process.seteuid(before[0])
+      if (groups) {
+        process.setegid(before[1])
+        process.setgroups(before[2])
+      }
     }
   })
 }
@@ -154,6 +163,115 @@ scenario('metrics at a unix socket are as closed', async (world, t) => {
     assert.strictEqual(/multiserver_open/.test(await ask(at, request, 65534)), wanted)
     assert.strictEqual(/metrics: turned away/.test(proc.err), !wanted)
   }
+})
+
+// ---- --unix-mode, --unix-group ----
+
+const modeOf = (at) => {
+  const { mode, gid } = fs.statSync(at)
+  return `${(mode & 0o7777).toString(8)} ${gid}`
+}
+const others = { member: [12345, 7], besides: [65534, 7, 12345], stranger: [65534, 7] }
+
+scenario('a group that is named is let in, and nobody else, whatever the mode is later', async (world, t) => {
+  const why = nobodyElse()
+  if (why) return t.skip(why)
+  const dir = openFolder(world)
+  const own = process.getegid()
+  const cases = [[['--unix-group', '12345'], '660 12345'], [['--unix-mode', '0660', '--unix-group', '12345'], '660 12345'],
+    [['--unix-mode', '620', '--unix-group=12345'], '620 12345'], [['--unix-mode', '0660'], `660 ${own}`],
+    [['--unix-mode', '0640'], `640 ${own}`], [[], `600 ${own}`]]
+  for (const stack of ['', '~noauth', '~tls']) {
+    for (const [args, wanted] of stack === '' ? cases : cases.slice(0, 1)) {
+      const at = `${dir}/socket-${world.procs.length}`
+      const tls = stack === '~tls' ? certificate(world) : []
+      const proc = world.start('serve', 'sh', ['-c', 'umask 077; exec "$0" "$@"', command, 'serve', '--echo', ...args, ...tls, `unix:${at}${stack}`])
+      await proc.line()
+      assert.strictEqual(modeOf(at), wanted, `${args}`)
+      if (tls.length) continue // who may connect is the same for every stack
+      const lets = wanted.endsWith(' 12345')
+      assert.strictEqual(await ask(at, 'hello'), 'hello')
+      for (const mode of [null, 0o666]) { // as it is, and when somebody means well
+        if (mode) fs.chmodSync(at, mode)
+        assert.strictEqual(await ask(at, 'hello', 65534, others.member) === 'hello', lets, `${args}`)
+        assert.strictEqual(await ask(at, 'hello', 65534, others.besides) === 'hello', lets, `${args}`)
+        assert.ok(!(await ask(at, 'hello', 65534, others.stranger)), `${args}: a stranger is in`)
+      }
+      if (wanted.startsWith('660') && !lets) assert.strictEqual(await ask(at, 'hello', 65534, [own]), 'hello')
+      proc.kill('SIGTERM')
+      assert.strictEqual(await proc.exit(), 0)
+      assert.ok(!fs.existsSync(at))
+    }
+  }
+})
+
+scenario('everybody is let in by the mode where a key is proved, or that is said', async (world, t) => {
+  const why = nobodyElse()
+  if (why) return t.skip(why)
+  const dir = openFolder(world)
+  const refused = await world.run(['serve', '--echo', '--unix-mode', '0666', `unix:${dir}/socket`])
+  assert.strictEqual(refused.status, 2)
+  assertComplaint(refused, /serve: unix:.*: nothing authenticates who comes, and the mode 0666 lets every user in; --insecure-noauth lets anybody in\n/)
+  for (const [name, args, said] of [['shs', ['--allow-any'], null], ['socket', ['--insecure-noauth'], 'hello']]) {
+    const at = `${dir}/${name}`
+    const proc = world.ours(['serve', '--echo', '--unix-mode', '0666', ...args, `unix:${at}${said ? '' : '~shs'}`])
+    await proc.line()
+    assert.strictEqual(modeOf(at).split(' ')[0], '666')
+    const got = await ask(at, 'hello', 65534)
+    if (said) assert.strictEqual(got, said)
+    else assert.match(await proc.line('stderr'), /peer: unix:.*: shs handshake/)
+  }
+})
+
+scenario('a mode or a group that cannot be is wrong usage; one that may not be given an error', async (world, t) => {
+  const dir = openFolder(world)
+  const at = `${dir}/socket`
+  for (const [args, complaint] of [
+    [['--unix-mode', '0888'], /--unix-mode: is the mode of a file in octal, as 0660/],
+    [['--unix-mode', 'u=rw'], /--unix-mode: is the mode of a file in octal/],
+    [['--unix-mode', '1660'], /--unix-mode: is the mode of a file in octal/],
+    [['--unix-mode', '0000'], /--unix-mode: is the mode of a file in octal/],
+    [['--unix-mode', '0060'], /serve: unix:.*: the mode 0060 is none of a socket: those are 0600 to 0777/],
+    [['--unix-mode', '0600', '--unix-group', 'root'], /the mode 0600 does not let the group in: to connect is to write/],
+    [['--unix-group', 'no-such-group'], /serve: unix:.*: there is no group 'no-such-group'/],
+    [['--unix-group', ''], /there is no group ''/],
+    [['--unix-group', '4294967295'], /there is no group '4294967295'/],
+  ]) {
+    for (const place of [[`unix:${at}`], ['--metrics', `unix:${at}`, 'net:127.0.0.1:0']]) {
+      const proc = await world.run(['serve', '--echo', ...args, ...place])
+      assert.strictEqual(proc.status, 2, `${proc}`)
+      assertComplaint(proc, place.length > 1 ? new RegExp(complaint.source.replace('serve: ', '(serve|metrics): ')) : complaint)
+      assert.ok(!fs.existsSync(at))
+    }
+  }
+  const why = nobodyElse()
+  if (why) return t.skip(why)
+  fs.chmodSync(dir, 0o777)
+  const proc = world.start('serve', world.everybodysCommand(), ['serve', '--echo', '--unix-group', 'root', `unix:${at}`],
+    { uid: 12345, gid: 12345, cwd: '/', env: { ASAN_OPTIONS: 'detect_leaks=0' } })
+  assert.strictEqual(await proc.exit(), 1)
+  assertComplaint(proc, /listen: unix:\S+: the file cannot be given to the group 0: Operation not permitted\n/)
+  assert.ok(!fs.existsSync(at))
+})
+
+scenario('metrics have the same mode and group', async (world, t) => {
+  const why = nobodyElse()
+  if (why) return t.skip(why)
+  const at = `${openFolder(world)}/metrics`
+  const proc = world.start('serve', command, ['serve', '--echo', '--unix-group', '12345', '--metrics', `unix:${at}`, 'net:127.0.0.1:0'])
+  await proc.line()
+  await proc.until(() => /metrics at/.test(proc.err), 'where the metrics are')
+  assert.strictEqual(modeOf(at), '660 12345')
+  const request = 'GET / HTTP/1.1\r\nHost: h\r\n\r\n'
+  assert.match(await ask(at, request, 65534, others.besides), /multiserver_open/)
+  assert.ok(!(await ask(at, request, 65534, others.stranger)))
+})
+
+scenario('a socket that is handed over keeps its mode, and serve says so', async (world) => {
+  const { proc, at } = await inherits(world, world.socketDir('s'), 0o600, ['--unix-mode', '0660', 'unix:AT'])
+  await proc.line()
+  assert.match(proc.err, /^multiserver: listen: unix:\S+: who handed the socket over has set its mode and group \(SocketMode, SocketGroup\): they stay as they are\n$/)
+  assert.strictEqual(modeOf(at).split(' ')[0], '600')
 })
 
 scenario('users whom a namespace has no number for are others, whoever serves', async (world, t) => {
