@@ -33,6 +33,12 @@ for file in $documents; do
   done
 done
 
+# ---- Lists that are whole ----
+
+for dir in fuzz/corpus/*; do
+  grep -q "\`${dir##*/}\`" docs/fuzzing.md || fail "docs/fuzzing.md does not tell of the entry ${dir##*/}"
+done
+
 # ---- Sections: docs/behaviours.md, section N, "Heading" ----
 
 # Comments are one line each then, without what begins a line of them.
