@@ -25,6 +25,10 @@ test: $(ASAN)/build.ninja ## build with ASan and UBSan, run every test
 build: $(RELEASE)/build.ninja ## build the library and the command: build/release
 	@cmake --build $(RELEASE)
 
+.PHONY: install
+install: build ## install below PREFIX (/usr/local), or for packagers below DESTDIR
+	@cmake --install $(RELEASE) --prefix $(or $(PREFIX),/usr/local)
+
 .PHONY: deb
 deb: ## build the Debian packages: build/deb
 	@./scripts/install-deps deb

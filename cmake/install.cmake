@@ -4,6 +4,10 @@ include(CMakePackageConfigHelpers)
 
 set(MULTISERVER_ZSH_DIR ${CMAKE_INSTALL_DATADIR}/zsh/site-functions CACHE STRING
   "Where zsh looks for completions; Debian's packages use vendor-completions")
+set(MULTISERVER_UNIT_DIR lib/systemd/system CACHE STRING
+  "Where systemd looks for units; below /usr and /usr/local it is this one")
+set(MULTISERVER_DEV_DOC_DIR ${CMAKE_INSTALL_DOCDIR} CACHE STRING
+  "Where what programmers read is; Debian has a folder for each package")
 set(MS_PKGCONFIG_DIR ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 set(MS_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/multiserver)
 
@@ -43,13 +47,21 @@ install(EXPORT multiserver-targets NAMESPACE multiserver:: DESTINATION ${MS_CMAK
   COMPONENT development)
 install(FILES ${MS_MANUAL}/libmultiserver.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3
   COMPONENT development)
+install(FILES docs/behaviours.md DESTINATION ${MULTISERVER_DEV_DOC_DIR}/docs COMPONENT development)
+install(DIRECTORY examples/ DESTINATION ${MULTISERVER_DEV_DOC_DIR}/examples COMPONENT development
+  FILES_MATCHING PATTERN "*.c")
 
 # ---- Tools ----
 
-# The command has the library in it; its units for systemd are the operator's to put in place.
+# The command has the library in it. Nothing enables or starts its units: that is the operator's to do.
 install(TARGETS multiserver DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
 install(FILES contrib/multiserver.service contrib/multiserver.socket
-  DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT tools)
+  DESTINATION ${MULTISERVER_UNIT_DIR} COMPONENT tools)
+# Documents keep the names by which they cite each other.
+install(FILES README.md SECURITY.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR}
+  COMPONENT tools)
+install(FILES docs/operating.md docs/fronts.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs
+  COMPONENT tools)
 if(MS_RUNS_COMMAND)
   install(FILES ${MS_MANUAL}/multiserver.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tools)
   install(FILES ${MS_MANUAL}/multiserver.bash COMPONENT tools RENAME multiserver

@@ -69,6 +69,8 @@ foreach(component ${CPACK_COMPONENTS_ALL})
     EXCLUDE_FROM_ALL)
   install(FILES cmake/debian/changelog DESTINATION ${doc} COMPONENT ${component}
     RENAME changelog.Debian EXCLUDE_FROM_ALL)
+  install(FILES CHANGELOG.md DESTINATION ${doc} COMPONENT ${component} RENAME changelog
+    EXCLUDE_FROM_ALL)
 endforeach()
 
 include(CPack)

@@ -31,7 +31,7 @@ holds() {
   mkdir -p "$scratch/$package" "$root"
   dpkg-deb -x "$packages/${package}_${version}-1_$arch.deb" "$scratch/$package"
   expect_files "$scratch/$package" "usr/share/doc/$package/copyright" \
-    "usr/share/doc/$package/changelog.Debian.gz" "$@"
+    "usr/share/doc/$package/changelog.Debian.gz" "usr/share/doc/$package/changelog.gz" "$@"
   dpkg-deb -x "$packages/${package}_${version}-1_$arch.deb" "$root"
   says "$package" Version "^$version-1\$"
   says "$package" Maintainer '^multiserver maintainers <'
@@ -45,11 +45,27 @@ holds libmultiserver-dev "$lib/libmultiserver.so" "$lib/libmultiserver.a" \
   "$lib/cmake/multiserver/multiserver-config-version.cmake" \
   "$lib/cmake/multiserver/multiserver-targets.cmake" \
   "$lib/cmake/multiserver/multiserver-targets-release.cmake" \
-  usr/share/man/man3/libmultiserver.3.gz
+  usr/share/man/man3/libmultiserver.3.gz usr/share/doc/libmultiserver-dev/docs/behaviours.md \
+  $(cd "$SOURCE" && printf "usr/share/doc/libmultiserver-dev/%s\n" examples/*.c)
 holds multiserver usr/bin/multiserver usr/share/man/man1/multiserver.1.gz \
   usr/share/bash-completion/completions/multiserver usr/share/zsh/vendor-completions/_multiserver \
   usr/share/fish/vendor_completions.d/multiserver.fish \
-  usr/share/doc/multiserver/multiserver.service usr/share/doc/multiserver/multiserver.socket
+  usr/lib/systemd/system/multiserver.service usr/lib/systemd/system/multiserver.socket \
+  usr/share/doc/multiserver/README.md usr/share/doc/multiserver/SECURITY.md \
+  usr/share/doc/multiserver/docs/operating.md usr/share/doc/multiserver/docs/fronts.md
+gzip -dc "$root/usr/share/doc/multiserver/changelog.gz" | cmp - "$SOURCE/CHANGELOG.md" || fail 'changelog.gz is another'
+grep -q '^License: Expat$' "$root/usr/share/doc/multiserver/copyright" || fail 'copyright names no licence'
+
+# Nothing runs when a package is installed but ldconfig: no unit is enabled or started.
+for package in multiserver libmultiserver-dev libmultiserver0; do
+  dpkg-deb -e "$packages/${package}_${version}-1_$arch.deb" "$scratch/control-$package"
+  for script in preinst postinst prerm postrm; do
+    [ -e "$scratch/control-$package/$script" ] || continue
+    [ "$package" = libmultiserver0 ] || fail "$package has a $script"
+    ! grep -vE '^[[:space:]]*(#.*|set -e|if .*; then|ldconfig|fi)?$' "$scratch/control-$package/$script" || fail "$script of $package does more than ldconfig"
+  done
+done
+[ -z "$(find "$root" -path '*.wants*' -o -path '*/system-preset*')" ] || fail 'a package enables a unit'
 
 says libmultiserver0 Depends '\blibsodium23\b'
 says libmultiserver0 Depends '\blibssl3\b'

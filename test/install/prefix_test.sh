@@ -26,7 +26,11 @@ for file in "$lib/libmultiserver.so" "$prefix/bin/multiserver"; do
   ! readelf -d "$file" | grep -E 'RPATH|RUNPATH' || fail "$file searches libraries by itself"
 done
 for unit in multiserver.service multiserver.socket; do
-  cmp "$SOURCE/contrib/$unit" "$prefix/share/doc/multiserver/$unit" || fail "$unit is not there"
+  cmp "$SOURCE/contrib/$unit" "$prefix/lib/systemd/system/$unit" || fail "$unit is not there"
+done
+for file in README.md SECURITY.md CHANGELOG.md LICENSE docs/operating.md docs/fronts.md docs/behaviours.md \
+  $(cd "$SOURCE" && echo examples/*.c); do
+  cmp "$SOURCE/$file" "$prefix/share/doc/multiserver/$file" || fail "$file is not there"
 done
 for dir in "$TREE" "$SOURCE"; do
   ! grep -rlF "$dir" "$prefix" || fail "these files name $dir"
