@@ -571,7 +571,8 @@ typedef struct ms_stack_opts {
  * "net~shs" names none and only dials. A path of ws or wss is the only one where a WebSocket is
  * served, whatever query is behind it: "/room" is "/room?token=x" and "/%72oom", not "/Room",
  * "/room/" or "//room"; a query in the stack's own address has to be asked for as it is.
- * "shs", "shs:" and one's own key mean the same. Order counts:
+ * "::" is both families; where another stack has 0.0.0.0 on the same port when it begins to listen,
+ * it is IPv6 alone. "shs", "shs:" and one's own key mean the same. Order counts:
  * ms_stringify keeps it. Returns the stack's number, from 0 and never used twice; or MS_EADDRESS,
  * MS_ENOSTACK (a section this build does not know, or sections that do not go together), MS_EINVAL
  * (an identity or a network key is missing, or an option cannot be what it is, as an origin or a

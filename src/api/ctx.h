@@ -227,6 +227,10 @@ void ms__stacks_free(struct ms_ctx *ctx);
 /* Does its address say where to listen? */
 bool ms__stack_has_place(const struct ms__stack *stack);
 
+/* How this machine reaches a stack on a wildcard: "localhost", or the loopback of one family where
+ * another stack has the other one on the same port (listen.c). */
+const char *ms__stack_loopback(const struct ms__stack *stack);
+
 /* Closing has perhaps come to its end. */
 void ms__ctx_settled(struct ms_ctx *ctx);
 

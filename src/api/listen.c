@@ -53,6 +53,40 @@ static void on_accepted(void *user, int fd, const struct ms__place *peer) {
     ctx->failed++;
 }
 
+/* ---- Wildcards ---- */
+
+/* 0.0.0.0 alone: IPv4 is its own then, and no part of what "::" serves on the same port. */
+static bool is_ipv4_wildcard(const struct ms__stack *s) {
+  const char *host = s->transport->by_host ? s->sections[0].host : NULL;
+  return host && (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::ffff:0.0.0.0") == 0);
+}
+
+/* Both families. */
+static bool is_every(const struct ms__stack *s) {
+  const char *host = s->sections[0].host;
+  if (!s->transport->by_host) return false;
+  return host && *host ? strcmp(host, "::") == 0 : s->scopes != MS_DEVICE;
+}
+
+/* Is another stack of this kind given the port, whether it listens yet or not? 0 is nobody's. */
+static bool is_beside(const struct ms__stack *s, bool (*kind)(const struct ms__stack *), int port) {
+  const struct ms_ctx *ctx = s->ctx;
+  for (size_t i = 0; port && i < ctx->stack_count; i++) {
+    const struct ms__stack *other = ms__stack_at(ctx, i);
+    if (other && other != s && other->sections[0].port == port && kind(other)) return true;
+  }
+  return false;
+}
+
+static bool leaves_ipv4(const struct ms__stack *s, int port) {
+  return is_every(s) && is_beside(s, is_ipv4_wildcard, port);
+}
+
+const char *ms__stack_loopback(const struct ms__stack *s) {
+  if (leaves_ipv4(s, s->port)) return "::1";
+  return is_ipv4_wildcard(s) && is_beside(s, is_every, s->port) ? "127.0.0.1" : "localhost";
+}
+
 /* ---- Opening sockets ---- */
 
 static void close_sockets(struct ms__stack *s) {
@@ -73,8 +107,10 @@ static void close_sockets(struct ms__stack *s) {
 static int open_socket(struct ms__stack *s, const struct ms__place *place, struct ms__socket *out,
                        ms_error *err) {
   struct ms_ctx *ctx = s->ctx;
+  struct ms__listening how = s->how;
+  how.ipv6_only = leaves_ipv4(s, ms__inet_port(&place->inet));
   if (!ms__inherited_take(ctx->inherited, ctx->inherited_count, place, out))
-    return s->transport->listen(place, &s->how, out, err);
+    return s->transport->listen(place, &how, out, err);
   if (s->asks_access)
     ms__loop_log(&ctx->loop, MS_LOG_WARN,
                  "listen: unix:%s: who handed the socket over has set its mode and group "
@@ -113,10 +149,12 @@ static int open_one(struct ms__stack *s, const struct ms__place *place, ms_error
   return 0;
 }
 
-/* The wildcard of IPv6 serves both families, unless whoever opened it wanted otherwise. */
+/* The wildcard of IPv6 serves both families, unless whoever opened it wanted otherwise, or the
+ * other one belongs to another stack. */
 static bool is_covered(const struct ms__stack *s, const struct ms__place *place) {
   if (place->inet.family != AF_INET || place->inet.v4.sin_addr.s_addr != htonl(INADDR_ANY))
     return false;
+  if (leaves_ipv4(s, ms__inet_port(&place->inet))) return true;
   for (const struct ms__bound *b = s->bound; b; b = b->next) {
     const union ms__inet *bound = &b->socket.place.inet;
     if (bound->family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&bound->v6.sin6_addr) &&
@@ -241,8 +279,7 @@ int ms__stack_start(struct ms__stack *s) {
   const ms_section *place = &s->sections[0];
   if (!ms__stack_has_place(s) || ctx->suspended) return 0;
   if (s->transport->by_host) {
-    bool every =
-        !place->host || !*place->host ? s->scopes != MS_DEVICE : strcmp(place->host, "::") == 0;
+    bool every = is_every(s);
     s->lookup = ms__resolve(&ctx->loop, place->host && !every ? place->host : "", place->port,
                             every, on_places, s);
     if (!s->lookup) return MS_ENOMEM;

@@ -224,7 +224,7 @@ static int keep_access(struct ms__stack *s, const ms_stack_opts *opts, ms_error 
   const char *group = opts->unix_group, *name = s->sections[0].name, *why;
   unsigned mode = opts->unix_mode ? opts->unix_mode : group ? GROUP_MODE : OWN_MODE;
   int r;
-  s->how = (struct ms__listening){opts->reuse_port, mode, (gid_t)-1};
+  s->how = (struct ms__listening){.reuse_port = opts->reuse_port, .mode = mode, .group = (gid_t)-1};
   if (s->transport->by_host || !ms__stack_has_place(s)) return 0;
   s->asks_access = opts->unix_mode || group;
   if ((why = bad_mode(mode, group != NULL)))

@@ -110,7 +110,7 @@ static bool add_stack(struct ms__text *t, const struct ms__stack *s, enum ms_sco
   if (scope != MS_DEVICE && is_on_loopback(s)) return true;
   if (!host || !*host || ms__host_is_wildcard(host)) {
     if (scope != MS_DEVICE) return add_interfaces(t, s, scope);
-    add(t, s, "localhost");
+    add(t, s, ms__stack_loopback(s));
     return true;
   }
   if (scope != MS_DEVICE) {

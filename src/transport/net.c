@@ -54,8 +54,8 @@ static int net_listen(const struct ms__place *place, const struct ms__listening 
   if (family == AF_INET6) {
     /* "::" serves both families, a mapped address is IPv4's; the others are what they say */
     const struct in6_addr *a = &place->inet.v6.sin6_addr;
-    int only =
-        !(IN6_IS_ADDR_UNSPECIFIED(a) || IN6_IS_ADDR_V4MAPPED(a)) || place->inet.v6.sin6_scope_id;
+    int only = IN6_IS_ADDR_UNSPECIFIED(a) ? how->ipv6_only || place->inet.v6.sin6_scope_id
+                                          : !IN6_IS_ADDR_V4MAPPED(a);
     (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
   }
   if (bind(fd, (const struct sockaddr *)&place->address, place->length) < 0 ||

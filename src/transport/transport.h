@@ -46,6 +46,7 @@ struct ms__socket {
 /* How to open one. */
 struct ms__listening {
   bool reuse_port; /* net: beside others that say so, where the system has that */
+  bool ipv6_only;  /* net: the wildcard of IPv6 leaves IPv4 to others */
   mode_t mode;     /* unix: of its file; the owner may read and write */
   gid_t group;     /* unix: of its file; (gid_t)-1: what the system gives it */
 };

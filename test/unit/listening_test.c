@@ -534,8 +534,9 @@ static void what_was_inherited_is_taken_again(void **state) {
   close(other);
 }
 
-/* systemd's BindIPv6Only=ipv6-only: a socket for each family. */
-static void both_wildcards_may_be_inherited(void **state) {
+/* systemd's BindIPv6Only=ipv6-only: a socket for each family; both for "::", or one for each of two
+ * stacks. */
+static void inherit_both_wildcards(const char *ipv4) {
   struct sockaddr_in in4 = {.sin_family = AF_INET};
   struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
   socklen_t n = sizeof in6;
@@ -544,7 +545,6 @@ static void both_wildcards_may_be_inherited(void **state) {
   char text[TEXT];
   ms_error err;
   int fds[2] = {socket(AF_INET6, SOCK_STREAM, 0), socket(AF_INET, SOCK_STREAM, 0)}, on = 1;
-  (void)state;
   assert_int_equal(setsockopt(fds[0], IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on), 0);
   assert_int_equal(bind(fds[0], (struct sockaddr *)&in6, sizeof in6), 0);
   assert_int_equal(getsockname(fds[0], (struct sockaddr *)&in6, &n), 0);
@@ -558,18 +558,113 @@ static void both_wildcards_may_be_inherited(void **state) {
   (void)snprintf(text, sizeof text, "net::::%d~shs", ntohs(in6.sin6_port));
   assert_int_equal(ms_ctx_new(&f.server, &server, &err), 0);
   assert_int_equal(ms_add(f.server, text, NULL, &err), 0);
+  (void)snprintf(text, sizeof text, "net:%s:%d~shs", ipv4, ntohs(in6.sin6_port));
+  if (*ipv4) assert_int_equal(ms_add(f.server, text, NULL, &err), 1);
   assert_int_equal(ms_listen(f.server, &server_events, &f, &err), 0);
   fixture_until(&f, &f.ready, -1);
-  if (f.ready != 1) fail_msg("%s", f.listen_error.message);
+  if (f.ready != 1 + (*ipv4 != 0)) fail_msg("%s", f.listen_error.message);
   for (int i = 0; i < 2; i++) {
     char all[TEXT];
     assert_false(ms_ctx_inherited_left(f.server, fds[i]));
     (void)ms_stringify(f.server, MS_DEVICE, all, sizeof all);
-    (void)snprintf(text, sizeof text, "net:%s%s", i ? "127.0.0.1" : "::1",
-                   all + strlen("net:localhost"));
+    (void)snprintf(text, sizeof text, "net:%s:%d%.*s", i ? "127.0.0.1" : "::1",
+                   ntohs(in6.sin6_port), (int)strcspn(strchr(all, '~'), ";"), strchr(all, '~'));
     dial_it(&f, &client, text);
   }
   fixture_done(&f);
+}
+
+static void both_wildcards_may_be_inherited(void **state) {
+  (void)state;
+  inherit_both_wildcards("");
+  inherit_both_wildcards("0.0.0.0");
+}
+
+/* ---- Both wildcards ---- */
+
+/* A port that nobody has, in either family. */
+static int free_port(void) {
+  int port;
+  close(take_port(AF_INET, &port));
+  return port;
+}
+
+/* Is the one who answers at this host the stack of this protocol? */
+static void assert_answers(struct fixture *f, const char *host, int port, const char *protocol) {
+  struct client c = {.total = 1000};
+  char address[TEXT], all[TEXT];
+  bool ws = strcmp(protocol, "ws") == 0, v6 = ws && strchr(host, ':');
+  (void)ms_stringify(f->server, MS_DEVICE, all, sizeof all);
+  (void)snprintf(address, sizeof address, "%s:%s%s%s%s:%d%.*s", protocol, ws ? "//" : "",
+                 v6 ? "[" : "", host, v6 ? "]" : "", port, (int)strcspn(strchr(all, '~'), ";"),
+                 strchr(all, '~'));
+  dial_with(f, NULL, "", address, &c);
+  fixture_until(f, &c.closed, 0);
+  if (c.error.code) fail_msg("%s: %s", address, c.error.message);
+  assert_int_equal(c.got, 1000);
+}
+
+/* Each has its family, in any order, whatever is spoken there; also after a suspension. */
+static void both_wildcards_have_one_port(void **state) {
+  static const struct {
+    const char *stacks[2]; /* % is the port; without it a unix socket */
+    const char *v4, *v6;   /* who answers there */
+    bool reuse_port;
+  } rows[] = {
+      {{"net:0.0.0.0:%~shs", "net::::%~shs"}, "net", "net", false},
+      {{"net::::%~shs", "net:0.0.0.0:%~shs"}, "net", "net", false},
+      {{"net::::%~shs", "net:0.0.0.0:%~shs"}, "net", "net", true},
+      {{"net::::%~shs", "net:::ffff:0.0.0.0:%~shs"}, "net", "net", false},
+      {{"ws://0.0.0.0:%~shs", "net::::%~shs"}, "ws", "net", false},
+      {{"ws://[::]:%~shs", "net:0.0.0.0:%~shs"}, "net", "ws", false},
+      {{"net::%~shs", "net:0.0.0.0:%~shs"}, "net", "net", false}, /* "" in a wider scope */
+      {{"net::::%~shs", "unix"}, "net", "net", false},            /* alone: both */
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    ms_stack_opts opts = MS_OPTS_INIT(ms_stack_opts);
+    struct fixture f;
+    ms_ctx_opts server, client;
+    int port = free_port();
+    char stack[TEXT], all[TEXT], again[TEXT];
+    ms_error err;
+    begin(&f, &server, &client);
+    server_events = fixture_events(echo_connection);
+    opts.reuse_port = rows[i].reuse_port;
+    opts.scopes = MS_DEVICE | MS_LOCAL;
+    assert_int_equal(ms_ctx_new(&f.server, &server, &err), 0);
+    for (int j = 0; j < 2; j++) {
+      const char *given = rows[i].stacks[j], *at = strchr(given, '%');
+      if (at)
+        (void)snprintf(stack, sizeof stack, "%.*s%d%s", (int)(at - given), given, port, at + 1);
+      if (!at) (void)snprintf(stack, sizeof stack, "unix:%s/s~shs", f.dir);
+      if (ms_add(f.server, stack, &opts, &err) != j) fail_msg("%s: %s", stack, err.message);
+    }
+    assert_int_equal(ms_ctx_new(&f.client, &client, &err), 0);
+    assert_int_equal(ms_add(f.client, "net~shs", NULL, &err), 0);
+    assert_int_equal(ms_add(f.client, "ws~shs", NULL, &err), 1);
+    assert_int_equal(ms_listen(f.server, &server_events, &f, &err), 0);
+    fixture_until(&f, &f.ready, -1);
+    if (f.ready != 2) fail_msg("row %zu: %s", i, f.listen_error.message);
+    (void)ms_stringify(f.server, MS_DEVICE, all, sizeof all);
+    if ((strstr(all, "localhost") != NULL) != (i > 6)) fail_msg("row %zu: %s", i, all);
+    assert_answers(&f, "127.0.0.1", port, rows[i].v4);
+    assert_answers(&f, "::1", port, rows[i].v6);
+    suspended = 0;
+    assert_int_equal(ms_suspend(f.server, 1000, on_suspended, NULL), 0);
+    fixture_until(&f, &suspended, 0);
+    f.listened = 0;
+    assert_int_equal(ms_resume(f.server, &err), 0);
+    fixture_until(&f, &f.listened, 0);
+    if (f.listened < 2) fixture_until(&f, &f.listened, 1);
+    if (f.listen_error.code) fail_msg("resumed: %s", f.listen_error.message);
+    (void)ms_stringify(f.server, MS_DEVICE, again, sizeof again);
+    assert_string_equal(all, again);
+    assert_answers(&f, "127.0.0.1", port, rows[i].v4);
+    assert_answers(&f, "::1", port, rows[i].v6);
+    ms_unlisten(f.server);
+    fixture_done(&f);
+  }
 }
 
 static void a_suspension_has_a_deadline(void **state) {
@@ -664,6 +759,7 @@ int main(void) {
       cmocka_unit_test(who_is_removed_is_not_up),
       cmocka_unit_test(what_was_inherited_is_taken_again),
       cmocka_unit_test(both_wildcards_may_be_inherited),
+      cmocka_unit_test(both_wildcards_have_one_port),
       cmocka_unit_test(a_suspended_context_comes_back),
       cmocka_unit_test(a_suspension_has_a_deadline),
       cmocka_unit_test(a_suspension_may_come_first),
