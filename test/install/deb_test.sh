@@ -59,12 +59,12 @@ grep -q '^License: Expat$' "$root/usr/share/doc/multiserver/copyright" || fail '
 # Nothing runs when a package is installed but ldconfig: no unit is enabled or started.
 for package in multiserver libmultiserver-dev libmultiserver0; do
   dpkg-deb -e "$packages/${package}_${version}-1_$arch.deb" "$scratch/control-$package"
-  for script in preinst postinst prerm postrm; do
-    [ -e "$scratch/control-$package/$script" ] || continue
-    [ "$package" = libmultiserver0 ] || fail "$package has a $script"
-    ! grep -vE '^[[:space:]]*(#.*|set -e|if .*; then|ldconfig|fi)?$' "$scratch/control-$package/$script" || fail "$script of $package does more than ldconfig"
+  for script in "$scratch/control-$package"/preinst "$scratch/control-$package"/postinst; do
+    [ -e "$script" ] || continue
+    ! grep -vE '^[[:space:]]*(#.*|set -e|if .*; then|ldconfig|fi)?$' "$script" || fail "${script##*/} of $package does more than ldconfig"
   done
 done
+cmp "$scratch/control-multiserver/prerm" "$SOURCE/cmake/debian/prerm" || fail 'multiserver is not stopped when it is removed'
 [ -z "$(find "$root" -path '*.wants*' -o -path '*/system-preset*')" ] || fail 'a package enables a unit'
 
 says libmultiserver0 Depends '\blibsodium23\b'
