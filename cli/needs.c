@@ -14,7 +14,7 @@ enum has {
   SERVES_HOST = 4,  /* net, ws, wss */
   SERVES_WS = 8,    /* ws, wss */
   SERVES_TLS = 16,  /* wss, tls */
-  SERVES_FILE = 32, /* unix, at a path; and the metrics there */
+  SERVES_FILE = 32, /* unix, at a path that is no abstract name; and the metrics there */
   DIALS_SHS = 64,
   DIALS_TLS = 128,
   ANYTHING = 255
@@ -59,8 +59,8 @@ static const struct need {
     {"scope", SERVES_HOST, "an ADDRESS of net, ws or wss: a unix socket is the device's", NULL},
     {"external", SERVES_HOST, "an ADDRESS of net, ws or wss", NULL},
     {"reuse-port", SERVES_HOST, "an ADDRESS of net, ws or wss", NULL},
-    {"unix-mode", SERVES_FILE, "an ADDRESS of unix, or --metrics there", NULL},
-    {"unix-group", SERVES_FILE, "an ADDRESS of unix, or --metrics there", NULL},
+    {"unix-mode", SERVES_FILE, "an ADDRESS of unix:PATH, or --metrics there", NULL},
+    {"unix-group", SERVES_FILE, "an ADDRESS of unix:PATH, or --metrics there", NULL},
     {"limit", SERVES_HOST, "an ADDRESS of net, ws or wss", is_per_address},
     {"limit", SERVES_WS, "an ADDRESS of ws or wss", is_of_pages},
 };
@@ -90,7 +90,7 @@ static unsigned section_served(const ms_section *s) {
     case MS_SECTION_OTHER:
       return ANYTHING;
     case MS_SECTION_UNIX:
-      return SERVES_FILE;
+      return s->path && *s->path == '@' ? 0 : SERVES_FILE;
     case MS_SECTION_NOAUTH:
       break;
   }
@@ -191,7 +191,7 @@ static unsigned of_metrics(const struct cli_given *given) {
   for (size_t i = 0; i < given->count; i++) {
     const struct cli_option *o = &given->options[i];
     const char *at = strcmp(o->name, "metrics") == 0 ? *(const char *const *)o->value : NULL;
-    if (at) return SERVES_OPEN | (strncmp(at, "unix:", 5) == 0 ? SERVES_FILE : 0);
+    if (at) return SERVES_OPEN | (strncmp(at, "unix:", 5) == 0 && at[5] != '@' ? SERVES_FILE : 0);
   }
   return 0;
 }

@@ -49,18 +49,46 @@ static bool is_stream(int fd) {
   return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_STREAM;
 }
 
+/* "unix:PATH" or "unix:@NAME" of n bytes; false: no ADDRESS can say it. */
+static bool name_unix(const char *path, size_t n, char *out, size_t size) {
+  char *end = stpcpy(out, "unix:");
+  ms_addr *addr;
+  bool fits;
+  if (*path) n = strnlen(path, n);
+  if (2 * n + sizeof "unix:" > size) return false;
+  for (size_t i = 0; i < n; i++) {
+    if (path[i] == '!' || path[i] == '~') *end++ = '!';
+    *end++ = i == 0 && !path[i] ? '@' : path[i];
+  }
+  *end = '\0';
+  fits = !memchr(out, '\0', (size_t)(end - out)) && !strchr(out, ';') &&
+         ms_addr_parse(&addr, out, strlen(out), MS_ADDR_LISTEN, NULL) == 0;
+  if (fits) ms_addr_free(addr);
+  return fits;
+}
+
+/* A NUL is shown as what cli_clean makes of other controls. */
+static void describe_unix(const char *path, size_t n, char *out, size_t size) {
+  size_t at = (size_t)snprintf(out, size, "the %s socket ", *path ? "unix" : "abstract");
+  if (*path) n = strnlen(path, n);
+  for (size_t i = 0; i < n && at + 1 < size; i++)
+    out[at++] = path[i] ? path[i] : i ? '?' : '@';
+  out[at] = '\0';
+}
+
 /* As an ADDRESS would begin, "net:HOST:PORT" or "unix:PATH"; in words where none would. */
 static void name_socket(int fd, char *out, size_t size) {
   struct sockaddr_storage a = {0};
   const char *path = ((const struct sockaddr_un *)(const void *)&a)->sun_path;
-  const int before = offsetof(struct sockaddr_un, sun_path);
+  const size_t before = offsetof(struct sockaddr_un, sun_path);
   socklen_t n = sizeof a;
   bool named = getsockname(fd, (struct sockaddr *)&a, &n) == 0, stream = is_stream(fd);
-  char host[128], port[8];
-  if (named && a.ss_family == AF_UNIX && (int)n > before)
-    (void)snprintf(out, size, "%s%s%.*s", stream ? "" : "messages at ",
-                   *path ? "unix:" : "the abstract socket @", (int)n - before - !*path,
-                   path + !*path);
+  char host[128], port[8], unix_name[256];
+  if (named && a.ss_family == AF_UNIX && n > before &&
+      name_unix(path, n - before, unix_name, sizeof unix_name))
+    (void)snprintf(out, size, "%s%s", stream ? "" : "messages at ", unix_name);
+  else if (named && a.ss_family == AF_UNIX && n > before)
+    describe_unix(path, n - before, out, size);
   else if (named && a.ss_family != AF_UNIX &&
            getnameinfo((struct sockaddr *)&a, n, host, sizeof host, port, sizeof port,
                        NI_NUMERICHOST | NI_NUMERICSERV) == 0)

@@ -170,7 +170,7 @@ enum ms_section_kind {
   MS_SECTION_NET,       /* host, port */
   MS_SECTION_WS,        /* ws and wss: host, port, path, userinfo, secure */
   MS_SECTION_ONION,     /* host, port */
-  MS_SECTION_UNIX,      /* path */
+  MS_SECTION_UNIX,      /* path, or "@NAME": Linux' abstract sockets, which are no files */
   MS_SECTION_SHS,       /* key, seed */
   MS_SECTION_NOAUTH,    /* key, if one was given */
   MS_SECTION_TLS        /* host: whom the certificate has to name, or NULL: the transport's */
@@ -182,7 +182,8 @@ typedef struct ms_section {
   enum ms_section_kind kind; /* which fields it has */
   const char *name;          /* "net"; "ws" for ws and wss */
   const char *host;     /* unescaped, IPv6 without brackets and as in RFC 5952; "" is localhost */
-  const char *path;     /* ws: path and query, "" when none; unix: the socket's path */
+  const char *path;     /* ws: path and query, "" when none; unix: the socket's path, or
+                           "@NAME" of an abstract one */
   const char *userinfo; /* ws: what stands before '@', or NULL; never to be logged */
   int port;             /* 0-65535, the default port where a ws names none, or -1: none given */
   const char *data;     /* MS_SECTION_OTHER: what follows the name and its ':', or NULL */
@@ -557,7 +558,7 @@ typedef struct ms_stack_opts {
    * its write bit: the system is asked of each peer whether it was of the group when it connected,
    * by its own or a supplementary one. Everybody's write bit is MS_EINSECURE there, without
    * `insecure_noauth`. A socket that was inherited keeps its mode and group: on_log is told
-   * (MS_LOG_WARN). Ignored on other transports. */
+   * (MS_LOG_WARN). An abstract socket has neither (MS_EINVAL). Ignored on other transports. */
   unsigned unix_mode;
   /* unix: the group of that file, by its name or number; copied. ms_add is MS_EINVAL when there is
    * none, or the mode does not let it in, and MS_ESYSTEM when that cannot be looked up; who may not

@@ -22,7 +22,7 @@ if (!command) {
 dns.setDefaultResultOrder('ipv4first')
 
 // An address, or an old one, that has to do with keys.
-const KEYED = /~shs|:@/
+const KEYED = /~shs|(?<!unix):@/
 
 // An address to listen on where peers prove a key.
 const SERVED = /^(net|ws|wss|unix)\b[^;]*~shs/

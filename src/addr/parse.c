@@ -69,7 +69,7 @@ static const char *hint_for(const struct source *in) {
   if (tilde && memchr(tilde, ':', (size_t)(in->end - tilde))) return NULL;
   at = feed_key(in->s, end);
   if (!at || at == in->s || at[-1] != ':' || memcmp(in->s, "shs:", 4) == 0 ||
-      memcmp(in->s, "noauth:", 7) == 0)
+      memcmp(in->s, "noauth:", 7) == 0 || memcmp(in->s, "unix:@", 6) == 0)
     return NULL;
   return tilde ? invite_hint : legacy_hint;
 }

@@ -301,11 +301,13 @@ static void write_ws(struct ms__text *t, const ms_section *s, bool safe) {
   put(t, s->path ? s->path : "");
 }
 
-/* ---- unix: PATH ---- */
+/* ---- unix: PATH, or @NAME ---- */
 
 static bool read_unix(ms_section *out, struct ms__reading *r, const char *data) {
   if (!data && r->use == MS_ADDR_LISTEN) return true;
   if (!data || !*data) return bad(r, data, "a path is needed, as in unix:/run/x/socket");
+  if (strcmp(data, "@") == 0)
+    return bad(r, data, "an abstract socket has a name, as in unix:@x; a file is unix:./@");
   out->path = keep(r, data, strlen(data));
   return true;
 }

@@ -103,7 +103,9 @@ static void close_sockets(struct ms__stack *s) {
   s->listens = false;
 }
 
-/* A unix socket of our own has the mode that was asked for; one that we are given may have any. */
+/* A unix socket of our own has the mode that was asked for; one that we are given may have any, and
+ * where it lets others in they are not turned away behind somebody's back. An abstract one has
+ * none. */
 static int open_socket(struct ms__stack *s, const struct ms__place *place, struct ms__socket *out,
                        ms_error *err) {
   struct ms_ctx *ctx = s->ctx;
@@ -116,7 +118,9 @@ static int open_socket(struct ms__stack *s, const struct ms__place *place, struc
                  "listen: unix:%s: who handed the socket over has set its mode and group "
                  "(SocketMode, SocketGroup): they stay as they are",
                  s->sections[0].path);
-  if (!is_for_us_alone(s) || s->transport->by_host || ms__unix_is_private(&out->place)) return 0;
+  if (!is_for_us_alone(s) || s->transport->by_host || ms__unix_is_private(&out->place) ||
+      ms__place_is_abstract(&out->place))
+    return 0;
   (void)ms__inherited_give(ctx->inherited, ctx->inherited_count, out);
   return ms__error(err, MS_EINSECURE, MS_PHASE_LISTEN, s->name,
                    "nothing authenticates who comes, and the mode of the socket and its folder let "

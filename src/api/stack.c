@@ -227,6 +227,9 @@ static int keep_access(struct ms__stack *s, const ms_stack_opts *opts, ms_error 
   s->how = (struct ms__listening){.reuse_port = opts->reuse_port, .mode = mode, .group = (gid_t)-1};
   if (s->transport->by_host || !ms__stack_has_place(s)) return 0;
   s->asks_access = opts->unix_mode || group;
+  if (s->asks_access && s->sections[0].path[0] == '@')
+    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, name,
+                     "an abstract socket is no file: it has neither a mode nor a group");
   if ((why = bad_mode(mode, group != NULL)))
     return ms__error(err, MS_EINVAL, MS_PHASE_NONE, name, "the mode %04o %s", mode, why);
   if (mode & S_IWOTH && !s->authenticated && !s->insecure_noauth)

@@ -203,8 +203,8 @@ void ms__attempt_again(struct ms__attempt *a) {
     out_of_memory(a);
     return;
   }
-  r = ms__uv_wire_connect(a->wire, address, on_connected, a);
-  if (r < 0) connect_failed(a, r);
+  r = ms__uv_wire_connect(a->wire, address, a->place.length, on_connected, a);
+  if (r) on_connected(a, r < 0 ? r : 0);
 }
 
 /* The stagger is from one connecting to the next, however long a look-up has taken (RFC 8305,

@@ -356,21 +356,29 @@ static void on_connected(uv_connect_t *request, int status) {
   if (!copy.wire->closed) copy.cb(copy.user, status);
 }
 
-int ms__uv_wire_connect(struct ms__uv_wire *w, const struct sockaddr *address, ms__connected_cb cb,
-                        void *user) {
-  struct connecting *k = ms__malloc(w->loop->env.allocator, sizeof *k);
-  int r = 0;
+/* A unix socket waits for nothing: it is connected at once, or not at all. libuv takes no name that
+ * begins with a NUL. */
+static int connect_unix(struct ms__uv_wire *w, const struct sockaddr *address, socklen_t length) {
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), r;
+  if (fd < 0) return -errno;
+  r = connect(fd, address, length) < 0 ? -errno : uv_pipe_open(&w->io.pipe, fd);
+  if (r < 0) (void)close(fd);
+  return r < 0 ? r : 1;
+}
+
+int ms__uv_wire_connect(struct ms__uv_wire *w, const struct sockaddr *address, socklen_t length,
+                        ms__connected_cb cb, void *user) {
+  struct connecting *k;
+  int r;
+  if (address->sa_family == AF_UNIX) return connect_unix(w, address, length);
+  k = ms__malloc(w->loop->env.allocator, sizeof *k);
   if (!k) return -ENOMEM;
   k->loop = w->loop;
   k->wire = w;
   k->cb = cb;
   k->user = user;
   w->loop->armed++;
-  if (address->sa_family == AF_UNIX) /* errors come through the callback */
-    uv_pipe_connect(&k->request, &w->io.pipe,
-                    ((const struct sockaddr_un *)(const void *)address)->sun_path, on_connected);
-  else
-    r = uv_tcp_connect(&k->request, &w->io.tcp, address, on_connected);
+  r = uv_tcp_connect(&k->request, &w->io.tcp, address, on_connected);
   if (r < 0) ms__free(w->loop->env.allocator, k);
   return r;
 }

@@ -12,10 +12,10 @@ typedef void (*ms__connected_cb)(void *user, int status);
 /* A wire that is not connected: a unix stream for AF_UNIX, else TCP. NULL: no memory. */
 struct ms__uv_wire *ms__uv_wire_new(struct ms__loop *loop, int family);
 
-/* Connects. 0 and `cb` comes from the loop, unless the wire is closed before; or a negative errno.
- */
-int ms__uv_wire_connect(struct ms__uv_wire *w, const struct sockaddr *address, ms__connected_cb cb,
-                        void *user);
+/* Connects, to an address of so many bytes. 0 and `cb` comes from the loop, unless the wire is
+ * closed before; 1, and it is connected already; or a negative errno. */
+int ms__uv_wire_connect(struct ms__uv_wire *w, const struct sockaddr *address, socklen_t length,
+                        ms__connected_cb cb, void *user);
 
 /* Takes over a connected, non-blocking descriptor. 0 or a negative errno; then it stays the
  * caller's. */

@@ -21,7 +21,12 @@ static bool is_same_path(const char *a, const char *b) {
   return lstat(a, &x) == 0 && lstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
+static bool is_same_name(const struct ms__place *a, const struct ms__place *b) {
+  return a->length == b->length && memcmp(&a->un, &b->un, a->length) == 0;
+}
+
 static bool is_same(const struct ms__place *a, const struct ms__place *b) {
+  if (ms__place_is_abstract(a) || ms__place_is_abstract(b)) return is_same_name(a, b);
   if (a->address.ss_family == AF_UNIX && b->address.ss_family == AF_UNIX)
     return is_same_path(a->un.sun_path, b->un.sun_path);
   return is_same_inet(&a->inet, &b->inet);

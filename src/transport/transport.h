@@ -21,6 +21,9 @@ struct ms__place {
   socklen_t length;
 };
 
+/* Is it a unix socket that is no file, but a name of this network namespace's? */
+bool ms__place_is_abstract(const struct ms__place *place);
+
 /* True for loopback addresses and unix sockets. */
 bool ms__place_is_local(const struct ms__place *place);
 

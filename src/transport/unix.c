@@ -1,7 +1,9 @@
-/* unix: stream sockets in the file system. */
+/* unix: stream sockets in the file system, and Linux' abstract ones. */
 #define _GNU_SOURCE /* SOCK_NONBLOCK, flock */
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -19,10 +21,35 @@ static const char *path_of(const struct ms__place *p) {
   return p->un.sun_path;
 }
 
+bool ms__place_is_abstract(const struct ms__place *p) {
+  return p->address.ss_family == AF_UNIX && p->length > offsetof(struct sockaddr_un, sun_path) &&
+         !p->un.sun_path[0];
+}
+
+/* unix(7): a NUL and the name, whose length is that of the address; nothing ends it. */
+static int abstract_place(const char *name, struct ms__place *out, ms_error *err) {
+  size_t n = strlen(name);
+#ifdef __linux__
+  if (n < sizeof out->un.sun_path) {
+    memcpy(out->un.sun_path + 1, name, n);
+    out->un.sun_family = AF_UNIX;
+    out->length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + n);
+    return 0;
+  }
+  return ms__error(err, MS_EADDRESS, MS_PHASE_CONNECT, "unix",
+                   "the name has %zu bytes, an abstract socket's may have %zu", n,
+                   sizeof out->un.sun_path - 1);
+#else
+  return ms__error(err, MS_EADDRESS, MS_PHASE_CONNECT, "unix",
+                   "this system has no abstract sockets: a file of that name is unix:./@...");
+#endif
+}
+
 static int unix_place(const ms_section *section, struct ms__place *out, ms_error *err) {
   struct sockaddr_un *un = &out->un;
   size_t n = section->path ? strlen(section->path) : 0;
   memset(out, 0, sizeof *out);
+  if (n > 1 && section->path[0] == '@') return abstract_place(section->path + 1, out, err);
   if (n == 0)
     return ms__error(err, MS_EADDRESS, MS_PHASE_CONNECT, "unix",
                      "a path is needed: unix:/run/x/socket");
@@ -86,26 +113,33 @@ static int let_in(const char *path, const struct ms__listening *how, ms_error *e
   return 0;
 }
 
-static int failed(int sys, const char *path, ms_error *err) {
+static int failed(int sys, const struct ms__place *place, ms_error *err) {
+  bool abstract = ms__place_is_abstract(place);
+  char name[sizeof place->un.sun_path + 1];
+  size_t n = place->length - offsetof(struct sockaddr_un, sun_path) - abstract;
+  (void)snprintf(name, sizeof name, "%s%.*s", abstract ? "@" : "", (int)n,
+                 path_of(place) + abstract);
   if (sys == EADDRINUSE) {
-    ms__error(err, MS_EADDRINUSE, MS_PHASE_LISTEN, "unix",
-              "%s is in use by a running process, or is no socket", path);
+    ms__error(err, MS_EADDRINUSE, MS_PHASE_LISTEN, "unix", "%s is in use by a running process%s",
+              name, abstract ? "" : ", or is no socket");
     if (err) err->sys = sys;
     return MS_EADDRINUSE;
   }
-  return ms__error_sys(err, MS_ELISTEN, sys, MS_PHASE_LISTEN, "unix", "cannot listen on %s", path);
+  return ms__error_sys(err, MS_ELISTEN, sys, MS_PHASE_LISTEN, "unix", "cannot listen on %s", name);
+}
+
+static int bind_to(int fd, const struct ms__place *place) {
+  return bind(fd, (const struct sockaddr *)&place->address, place->length) < 0 ? errno : 0;
 }
 
 /* Binds a descriptor to its file, mode 0600. 0 or an errno. */
 static int bind_file(int fd, const struct ms__place *place) {
-  const struct sockaddr *address = (const struct sockaddr *)&place->address;
   int sys;
   /* bind gives the file the socket's own mode: so it is 0600 from its first moment, and the
    * process' umask, which all threads share, stays as it is */
   if (fchmod(fd, OWN_MODE) < 0) return errno;
-  sys = bind(fd, address, place->length) < 0 ? errno : 0;
-  if (sys == EADDRINUSE && is_stale(place) && unlink(path_of(place)) == 0)
-    sys = bind(fd, address, place->length) < 0 ? errno : 0;
+  sys = bind_to(fd, place);
+  if (sys == EADDRINUSE && is_stale(place) && unlink(path_of(place)) == 0) sys = bind_to(fd, place);
   return sys;
 }
 
@@ -118,23 +152,31 @@ static void note_file(struct ms__socket *out, mode_t mode) {
   if (mode & S_IWGRP && st.st_gid != ms__groups_unknown()) out->group = st.st_gid;
 }
 
+static int listen_at_file(struct ms__socket *s, const struct ms__listening *how, ms_error *err) {
+  const char *path = path_of(&s->place);
+  int lock = lock_folder(path), sys = bind_file(s->fd, &s->place);
+  int r = sys ? failed(sys, &s->place, err) : let_in(path, how, err);
+  if (r == 0 && listen(s->fd, BACKLOG) < 0) r = failed(errno, &s->place, err);
+  if (r == 0) note_file(s, how->mode);
+  if (r < 0 && !sys) (void)unlink(path);
+  if (lock >= 0) close(lock);
+  return r;
+}
+
+/* It has no mode: anybody may connect. */
+static int listen_at_name(struct ms__socket *s, ms_error *err) {
+  int sys = bind_to(s->fd, &s->place);
+  if (sys == 0 && listen(s->fd, BACKLOG) < 0) sys = errno;
+  return sys ? failed(sys, &s->place, err) : 0;
+}
+
 static int unix_listen(const struct ms__place *place, const struct ms__listening *how,
                        struct ms__socket *out, ms_error *err) {
-  const char *path = path_of(place);
-  int lock, r = 0, sys, fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return failed(errno, path, err);
+  int r, fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return failed(errno, place, err);
   *out = (struct ms__socket){
       .fd = fd, .place = *place, .unknown = ms__users_unknown(), .group = (gid_t)-1};
-  lock = lock_folder(path);
-  if ((sys = bind_file(fd, place))) {
-    r = failed(sys, path, err);
-  } else {
-    r = let_in(path, how, err);
-    if (r == 0 && listen(fd, BACKLOG) < 0) r = failed(errno, path, err);
-    if (r < 0) (void)unlink(path);
-  }
-  if (r == 0) note_file(out, how->mode);
-  if (lock >= 0) close(lock);
+  r = ms__place_is_abstract(place) ? listen_at_name(out, err) : listen_at_file(out, how, err);
   if (r < 0) close(fd);
   return r;
 }
@@ -143,7 +185,8 @@ static void unix_unlisten(struct ms__socket *s) {
   struct stat st;
   if (s->fd < 0) return;
   /* another process may have taken the place over since */
-  if (lstat(path_of(&s->place), &st) == 0 && st.st_dev == s->device && st.st_ino == s->inode)
+  if (!ms__place_is_abstract(&s->place) && lstat(path_of(&s->place), &st) == 0 &&
+      st.st_dev == s->device && st.st_ino == s->inode)
     (void)unlink(path_of(&s->place));
   close(s->fd);
   s->fd = -1;

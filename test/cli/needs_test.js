@@ -26,7 +26,7 @@ const OPTIONS = [
   { args: ['--scope', 'public'], serve: ['net::0~shs'], not: ['unix:S~shs'] },
   { args: ['--external', 'pub.example'], serve: ['net::0~shs'], not: ['unix:S~shs'] },
   { args: ['--unix-mode', '0660'], serve: ['unix:S~shs', 'unix:S'], not: ['net::0~shs', 'ws://127.0.0.1:0'] },
-  { args: ['--unix-group', 'root'], serve: ['unix:S~shs'], not: ['net::0~shs'] },
+  { args: ['--unix-group', 'root'], serve: ['unix:S~shs'], not: ['net::0~shs', 'unix:@S~shs', 'unix:@S'] },
   { args: ['--reuse-port'], serve: ['net::0~shs'], not: ['unix:S~shs'] },
   { args: ['--limit', 'per-address=3'], serve: ['net::0~shs'], not: ['unix:S~shs'] },
   { args: ['--limit', 'per-second=3'], serve: ['net::0~shs'], not: ['unix:S~shs'] },

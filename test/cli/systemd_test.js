@@ -18,9 +18,10 @@ async function listening(where) {
   return server
 }
 
-// Perl binds an abstract socket, which Node 18 cannot, and leaves it as descriptor 5.
-const bind = (name) => ['perl', '-MSocket', '-MPOSIX=dup2', '-e', `$^F = 9; socket(my $s, AF_UNIX, SOCK_STREAM, 0) or die;
-  bind($s, pack_sockaddr_un("\\0${name}")) && listen($s, 1) && dup2(fileno($s), 5) or die; exec @ARGV`]
+// Perl binds an abstract socket, which Node 18 cannot, and leaves it as that descriptor. The name may
+// have escapes of Perl's.
+const bind = (name, fd = 5) => ['perl', '-MSocket', '-MPOSIX=dup2', '-e', `$^F = 9; socket(my $s, AF_UNIX, SOCK_STREAM, 0) or die;
+  bind($s, pack_sockaddr_un("\\0${name}")) && listen($s, 1) && dup2(fileno($s), ${fd}) or die; exec @ARGV`]
 
 // Our serve with these as descriptors 3 and so on; systemd names the process that they are for.
 function activated(world, servers, args, env = {}, before = []) {
@@ -70,6 +71,35 @@ scenario('fewer sockets than it is told of are a note, and nothing of its own pa
   assert.strictEqual(await proc.exit(), 0)
 })
 
+scenario('an abstract socket is taken over by its name, also where nothing authenticates', async (world) => {
+  const name = `multiserver-test-${process.pid}`
+  for (const stack of ['', '~noauth', '~shs']) {
+    const { proc } = activated(world, [], ['--echo', `unix:@${name}${stack}`], { LISTEN_FDS: '1' }, bind(name, 3))
+    const address = await proc.line()
+    assert.ok(address.startsWith(`unix:@${name}${stack}`), address)
+    if (stack !== '~shs') assert.strictEqual(proc.err, '')
+    const client = world.start('connect', command, ['connect', address])
+    client.child.stdin.end('hello')
+    if (stack !== '~shs') assert.deepStrictEqual([await client.exit(), client.stdout().toString()], [0, 'hello'], `${client}`)
+    proc.kill('SIGTERM')
+    assert.strictEqual(await proc.exit(), 0)
+  }
+})
+
+scenario('a longer name, and a file of that name, are others', async (world) => {
+  const name = `multiserver-test-${process.pid}`
+  for (const [given, bound, told] of [[`unix:@${name}`, `${name}x`, `unix:@${name}x`], [`unix:@${name}x`, name, `unix:@${name}`],
+    [`unix:./@${name}`, name, `unix:@${name}`], [`unix:@${name}`, `${name}\\0`, `the abstract socket @${name}?`],
+    [`unix:@${name}`, `~!${name}`, `unix:@!~!!${name}`], [`unix:@${name}`, `${name};`, `the abstract socket @${name};`],
+    [`unix:@${name}`, `${name}\\xff`, `the abstract socket @${name}?`]]) {
+    const { proc } = activated(world, [], ['--echo', given], { LISTEN_FDS: '1' }, bind(bound, 3))
+    assert.strictEqual(await proc.line(), given)
+    assert.strictEqual(await proc.line('stderr'), `multiserver: systemd listens on ${told}, which no ADDRESS is: nobody is served there`)
+    proc.kill('SIGTERM')
+    assert.strictEqual(await proc.exit(), 0)
+  }
+})
+
 scenario('a socket that no ADDRESS can be is told as what it is', async (world) => {
   const name = `multiserver-test-${process.pid}`
   const tcp = await listening({ port: 0, host: '127.0.0.1' })
@@ -79,7 +109,7 @@ scenario('a socket that no ADDRESS can be is told as what it is', async (world) 
   const { proc } = activated(world, [tcp, udp], ['--echo', `net:127.0.0.1:${port}`], { LISTEN_FDS: '3' }, bind(name))
   for (const socket of [tcp, udp]) socket.close()
   await proc.until(() => proc.err.split('\n').length === 3, 'two notes')
-  const told = [`UDP, 127.0.0.1:${other}`, `the abstract socket @${name}`]
+  const told = [`UDP, 127.0.0.1:${other}`, `unix:@${name}`]
   assert.strictEqual(proc.err, told.map((what) => `multiserver: systemd listens on ${what}, which no ADDRESS is: nobody is served there\n`).join(''))
 })
 

@@ -225,6 +225,9 @@ static void what_a_stack_may_ask_for(void **state) {
       {"unix:/s~shs", 0, "no-such-group", MS_EINVAL},
       {"net:127.0.0.1:0", 0666, "no-such-group", 0},
       {"unix~noauth", 0666, "no-such-group", 0},
+      {"unix:@s~noauth", 0, NULL, 0},
+      {"unix:@s~noauth", 0600, NULL, MS_EINVAL},
+      {"unix:@s~shs", 0, "root", MS_EINVAL},
   };
   struct fixture f;
   ms_ctx_opts server;

@@ -107,6 +107,10 @@ static void keys_are_written_in_standard_base64(void **state) {
       {"net:h:1~shs:" KEY ".ed25519:" SEED, "net:h:1" SHS ":" SEED},
       {"unix:/a b:c~noauth:", "unix:/a b:c~noauth"},
       {"unix:/a~noauth:" BARE, "unix:/a~noauth:" KEY},
+      {"unix:@a~noauth", "unix:@a~noauth"}, /* abstract */
+      {"unix:!@a!:b!!c!~d @\xc3\xa9", "unix:@a:b!!c!~d @\xc3\xa9"},
+      {"unix:./@a", "unix:./@a"},
+      {"unix:!@a.ed25519~noauth", "unix:@a.ed25519~noauth"}, /* no legacy address */
   };
   (void)state;
   CHECK(forms, MS_ADDR_DIAL);

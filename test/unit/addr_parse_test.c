@@ -48,6 +48,8 @@ static void a_fault_has_a_place_and_a_reason(void **state) {
       {"net:010.0.0.1:1", 4, "net", "four decimal"},
       {"net:1.2.3.4.5:1", 4, "net", "four decimal"},
       {"unix:", 5, "unix", "path"},
+      {"unix:@", 5, "unix", "a name, as in unix:@x"},
+      {"unix:!@~shs:" KEY, 5, "unix", "a name, as in unix:@x"},
       {"ws:h:1", 3, "ws", "URL"},
       {"ws://h/#x", 7, "ws", "fragment"},
       {"ws://h\\x", 6, "ws", "backslash"},
@@ -149,6 +151,7 @@ static void every_section_must_match(void **state) {
       {"ws://h~shs:" KEY, "wss~shs", false},
       {"wss://h", "wsss", false},
       {"unix:/p~noauth", "unix~noauth", true},
+      {"unix:@p~noauth", "unix~noauth", true},
       {"foo:x~bar:y", "foo~bar", true},
       {"net:h:x", "net", false},
   };
@@ -210,10 +213,16 @@ static void check_fixed_point(const char *text, size_t length, enum ms_addr_use 
 
 /* Cuts, doubles, joins and changes good addresses at random. */
 static void no_text_does_harm(void **state) {
-  static const char *const good[] = {
-      "net:h:1~shs:" KEY,     "net:::1:8008~shs:" KEY ":" KEY,     "wss://u:p@h:1/a?b=c~shs:" KEY,
-      "unix:/run/a b~noauth", "onion:abc.onion:80~shs:" KEY,       "foo:!~!;b~bar:!!",
-      "net:fe80::1%eth0:80",  "ws://[::1]/x~noauth;net:1.2.3.4:5", "ws://[fe80::1%25eth0]:8/a"};
+  static const char *const good[] = {"net:h:1~shs:" KEY,
+                                     "net:::1:8008~shs:" KEY ":" KEY,
+                                     "wss://u:p@h:1/a?b=c~shs:" KEY,
+                                     "unix:/run/a b~noauth",
+                                     "unix:@a~shs:" KEY,
+                                     "onion:abc.onion:80~shs:" KEY,
+                                     "foo:!~!;b~bar:!!",
+                                     "net:fe80::1%eth0:80",
+                                     "ws://[::1]/x~noauth;net:1.2.3.4:5",
+                                     "ws://[fe80::1%25eth0]:8/a"};
   static const char odd[] = ":;~!@/?#[]%\\.=\x01\xff\xc3\xa9 +-0aA";
   struct rng rng;
   (void)state;

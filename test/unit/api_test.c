@@ -27,7 +27,7 @@ struct stack_case {
 };
 
 static void in_folder(char *buf, size_t size, const struct fixture *f, const char *listen) {
-  const char *at = strchr(listen, '@');
+  const char *at = strstr(listen, "@/");
   if (at)
     (void)snprintf(buf, size, "%.*s%s%s", (int)(at - listen), listen, f->dir, at + 1);
   else
@@ -71,6 +71,8 @@ static void every_stack_echoes(void **state) {
       {"unix~noauth", "unix:@/s~noauth", "unix:/tmp/", 3000000},
       {"unix", "unix:@/s", "unix:/tmp/", 3000000},
       {"unix", "unix:@/s", "unix:/tmp/", 0},
+      {"unix~shs", "unix:@@/s~shs", "unix:@/tmp/", 3000000}, /* abstract */
+      {"unix", "unix:@@/s", "unix:@/tmp/", 0},
   };
   (void)state;
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
