@@ -13,17 +13,19 @@
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 
 /* One subcommand. `run` gets its own arguments: argv[0] is the subcommand's name. Returns an exit
- * status. `help` and then `more` (or NULL) are the whole text of --help: C knows no string of more
- * than 4,095 characters. */
+ * status. `help` and then those of `more` (NULL behind the last, or NULL) are the whole text of
+ * --help: C knows no string of more than 4,095 characters. */
 struct cli_command {
-  const char *name, *summary, *help, *more;
+  const char *name, *summary, *help;
+  const char *const *more;
   int (*run)(int argc, char **argv);
 };
 
 extern const struct cli_command cli_keygen, cli_id, cli_address, cli_serve, cli_connect, cli_check;
 
-/* The two parts of serve --help (serve_help.c). */
-extern const char cli_serve_help[], cli_serve_more[];
+/* The parts of serve --help (serve_help.c). */
+extern const char cli_serve_help[];
+extern const char *const cli_serve_more[];
 
 /* ---- Text of strangers (text.c) ---- */
 

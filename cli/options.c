@@ -59,7 +59,8 @@ void cli_address_free(char *text) {
 
 int cli_help(const struct cli_command *command) {
   (void)fputs(command->help, stdout);
-  if (command->more) (void)fputs(command->more, stdout);
+  for (const char *const *more = command->more; more && *more; more++)
+    (void)fputs(*more, stdout);
   return cli_flush("help");
 }
 

@@ -57,7 +57,7 @@ const char cli_serve_help[] =
     "                        machine, and let other users in at unix sockets\n"
     "\n";
 
-const char cli_serve_more[] =
+const char *const cli_serve_more[] = {
     "addresses, as peers are told them:\n"
     "  --scope SCOPE         from where the stacks can be reached: device, local or public;\n"
     "                        may be repeated (default: what each address itself is)\n"
@@ -82,7 +82,7 @@ const char cli_serve_more[] =
     "                        SIGKILL), and so does serve when it is killed: a process\n"
     "                        exec-keeper sees to it that no command takes either for the end\n"
     "                        of its input\n"
-    "\n"
+    "\n",
     "options:\n"
     "  --key FILE            who we are, which nobody else may open (default:\n"
     "                        $XDG_CONFIG_HOME/multiserver/secret, made on first use)\n"
@@ -121,4 +121,5 @@ const char cli_serve_more[] =
     "    --external wss://pub.example/path ws://127.0.0.1:8989~shs\n"
     "  multiserver serve --forward unix:/run/app/socket~noauth --allow KEY net::0~shs\n"
     "  multiserver serve --echo --external pub.example --print-addresses public \\\n"
-    "    --allow-any net::::8008~shs\n";
+    "    --allow-any net::::8008~shs\n",
+    NULL};
