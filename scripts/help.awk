@@ -2,6 +2,7 @@
 #
 #   commands  NAME <tab> SUMMARY, for each row below "commands:"
 #   options   NAMES <tab> ARGUMENT <tab> DESCRIPTION, NAMES joined by commas
+#   values    ARGUMENT <tab> WORDS, for each argument of an option whose description lists what it can be
 #   operands  the usage's words that are not options or their arguments
 #   synopsis  the usage, as roff
 #   man       everything else, as roff (commands and exit status apart, with -v main=1)
@@ -11,6 +12,11 @@
 # have indented lines in them, and indented lists, which may have a heading that ends in a colon. A
 # list has rows of two columns, two spaces or more apart; what is indented further goes on. Below
 # "examples:" and "try it" there are lines to type.
+#
+# A description lists what its argument can be behind a colon ("from where ...: device, local or
+# public; ..."). Of an argument with two parts, NAME=NUMBER, this is the first; behind "HOW ... is", a
+# sentence about the second, it is that one. What stands in parentheses, and what is more than one
+# word, is a remark.
 
 # ---- Text ----
 
@@ -152,7 +158,8 @@ function print_status(first, last, i) {
   }
 }
 
-# NAMES, ARGUMENT and DESCRIPTION of a row that has options in its left column.
+# NAMES, ARGUMENT and DESCRIPTION of a row that has options in its left column; or what its argument
+# can be.
 function print_options(s, text, words, n, i, names, name) {
   n = split(s, words, " ")
   for (i = 1; i <= n; i++) {
@@ -162,7 +169,39 @@ function print_options(s, text, words, n, i, names, name) {
     names = names (names == "" ? "" : ",") name
     known[name] = 1
   }
-  if (names != "") printf "%s\t%s\t%s\n", names, (words[n] ~ /^-/ ? "" : words[n]), text
+  if (names == "") return
+  if (mode == "options")
+    printf "%s\t%s\t%s\n", names, (words[n] ~ /^-/ ? "" : words[n]), text
+  else if (words[n] !~ /^-/ && (s = words_of(words[n], text)) ~ / /)
+    printf "%s\t%s\n", words[n], s
+}
+
+# The words that an argument can be, with a '=' where its other part stands; "" when none are listed.
+function words_of(argument, text, part, parts, second, items, n, i, list) {
+  gsub(/\([^()]*\)/, "", text)
+  parts = split(argument, part, "=")
+  second = parts == 2 && match(text, part[2] " [a-z ]*is ")
+  if (!second && !match(text, / *: +/)) return ""
+  text = substr(text, RSTART + RLENGTH)
+  sub(/[;.].*/, "", text)
+  n = split(text, items, ",")
+  for (i = 1; i <= n; i++) list = list listed(items[i], second ? "=" : "", parts == 2 && !second ? "=" : "")
+  return substr(list, 2)
+}
+
+# The words of one item of such a list, "A", "A and B" or "or A", each between two others; "" of a
+# remark.
+function listed(item, before, after, word, n, i, list, count, joints) {
+  n = split(item, word, " ")
+  for (i = 1; i <= n; i++) {
+    if (word[i] ~ /^(and|or)$/) {
+      joints++
+      continue
+    }
+    if (word[i] !~ /^[a-z][a-z0-9-]*$/ || ++count > joints + 1) return ""
+    list = list " " before word[i] after
+  }
+  return list
 }
 
 # Goes through the usage's words: options are printed unless a list has told of them, operands when
@@ -207,13 +246,13 @@ END {
       print_block(first, last)
     } else if (mode == "status") {
       if (line[first] ~ /^exit status:/) print_status(first, last)
-    } else if (mode == "commands" || mode == "options") {
+    } else if (mode == "commands" || mode == "options" || mode == "values") {
       heading = ""
       if (is_heading(first, last)) heading = line[first++]
       if (line[first] !~ /^ / || is_typed(heading)) continue
       read_rows(first, last)
       for (i = 1; i <= rows; i++)
-        if (mode == "options")
+        if (mode != "commands")
           print_options(row_term[i], row_text[i])
         else if (heading == "commands:")
           printf "%s\t%s\n", row_term[i], row_text[i]

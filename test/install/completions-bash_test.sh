@@ -19,6 +19,7 @@ expect() {
 
 mkdir "$scratch/files"
 touch "$scratch/files/my friends" "$scratch/files/a*b"
+mkdir "$scratch/files/pages"
 bash -n "$file"
 {
   commands_of_help
@@ -29,11 +30,35 @@ commands_of_help | expect multiserver help ''
 for command in $(commands_of_help); do
   { options_of_help "$command" && echo --help; } | expect multiserver "$command" -
   for option in $(file_options_of_help "$command"); do
-    printf '%s\n' 'my friends' 'a*b' | expect multiserver "$command" "$option" ''
+    printf '%s\n' 'my friends' 'a*b' pages | expect multiserver "$command" "$option" ''
     echo 'my friends' | expect multiserver "$command" "$option" my
+    echo 'my friends' | expect multiserver "$command" "$option" = my
   done
 done
 printf '%s\n' --allow --allow-any --allow-file | expect multiserver serve --al
 expect multiserver serve --allow '' </dev/null
 echo 'my friends' | expect multiserver keygen my
 expect multiserver id my </dev/null
+
+# ---- What arguments can be; bash takes '=' and ':' for words of their own ----
+
+[ "$(limits_of_command | wc -l)" -ge 9 ] || fail 'the command does not name its limits'
+limits_of_command | sed 's/$/=/' | expect multiserver serve --limit ''
+limits_of_command | sed 's/$/=/' | expect multiserver serve --limit =
+echo buffered-each= | expect multiserver serve --limit = buffered-
+expect multiserver serve --limit buffered = '' </dev/null
+for option in --scope --print-addresses; do
+  scopes_of_command "$option" | expect multiserver serve "$option" ''
+  echo device | expect multiserver serve "$option" = d
+done
+levels_of_command | expect multiserver connect --security ''
+! completed multiserver check --security '' | grep -x key || fail 'check has no --security'
+expect multiserver serve --trusted-proxy 127.0.0.1 </dev/null
+ways_of_command | expect multiserver serve --trusted-proxy 127.0.0.1 =
+ways_of_command | expect multiserver serve --trusted-proxy 2001 : db8 :: /32 =
+echo forwarded | expect multiserver serve --trusted-proxy = 2001 : db8 :: /32 = f
+echo pages | expect multiserver serve --http-root ''
+echo pages | expect multiserver serve --http-root = p
+completed multiserver serve --unix-group ro | grep -qx root || fail 'no groups are offered'
+completed multiserver serve --exec bas | grep -qx bash || fail 'no commands are offered'
+printf '%s\n' --allow --allow-any --allow-file | expect multiserver serve net ::: 1 : 8008~shs --al

@@ -7,6 +7,7 @@ file=$scratch/prefix/share/fish/vendor_completions.d/multiserver.fish
 mkdir "$scratch/files" "$scratch/home"
 export HOME="$scratch/home"
 touch "$scratch/files/friends"
+mkdir "$scratch/files/pages"
 
 # offered LINE: what it may go on with; descriptions are cut off.
 offered() {
@@ -38,3 +39,29 @@ offers 'multiserver keygen ' friends
 for line in 'multiserver serve --allow ' 'multiserver id ' 'multiserver '; do
   ! offered "$line" | grep friends || fail "'$line' offers a file"
 done
+
+# ---- What arguments can be ----
+
+# offers_only LINE [WORD...]
+offers_only() {
+  line=$1
+  shift
+  printf '%s\n' "$@" | sed '/^$/d' | LC_ALL=C sort >"$scratch/wanted"
+  offered "$line" | LC_ALL=C sort | diff "$scratch/wanted" - || fail "'$line' offers other words"
+}
+# shellcheck disable=SC2046 # words
+{
+  offers_only 'multiserver serve --limit ' $(limits_of_command | sed 's/$/=/')
+  offers_only 'multiserver serve --limit buffered=1'
+  offers_only 'multiserver serve --scope ' $(scopes_of_command --scope)
+  offers_only 'multiserver serve --print-addresses ' $(scopes_of_command --print-addresses)
+  offers_only 'multiserver connect --security ' $(levels_of_command)
+  offers_only 'multiserver serve --trusted-proxy 127.0.0.1'
+  offers_only 'multiserver serve --trusted-proxy 2001:db8::/32=' $(ways_of_command | sed 's|^|2001:db8::/32=|')
+  offers_only 'multiserver serve --trusted-proxy=127.0.0.1=' $(ways_of_command | sed 's/^/--trusted-proxy=127.0.0.1=/')
+}
+offers_only 'multiserver serve --scope=d' --scope=device
+offers_only 'multiserver serve --http-root ' pages/
+offers 'multiserver serve --unix-group ro' root
+offers 'multiserver serve --exec fis' fish
+offers 'multiserver serve --key=f' --key=friends

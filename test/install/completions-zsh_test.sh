@@ -24,7 +24,7 @@ done
 for command in $(commands_of_help); do
   given multiserver "$command" '' >"$scratch/given"
   for option in $(options_of_help "$command") --help; do
-    grep -qE -- "^(\([^)]*\)|\*)?$option(\[|\$)" "$scratch/given" ||
+    grep -qE -- "^(\([^)]*\)|\*)?$option=?(\[|\$)" "$scratch/given" ||
       fail "$command $option is not offered:" "$(cat "$scratch/given")"
   done
   [ "$(grep -c ':file:_files$' "$scratch/given")" -ge "$(file_options_of_help "$command" | wc -l)" ] ||
@@ -32,7 +32,58 @@ for command in $(commands_of_help); do
 done
 given multiserver keygen '' | grep -qx '\*:file:_files' || fail 'keygen completes no files'
 
+# ---- What arguments can be ----
+
+# takes COMMAND OPTION REST: what its argument is, behind the description.
+takes() {
+  given multiserver "$1" '' | grep -E -- "^\*?$2=\[" | sed 's/^.*]://' >"$scratch/spec"
+  [ "$(cat "$scratch/spec")" = "$3" ] || fail "$1 $2 takes something else than '$3':" "$(cat "$scratch/spec")"
+}
+# joined COMMAND...: its lines as words.
+joined() {
+  "$@" | paste -sd ' ' -
+}
+takes serve --limit "NAME=NUMBER: _multiserver_first $(joined limits_of_command)"
+takes serve --trusted-proxy "CIDR=HOW: _multiserver_second $(joined ways_of_command)"
+takes serve --scope "SCOPE:($(joined scopes_of_command --scope))"
+takes serve --print-addresses "SCOPE:($(joined scopes_of_command --print-addresses))"
+takes serve --http-root 'folder:_files -/'
+takes serve --unix-group group:_groups
+takes serve --exec command:_cmdstring
+takes serve --key file:_files
+takes serve --allow 'KEY: '
+given multiserver connect '' | grep -- --security | sed 's/.*(\(.*\))$/\1/' | tr ' ' '\n' | sort >"$scratch/levels"
+levels_of_command | sort | diff - "$scratch/levels" || fail 'connect --security takes other words'
+
 # compinit finds it by its first line.
 zsh -f -c 'zmodload zsh/complist zsh/computil; autoload -Uz compinit; compinit -D -u -d "$2/dump"
   fpath=("${1:h}" $fpath); compinit -u -d "$2/dump"; [[ $_comps[multiserver] == _multiserver ]]' zsh "$file" "$scratch" ||
   fail 'zsh does not load the completion for multiserver'
+
+# zsh itself, as somebody presses Tab at a terminal of its own.
+cat >"$scratch/type.zsh" <<'END'
+zmodload zsh/zpty
+fpath=("$1" $fpath)
+zpty shell "cd $2; zsh -f"
+zpty -w shell "PS1=; fpath=('$1' \$fpath); autoload -Uz compinit; compinit -u -d '$2/dump'; multiserver() { print -rl -- \"got=\$*\" }; print ready\$((1))"
+zpty -m -r shell seen '*ready1*' || exit 1
+zpty -n -w shell "multiserver $3"$'\t\n'
+zpty -w shell 'print done$((1))'
+zpty -m -r shell seen '*done1*' || exit 1
+print -r -- "${${seen##*got=}%%$'\r'*}"
+END
+# becomes TYPED WHOLE
+becomes() {
+  mkdir -p "$scratch/typed/pages"
+  touch "$scratch/typed/paper"
+  got=$(timeout 60 zsh -f "$scratch/type.zsh" "${file%/*}" "$scratch/typed" "$1")
+  [ "$got" = "$2" ] || fail "'$1' becomes '$got'"
+}
+becomes 'serve --limit conn' 'serve --limit connections='
+becomes 'serve --limit=conn' 'serve --limit=connections='
+becomes 'serve --trusted-proxy 2001:db8::/32=forw' 'serve --trusted-proxy 2001:db8::/32=forwarded'
+becomes 'serve --trusted-proxy=127.0.0.1=pr' 'serve --trusted-proxy=127.0.0.1=proxy'
+becomes 'serve --scope dev' 'serve --scope device'
+becomes 'serve --http-root pa' 'serve --http-root pages'
+becomes 'connect --security ke' 'connect --security key'
+becomes 'conn' 'connect'

@@ -61,6 +61,17 @@ file_options_of_help() {
   "$MULTISERVER" "$1" --help | sed '/^examples:/,$d' | grep -oE -- '--[a-z-]+ FILE' | sed 's/ FILE//'
 }
 
+# The words that an argument can be, as the command has them in what it says of one that is none:
+# named_when_refused COMMAND ARGUMENT...
+named_when_refused() {
+  timeout 10 "$MULTISERVER" "$@" 2>&1 | sed -n 's/ *([^)]*)//g; s/.*\(the names are\|is no scope:\|is one of\|: it is\) //p' |
+    tr -s ', ' '\n' | sed '/^or$/d; /^$/d'
+}
+limits_of_command() { named_when_refused serve --echo --limit none=1 net:127.0.0.1:0~shs; }
+scopes_of_command() { named_when_refused serve --echo "$1" none net:127.0.0.1:0~shs; }
+ways_of_command() { named_when_refused serve --echo --trusted-proxy 127.0.0.1=none net:127.0.0.1:0~shs; }
+levels_of_command() { named_when_refused connect --security nothing net:127.0.0.1:1; }
+
 # ---- What a file of ELF has against faults in memory ----
 
 # lacks FILE [PIE]: what of it is missing, a line each.
