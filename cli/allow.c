@@ -49,19 +49,32 @@ static bool read_line(struct cli_keys *keys, char *line) {
   return !word || (cli_keys_add(keys, word) && !strtok(NULL, blank));
 }
 
+/* Goes to the beginning of the text. */
+static int begin(FILE *file, const char *path) {
+  char first[4];
+  const char *why;
+  size_t n = fread(first, 1, sizeof first, file), mark = ms__file_mark(first, n, &why);
+  if (why) return cli_error("allow", path, "%s", why);
+  if (ferror(file) || fseek(file, (long)mark, SEEK_SET) < 0)
+    return cli_error("allow", path, "cannot be read: %s", strerror(errno));
+  return CLI_OK;
+}
+
 int cli_keys_read(struct cli_keys *keys, const char *path) {
   struct cli_keys found = {NULL, 0};
   char line[LINE_TEXT];
   size_t number = 0;
-  int status = CLI_OK;
+  FILE *file;
+  int fd, status;
   ms_error err;
-  int fd = ms__file_open(path, &rules, &err);
-  FILE *file = fd >= 0 ? fdopen(fd, "r") : NULL;
+  fd = ms__file_open(path, &rules, &err);
+  file = fd >= 0 ? fdopen(fd, "r") : NULL;
   if (fd < 0) return cli_error_from("allow", &err);
   if (!file) {
     (void)close(fd);
     return cli_error("allow", NULL, "out of memory");
   }
+  status = begin(file, path);
   while (status == CLI_OK && fgets(line, sizeof line, file)) {
     number++;
     if (!strchr(line, '\n') && !feof(file))

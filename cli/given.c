@@ -36,6 +36,10 @@ static void trim(char *text) {
 
 /* One line, and no other but blank ones. */
 static int check_line(const struct cli_command *command, const char *where, char *text, size_t n) {
+  const char *why;
+  size_t mark = ms__file_mark(text, n, &why);
+  if (why) return cli_usage(command, where, why);
+  memmove(text, text + mark, n -= mark);
   text[n] = '\0';
   if (strlen(text) != n) return cli_usage(command, where, "is no text");
   trim(text);

@@ -139,12 +139,12 @@ MS_API int ms_identity_from_seed(ms_identity **out, const uint8_t *seed /* MS_KE
                                  ms_error *err);
 
 /* Reads an identity from a file, or from `length` bytes of text, in the format of Scuttlebutt's
- * ~/.ssb/secret: JSON with comments, at most 65,535 bytes. A file has to be a regular one (nothing
- * is waited for), and a secret: not one of ours that its group or others may open, nor one of
- * somebody else's that everybody may. (One of root's that a group other than root's may read is a
- * secret.) 0; MS_EINVAL with line and column or with what is missing, never with a word of the
- * text; MS_ESYSTEM (`sys` says why it can't be read), MS_ENOMEM. The error's address is the path.
- * *out as above. The caller wipes its own text. */
+ * ~/.ssb/secret: JSON with comments in UTF-8, with or without its mark (BOM), at most 65,535 bytes.
+ * A file has to be a regular one (nothing is waited for), and a secret: not one of ours that its
+ * group or others may open, nor one of somebody else's that everybody may. (One of root's that a
+ * group other than root's may read is a secret.) 0; MS_EINVAL with line and column or with what is
+ * missing, never with a word of the text; MS_ESYSTEM (`sys` says why it can't be read), MS_ENOMEM.
+ * The error's address is the path. *out as above. The caller wipes its own text. */
 MS_API int ms_identity_load(ms_identity **out, const char *path, ms_error *err);
 MS_API int ms_identity_parse(ms_identity **out, const char *text, size_t length, ms_error *err);
 

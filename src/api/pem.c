@@ -31,7 +31,7 @@ int ms__pem_error(ms_error *err, int code, const char *what, const char *path, c
 struct file {
   const char *what, *path;
   char *text; /* guarded: there may be a key in it. It ends in NUL. */
-  size_t n;
+  size_t n, mark;
 };
 
 /* "-----BEGIN LABEL-----" to "-----END LABEL-----". */
@@ -47,6 +47,7 @@ static const char begins[] = "-----BEGIN ";
 
 static int read_file(struct file *f, size_t max, bool secret, ms_error *err) {
   struct ms__file_rules rules = {.max = max, .secret = secret};
+  const char *encoding;
   ms_error why;
   ptrdiff_t n;
   int fd = ms__file_open(f->path, &rules, &why);
@@ -57,7 +58,11 @@ static int read_file(struct file *f, size_t max, bool secret, ms_error *err) {
   if (n >= 0) {
     f->n = (size_t)n;
     f->text[n] = '\0';
-    return 0;
+    f->mark = ms__file_mark(f->text, f->n, &encoding);
+    if (!encoding) return 0;
+    sodium_free(f->text);
+    f->text = NULL;
+    return ms__pem_error(err, MS_EINVAL, f->what, f->path, "%s", encoding);
   }
   if (!f->text) return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, "tls", NULL);
   sodium_free(f->text);
@@ -68,9 +73,7 @@ static int read_file(struct file *f, size_t max, bool secret, ms_error *err) {
 /* At the beginning of a line; what editors put before the first one is none of it. */
 static const char *find_begin(const struct file *f, const char *from) {
   for (const char *p = from; (p = strstr(p, begins)); p++)
-    if (p == f->text || p[-1] == '\n' ||
-        (p == f->text + 3 && memcmp(f->text, "\xef\xbb\xbf", 3) == 0))
-      return p;
+    if (p == f->text || p == f->text + f->mark || p[-1] == '\n') return p;
   return NULL;
 }
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -84,4 +85,19 @@ ptrdiff_t ms__file_read(int fd, const char *path, char *buf, size_t size, ms_err
       return unreadable(err, errno, path);
   }
   return (ptrdiff_t)n;
+}
+
+/* The first character of a text is ASCII here, whatever is in the rest: in two or four bytes some
+ * are zero. */
+size_t ms__file_mark(const char *text, size_t n, const char **why) {
+  static const struct {
+    const char *mark;
+    size_t n;
+  } others[] = {{"\xff\xfe", 2}, {"\xfe\xff", 2}, {"\0\0\xfe\xff", 4}};
+  bool wide = n >= 2 && !text[0] != !text[1];
+  *why = NULL;
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+    wide |= n >= others[i].n && memcmp(text, others[i].mark, others[i].n) == 0;
+  if (wide) *why = "is UTF-16 or UTF-32: it has to be UTF-8";
+  return n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
 }

@@ -20,6 +20,10 @@ int ms__file_open(const char *path, const struct ms__file_rules *rules, ms_error
 /* Reads on, until the end or `size` bytes. How many, or MS_ESYSTEM with *err (as above). */
 ptrdiff_t ms__file_read(int fd, const char *path, char *buf, size_t size, ms_error *err);
 
+/* Editors mark a text: how many of its first bytes are the mark of UTF-8 (3 or 0), which is none of
+ * it. *why is NULL, or what is wrong with a text that is UTF-16 or UTF-32. */
+size_t ms__file_mark(const char *text, size_t n, const char **why);
+
 /* Is an open file no secret? It is ours and its group or others may open it, or it is anybody's and
  * everybody may (as OpenSSH has it). A file that root has given to a group of its own to read, as
  * Debian's ssl-cert, is one for root, too. Then, with *err: MS_EINVAL, else 0. */

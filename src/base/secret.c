@@ -174,7 +174,12 @@ static int parse(char *text, size_t n, struct ms_identity *kept, ms_error *err) 
   struct reader r = {text, n, 0};
   struct members m = {{0}, {0}, {0}};
   uint8_t public_key[MS_KEY_BYTES], last[MS_KEY_BYTES], seed[MS_KEY_BYTES];
-  blank_comments(text, n);
+  const char *why;
+  size_t mark = ms__file_mark(text, n, &why);
+  if (why) return bad(err, why);
+  r.s += mark;
+  r.n -= mark;
+  blank_comments(r.s, r.n);
   if (!read_object(&r, &m)) return not_json(&r, err);
   if (m.curve.s && (m.curve.n != 7 || memcmp(m.curve.s, "ed25519", 7) != 0))
     return bad(err, "the curve is not ed25519");

@@ -143,3 +143,48 @@ scenario('what others may open is no secret', async (world) => {
     fs.chmodSync(file, 0o600)
   }
 })
+
+// As Windows' editors write them.
+const marked = (text) => `\ufeff${text.replace(/\r?\n/g, '\r\n')}`
+
+scenario('a text may begin with the mark of UTF-8, and its lines end in CRLF', async (world) => {
+  const me = identity()
+  const file = world.write('marked', marked(secretFile(me)))
+  const shown = await world.run(['id', '--key', file])
+  assert.strictEqual(shown.stdout().toString().trim(), me.key, shown.err)
+  const guest = identity()
+  const allow = world.write('allow', marked(`${guest.key}\n# a comment\n\n`))
+  const server = world.ours(['serve', '--echo', '--allow-file', allow, 'net:127.0.0.1:0~shs'])
+  const at = world.write('at', marked(`${await server.line()}\n`))
+  const key = world.write('guest', marked(secretFile(guest)))
+  const client = await world.run(['connect', '--key', key, `@${at}`], { input: 'hello' })
+  assert.deepStrictEqual([client.status, client.stdout().toString()], [0, 'hello'], client.err)
+  const line = await world.run(['connect', '--key', key, '-'], { input: `${fs.readFileSync(at)}hello` })
+  assert.deepStrictEqual([line.status, line.stdout().toString()], [0, 'hello'], line.err)
+  const own = certificate(world)
+  for (const one of [own.cert, own.key]) fs.writeFileSync(one, marked(fs.readFileSync(one, 'utf8')))
+  const tls = world.ours(['serve', '--echo', '--insecure-noauth', '--tls-cert', own.cert, '--tls-key', own.key, 'net:127.0.0.1:0~tls'])
+  const trusting = await world.run(['connect', '--tls-ca', own.cert, `${await tls.line()}:localhost`], { input: 'hello' })
+  assert.deepStrictEqual([trusting.status, trusting.stdout().toString()], [0, 'hello'], trusting.err)
+})
+
+scenario('a text in UTF-16 or UTF-32 is called that', async (world) => {
+  const me = identity()
+  world.write('me', secretFile(me))
+  const own = certificate(world)
+  const kinds = { ...readers(world, own, me), '@FILE': (file) => ['connect', `@${file}`] }
+  const texts = { '--allow-file': `${me.key}\n`, '--tls-cert': fs.readFileSync(own.cert, 'utf8'), '@FILE': 'net:127.0.0.1:1\n' }
+  const utf16 = (text) => Buffer.from(text, 'utf16le')
+  const utf32 = (text) => Buffer.concat([...text].map((c) => Buffer.from([c.codePointAt(0) & 255, c.codePointAt(0) >> 8, 0, 0])))
+  const encodings = [utf16, (text) => utf16(`\ufeff${text}`), (text) => utf16(text).swap16(), (text) => utf16(`\ufeff${text}`).swap16(),
+    (text) => utf32(text), (text) => utf32(`\ufeff${text}`), (text) => utf32(`\ufeff${text}`).swap32()]
+  for (const [option, line] of Object.entries(kinds)) {
+    for (const [i, encode] of encodings.entries()) {
+      const proc = await world.run(line(world.write('wide', encode(texts[option] ?? secretFile(me)))))
+      assert.ok(proc.status > 0, `${option} ${i}`)
+      assertComplaint(proc, /wide: is UTF-16 or UTF-32: it has to be UTF-8/)
+    }
+  }
+  const given = await world.run(['address', '-'], { input: utf16('net:127.0.0.1:1\r\n') })
+  assertComplaint(given, /standard input: is UTF-16 or UTF-32/)
+})

@@ -87,6 +87,8 @@ static void what_is_an_identity_is_read(void **state) {
       NESTED,
       "{\"private\":\"no\",\"private\":\"" PRIVATE64 "\",\"public\":\"" PUBLIC64 "\"}",
       ESCAPED,
+      "\xef\xbb\xbf{\"public\":\"" PUBLIC64 "\",\r\n\"private\":\"" PRIVATE64 "\"}\r\n",
+      "\xef\xbb\xbf# a comment\r\n" NESTED,
   };
   (void)state;
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -105,6 +107,11 @@ static void what_is_none_is_refused(void **state) {
       {"", "line 1, column 1"},
       {"{", "line 1, column 2"},
       {"{}", "\"private\" is not 64 bytes"},
+      {"\xef\xbb\xbf", "line 1, column 1"},
+      {"\xef\xbb\xbf\xef\xbb\xbf{}", "line 1, column 1"},
+      {"{}\xef\xbb\xbf", "line 1, column 3"},
+      {"\xff\xfe{", "UTF-16"},
+      {"\xfe\xff", "UTF-16"},
       {"{} x", "line 1, column 4"},
       {"{\"private\"}", "line 1, column 11"},
       {"{\"private\":}", "line 1, column 12"},
