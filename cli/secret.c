@@ -34,30 +34,51 @@ bool cli_key_read(const char *text, uint8_t key[MS_KEY_BYTES]) {
 
 /* ---- Paths ---- */
 
-bool cli_secret_default(char *path, size_t size) {
+/* False: there is none. */
+static bool standard_place(char *path, size_t size) {
   const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
-  int n;
-  if (config && *config == '/')
+  int n = -1;
+  if (config && *config == '/') /* a relative one does not count, says its specification */
     n = snprintf(path, size, "%s/multiserver/secret", config);
   else if (home && *home)
     n = snprintf(path, size, "%s/.config/multiserver/secret", home);
-  else
-    n = -1;
-  if (n > 0 && (size_t)n < size) return true;
+  return n > 0 && (size_t)n < size;
+}
+
+bool cli_secret_default(char *path, size_t size) {
+  if (standard_place(path, size)) return true;
   (void)cli_error("key", NULL, "no place for an identity: set HOME, or use --key FILE");
   return false;
 }
 
+/* Why mkdir has not made what is no folder either. */
+static const char *not_made(const char *path, int sys) {
+  struct stat st;
+  if (sys != EEXIST || lstat(path, &st) < 0) return strerror(sys);
+  return S_ISLNK(st.st_mode) ? "it is a symbolic link to what is not there" : strerror(ENOTDIR);
+}
+
 /* Makes the folders above a file, 0700 each. */
-static void make_folders(const char *path) {
+static int make_folders(const char *path) {
   char part[PATH_TEXT];
+  struct stat st;
   (void)snprintf(part, sizeof part, "%s", path);
   for (char *p = part + 1; *p; p++) {
+    int sys = 0;
     if (*p != '/') continue;
     *p = '\0';
-    (void)mkdir(part, S_IRWXU); /* what can't be made is found out when the file is */
+    if (mkdir(part, S_IRWXU) < 0) sys = errno; /* it may be there, or have come in between */
+    if (sys && (stat(part, &st) < 0 || !S_ISDIR(st.st_mode)))
+      return cli_error("key", part, "this folder cannot be made: %s", not_made(part, sys));
     *p = '/';
   }
+  return CLI_OK;
+}
+
+/* 0: there is something; ENOENT: there is nothing; else why that can't be known. */
+static int look(const char *path) {
+  if (access(path, F_OK) == 0) return 0;
+  return errno == ENOTDIR ? ENOENT : errno;
 }
 
 /* ---- Identities ---- */
@@ -71,15 +92,17 @@ int cli_secret_create(const char *path, ms_identity **out, bool *existed) {
   ms_error err;
   if (existed) *existed = false;
   if (ms_identity_generate(out, &err) < 0) return cli_error_from("key", &err);
-  make_folders(path);
+  if (make_folders(path) != CLI_OK) goto out;
   if (ms_identity_save(*out, path, &err) == 0) return CLI_OK;
-  ms_identity_free(*out);
-  *out = NULL;
   if (err.sys == EEXIST && existed) {
     *existed = true;
-    return CLI_FAILED;
+    goto out;
   }
-  return cli_error_from("key", &err);
+  (void)cli_error_from("key", &err);
+out:
+  ms_identity_free(*out);
+  *out = NULL;
+  return CLI_FAILED;
 }
 
 int cli_secret_get(const char *path, ms_identity **out) {
@@ -87,7 +110,7 @@ int cli_secret_get(const char *path, ms_identity **out) {
   bool existed = false;
   if (path) return cli_secret_load(path, out);
   if (!cli_secret_default(standard, sizeof standard)) return CLI_FAILED;
-  if (access(standard, F_OK) == 0) return cli_secret_load(standard, out);
+  if (look(standard) != ENOENT) return cli_secret_load(standard, out);
   if (cli_secret_create(standard, out, &existed) == CLI_OK) {
     cli_key_text(ms_identity_key(*out), key);
     cli_note("made a new identity, %s, in %s", key, standard);
@@ -99,17 +122,19 @@ int cli_secret_get(const char *path, ms_identity **out) {
 int cli_secret_find(const char *path, ms_identity **id, struct cli_me *me) {
   char standard[PATH_TEXT];
   ms_error err;
-  int status = CLI_OK;
-  me->once = false;
-  if (!path && cli_secret_default(standard, sizeof standard) && access(standard, F_OK) == 0)
+  int status = CLI_OK, sys = ENOENT;
+  if (!path && standard_place(standard, sizeof standard) && (sys = look(standard)) == 0)
     path = standard;
+  me->once = !path;
   if (path) {
     status = cli_secret_load(path, id);
   } else if (ms_identity_generate(id, &err) < 0) {
     status = cli_error_from("key", &err);
-  } else {
-    me->once = true;
+  } else if (sys == ENOENT) {
     cli_note("no identity yet, using one for this connection only (multiserver keygen makes one)");
+  } else {
+    cli_note("%s cannot be read: %s; using an identity for this connection only", standard,
+             strerror(sys));
   }
   if (status == CLI_OK) memcpy(me->key, ms_identity_key(*id), MS_KEY_BYTES);
   return status;

@@ -3,7 +3,7 @@
 
 const assert = require('assert')
 const fs = require('fs')
-const { scenario, identity, secretFile, assertComplaint } = require('../world')
+const { scenario, identity, secretFile, assertComplaint, command } = require('../world')
 
 const KEY = /^[A-Za-z0-9+/]{43}=\n$/
 
@@ -74,6 +74,77 @@ scenario('a default file that is a link to nowhere is told, and stays', async (w
   assert.strictEqual(serve.status, 1, `${serve}`)
   assert.match(serve.err, /^multiserver: key: .*multiserver\/secret: .*No such file.*\n$/)
   assert.strictEqual(fs.readlinkSync(world.path('config/multiserver/secret')), 'nowhere')
+})
+
+// Nobody in particular: root may write everywhere.
+function somebody(world) {
+  const file = world.everybodysCommand()
+  const who = process.getuid() === 0 ? { uid: 65534, gid: 65534 } : {}
+  return async (args, env) => {
+    const proc = world.start(args[0], file, args, { ...who, env: { XDG_CONFIG_HOME: '', ...env } })
+    proc.child.stdin.end()
+    proc.status = await proc.exit()
+    return proc
+  }
+}
+
+scenario('what keeps the default identity from being made is told, with its place', async (world) => {
+  const run = somebody(world)
+  const folder = (name, mode) => {
+    fs.mkdirSync(world.path(name))
+    fs.chmodSync(world.path(name), mode)
+    return world.path(name)
+  }
+  const closed = folder('closed', 0o555)
+  fs.mkdirSync(world.path('open'), 0o755)
+  fs.mkdirSync(world.path('open/.config'), 0o555)
+  fs.mkdirSync(world.path('done/.config/multiserver'), { recursive: true })
+  fs.chmodSync(world.path('done/.config/multiserver'), 0o555)
+  fs.mkdirSync(world.path('tied'), 0o755)
+  fs.symlinkSync('/nowhere/at/all', world.path('tied/.config'))
+  fs.mkdirSync(world.path('filed'), 0o755)
+  world.write('filed/.config', 'x')
+  const hidden = folder('hidden', 0o700)
+  if (process.getuid() !== 0) fs.chmodSync(hidden, 0)
+  world.atEnd(() => [hidden, closed, world.path('open/.config'), world.path('done/.config/multiserver')].forEach((one) => fs.chmodSync(one, 0o700)))
+  const rows = [
+    [{ HOME: closed }, `${closed}/.config: this folder cannot be made: Permission denied`],
+    [{ XDG_CONFIG_HOME: closed }, `${closed}/multiserver: this folder cannot be made: Permission denied`],
+    [{ XDG_CONFIG_HOME: `${closed}/a/b` }, `${closed}/a: this folder cannot be made: Permission denied`],
+    [{ HOME: world.path('open') }, `${world.path('open')}/.config/multiserver: this folder cannot be made: Permission denied`],
+    [{ HOME: world.path('done') }, `${world.path('done')}/.config/multiserver/secret: cannot be written: Permission denied`],
+    [{ HOME: world.write('file', 'x') }, `${world.path('file')}: this folder cannot be made: Not a directory`],
+    [{ HOME: world.path('filed') }, `${world.path('filed')}/.config: this folder cannot be made: Not a directory`],
+    [{ HOME: `${closed}/nobody` }, `${closed}/nobody: this folder cannot be made: Permission denied`],
+    [{ HOME: world.path('tied') }, `${world.path('tied')}/.config: this folder cannot be made: it is a symbolic link to what is not there`],
+    [{ HOME: `${world.path('tied')}/.config` }, `${world.path('tied')}/.config: this folder cannot be made: it is a symbolic link to what is not there`],
+    [{ HOME: '/proc' }, '/proc/.config: this folder cannot be made: No such file or directory'],
+    [{ HOME: closed, XDG_CONFIG_HOME: 'relative' }, `${closed}/.config: this folder cannot be made: Permission denied`],
+  ]
+  for (const [env, why] of rows) {
+    for (const args of [['keygen'], ['serve', '--echo', 'net:127.0.0.1:0~shs']]) {
+      const told = await run(args, env)
+      assert.deepStrictEqual([told.status, told.err], [1, `multiserver: key: ${why}\n`])
+    }
+  }
+  // one that may be there is not made anew; to connect it is not needed
+  const place = `${hidden}/.config/multiserver/secret`
+  const serve = await run(['serve', '--echo', 'net:127.0.0.1:0~shs'], { HOME: hidden })
+  assert.deepStrictEqual([serve.status, serve.err], [1, `multiserver: key: ${place}: cannot be read: Permission denied\n`])
+  const connect = await run(['connect', `net:127.0.0.1:1~shs:${identity().key}`], { HOME: hidden })
+  assert.match(connect.err, new RegExp(`^multiserver: ${place} cannot be read: Permission denied; using an identity for this connection only\n`))
+  const homeless = await run(['connect', `net:127.0.0.1:1~shs:${identity().key}`], { HOME: '' })
+  assert.match(homeless.err, /^multiserver: no identity yet, using one for this connection only/)
+})
+
+scenario('a file system that is read only is called that', async (world, t) => {
+  fs.mkdirSync(world.path('still'))
+  const told = await world.start('keygen', 'unshare', ['--mount', ...process.getuid() === 0 ? [] : ['--map-root-user'], 'sh', '-ec',
+    'mount -t tmpfs -o ro none "$HOME"; exec "$@"', 'sh', command, 'keygen'], { env: { HOME: world.path('still'), XDG_CONFIG_HOME: '' } })
+  const status = await told.exit()
+  if (/unshare|mount:/.test(told.err)) return t.skip('nothing can be mounted here')
+  assert.deepStrictEqual([status, told.err],
+    [1, `multiserver: key: ${world.path('still')}/.config: this folder cannot be made: Read-only file system\n`])
 })
 
 scenario('id reads what npm has written, comments and all', async (world) => {
