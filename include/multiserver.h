@@ -716,8 +716,9 @@ typedef struct ms_dial_opts {
  * hosts have (RFC 8305). The first attempt begins at once, each other after the stagger, or as soon
  * as one has failed; at most 8 at the same time (the oldest makes room for the next after 5 s), and
  * 64 in all. The winner is the first whose whole stack is up; the others are dropped. Who refuses
- * us is not tried again under the same key. The error is that of the attempt which came furthest;
- * ms_dial_attempt tells of all.
+ * us (MS_EREFUSED) is not tried again under the same key at the same host and port; at others it
+ * is: an address that is out of date may belong to somebody else today. The error is that of the
+ * attempt which came furthest, a refusal before all; ms_dial_attempt tells of all.
  *
  * 0, and on_dialled comes exactly once; or, and then it never comes, MS_EADDRESS, MS_ENOSTACK,
  * MS_EINSECURE (nothing is left by `security`), MS_EINVAL, MS_ENOMEM, MS_ESTATE (the context is

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "dial/dial.h"
 
-enum { AGAIN_MSEC = 50, PLACE = 128 };
+enum { AGAIN_MSEC = 50, PLACE = 128, SLOW_REFUSAL_MSEC = 1000 };
 
 /* ---- What is told ---- */
 
@@ -99,10 +99,21 @@ static void out_of_memory(struct ms__attempt *a) {
   ms__attempt_fail(a, &err);
 }
 
+/* A server hangs up in the same way when its own time for a handshake is over. */
+static void explain_refusal(const struct ms__attempt *a, ms_error *cause) {
+  uint64_t msec = uv_now(a->dialer->ctx->loop.uv) - a->begun;
+  if (msec < SLOW_REFUSAL_MSEC) return;
+  (void)snprintf(cause->message, sizeof cause->message,
+                 "refused after %llu ms: the peer does not admit this key, has another key itself, "
+                 "or its own time for a handshake was over",
+                 (unsigned long long)msec);
+}
+
 void ms__dial_failed(struct ms__attempt *a, const ms_error *err) {
   ms_error cause = *err;
   a->link = NULL;
   if (a->early) ms__text_copy(cause.message, sizeof cause.message, MS__GAVE_WAY);
+  if (cause.code == MS_EREFUSED) explain_refusal(a, &cause);
   ms__attempt_fail(a, &cause);
 }
 
@@ -235,16 +246,31 @@ static void interleave(struct ms__places *places) {
   }
 }
 
+/* Refusals that came before its places were known. */
+static void skip_refused(struct ms__target *t) {
+  for (const struct ms__attempt *a = t->dialer->first; a; a = a->next)
+    if (a->error.code == MS_EREFUSED && a->place.length)
+      ms__target_refused(t, a->target, &a->place);
+}
+
 static void on_places(void *user, struct ms__places *places, const ms_error *err) {
   struct ms__attempt *a = user;
+  ms_error refused;
   a->lookup = NULL;
   a->target->places = *places;
   if (err) {
     ms__attempt_fail(a, err);
     return;
   }
+  skip_refused(a->target);
+  if (places->count && (a->target->refused || !a->target->places.count)) {
+    ms__error(&refused, MS_EREFUSED, MS_PHASE_RESOLVE, a->target->stack->sections[0].name,
+              "it is a place that has refused us already");
+    ms__attempt_fail(a, &refused);
+    return;
+  }
   interleave(&a->target->places);
-  if (places->count > 1) ms__race_go_on(a->dialer); /* there is more to be tried */
+  if (a->target->places.count > 1) ms__race_go_on(a->dialer); /* there is more to be tried */
   connect_next(a);
 }
 

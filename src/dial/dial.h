@@ -18,7 +18,7 @@ struct ms__target {
   struct ms__stack *stack;
   size_t index;       /* in the address */
   const uint8_t *key; /* whom it reaches, or NULL */
-  bool refused;       /* a peer with this key has refused us */
+  bool refused;       /* its key has refused us at this host and port */
   bool asked;         /* its places are being looked up, or known */
   struct ms__places places;
   size_t next;  /* of them */
@@ -92,6 +92,14 @@ void ms__race_timeout(struct ms_dialer *d);
 
 /* The step timer's. */
 void ms__race_step(uv_timer_t *timer);
+
+/* ---- Targets (target.c) ---- */
+
+/* A peer has refused us `at` a place of the target `by` (which may be the same as `t`). Where `t`
+ * means the same key, it is not tried at the same host and port (or path) any more, nor, where
+ * names are not told to the server, at the same network address under another name. */
+void ms__target_refused(struct ms__target *t, const struct ms__target *by,
+                        const struct ms__place *at);
 
 /* ---- Attempts (attempt.c) ---- */
 

@@ -28,11 +28,17 @@ static struct ms__target *next_target(const struct ms_dialer *d) {
   return best;
 }
 
-/* That of the attempt which came furthest, the later of two. */
+static bool is_further(const ms_error *one, const ms_error *other) {
+  bool refused = one->code == MS_EREFUSED;
+  if (refused != (other->code == MS_EREFUSED)) return refused;
+  return one->phase >= other->phase;
+}
+
+/* That of the attempt which came furthest, the later of two; a refusal before all. */
 static const ms_error *furthest(const struct ms_dialer *d) {
   const ms_error *best = NULL;
   for (const struct ms__attempt *a = d->first; a; a = a->next)
-    if (a->step == MS_STEP_FAILED && (!best || a->error.phase >= best->phase)) best = &a->error;
+    if (a->step == MS_STEP_FAILED && (!best || is_further(&a->error, best))) best = &a->error;
   return best;
 }
 
@@ -131,17 +137,17 @@ void ms__race_go_on(struct ms_dialer *d) {
   (void)uv_timer_start(&d->step, ms__race_step, 0, 0);
 }
 
-/* A peer that refused us will refuse us elsewhere too (docs/behaviours.md, section 5). Attempts
- * that run go on. */
-static void skip_key(struct ms_dialer *d, const uint8_t *refused) {
-  for (size_t i = 0; refused && i < d->count; i++) {
-    const uint8_t *key = d->targets[i].key;
-    if (key && memcmp(key, refused, MS_KEY_BYTES) == 0) d->targets[i].refused = true;
-  }
+/* Whoever refused us there would do so again (docs/behaviours.md, section 5). At another host or
+ * port may be somebody else: an address that is out of date often belongs to a stranger today, and
+ * a server with another key than the one that was meant looks like one that refuses. Attempts that
+ * run go on. */
+static void skip_place(struct ms_dialer *d, const struct ms__attempt *refused) {
+  for (size_t i = 0; i < d->count; i++)
+    ms__target_refused(&d->targets[i], refused->target, &refused->place);
 }
 
 void ms__race_lost(struct ms_dialer *d, const struct ms__attempt *a) {
-  if (a->error.code == MS_EREFUSED) skip_key(d, a->target->key);
+  if (a->error.code == MS_EREFUSED) skip_place(d, a);
   d->next_at = uv_now(d->ctx->loop.uv);
   ms__race_go_on(d);
 }

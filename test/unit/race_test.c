@@ -77,11 +77,15 @@ static void assert_cut(int listener) {
 
 /* ---- Both sides ---- */
 
-static bool admits;
+static bool admits, ponders;
+static ms_conn *asked;
+static uint32_t server_msec; /* 0: the default */
 
 static void on_authorise(ms_conn *conn, const ms_peer *peer, void *user) {
   (void)peer;
   (void)user;
+  asked = conn;
+  if (ponders) return;
   assert_int_equal(ms_conn_answer(conn, admits, NULL), 0);
 }
 
@@ -168,6 +172,8 @@ static void on_late(uv_timer_t *timer) {
 }
 
 static void on_resolve(ms_resolving *question, const char *host, void *user) {
+  static const char *const one[] = {"127.0.0.1"}, *const dead_beside[] = {"127.0.0.9", "127.0.0.1",
+                                                                          "127.0.0.8"};
   static const char *const many[] = {"127.0.0.2", "127.0.0.3", "::1", "127.0.0.4"};
   static uv_timer_t late;
   struct fixture *f = user;
@@ -177,6 +183,10 @@ static void on_resolve(ms_resolving *question, const char *host, void *user) {
     assert_int_equal(uv_timer_start(&late, on_late, LATE_MSEC, 0), 0);
   } else if (strcmp(host, "many.example") == 0)
     ms_resolve_answer(question, many, 4);
+  else if (strcmp(host, "one.example") == 0)
+    ms_resolve_answer(question, one, 1);
+  else if (strcmp(host, "dead.example") == 0)
+    ms_resolve_answer(question, dead_beside, 3);
   else
     ms_resolve_answer(question, NULL, 0);
 }
@@ -190,11 +200,14 @@ static void begin(struct world *w) {
   memset(&race, 0, sizeof race);
   memset(w, 0, sizeof *w);
   admits = true;
+  ponders = false;
   fixture_init(&w->f);
   events = fixture_events(on_connection);
   opts = fixture_opts(&w->f, w->f.server_id);
   opts.on_authorise = on_authorise;
+  opts.accept_timeout_msec = server_msec;
   assert_int_equal(ms_ctx_new(&w->f.server, &opts, &err), 0);
+  opts.accept_timeout_msec = 0;
   opts.identity = w->f.client_id;
   opts.on_resolve = on_resolve;
   opts.user = &w->f;
@@ -303,27 +316,109 @@ static void the_good_and_the_silent(void **state) {
   close(fd);
 }
 
-static void the_refusing_and_the_good(void **state) {
+/* A server that refuses under one name, and what is tried behind it: `more` alternatives, GOOD for
+ * its host and port, PORT for its port, DEAD for one where nobody listens. */
+static void after_a_refusal(const char *more, unsigned attempts, const char *untried) {
+  char address[4096];
+  struct world w;
+  int fd, port, n;
+  begin(&w);
+  port = dead(&fd);
+  admits = false;
+  n = snprintf(address, sizeof address, "%s~shs:%s", w.good, w.key);
+  for (; *more; more++) {
+    char *at = address + n;
+    size_t size = sizeof address - (size_t)n;
+    if (*more == 'G')
+      n += snprintf(at, size, "%s", w.good);
+    else if (*more == 'P')
+      n += snprintf(at, size, "%s", strrchr(w.good, ':') + 1);
+    else if (*more == 'D')
+      n += snprintf(at, size, "%d", port);
+    else if (*more == 'K')
+      n += snprintf(at, size, "%s", w.key);
+    else if (*more == 'O')
+      n += snprintf(at, size, "%s", w.other);
+    else
+      n += snprintf(at, size, "%c", *more);
+  }
+  run(&w, address, NULL);
+  assert_false(race.open);
+  assert_int_equal(race.error.code, MS_EREFUSED);
+  assert_int_equal(race.error.phase, MS_PHASE_AUTHORISE);
+  assert_int_equal(race.attempts[1].code, MS_EREFUSED);
+  if (race.begun != attempts)
+    fail_msg("%s: %u attempts, not %u: %s", address, race.begun, attempts, race.error.message);
+  assert_true(!untried || strstr(race.error.message, untried));
+  end(&w);
+  close(fd);
+}
+
+static void the_refusing_and_what_is_tried_then(void **state) {
+  (void)state;
+  after_a_refusal("", 1, NULL);
+  /* other ports and other keys are tried */
+  after_a_refusal(";net:127.0.0.1:D~shs:K", 2, "of 2 attempts");
+  after_a_refusal(";net:127.0.0.1:D~shs:O", 2, NULL);
+  after_a_refusal(";G~shs:O", 2, NULL);
+  /* and other hosts: "localhost" has ::1, where nobody listens, and the place that has refused */
+  after_a_refusal(";net:[::1]:P~shs:K", 2, NULL);
+  /* the same place is not */
+  after_a_refusal(";G~shs:K", 1, "(alternatives not tried: 1)");
+  after_a_refusal(";G~shs:K;net:127.0.0.1:D~shs:K", 2, "not tried: 1");
+  /* nor under another name, with which its look-up begins; what it has beside is */
+  after_a_refusal(";net:one.example:P~shs:K", 2, NULL);
+  after_a_refusal(";net:dead.example:P~shs:K", 3, NULL);
+}
+
+/* A stranger has the address today: refused there, the peer is found at the next. */
+static void the_stranger_and_the_good(void **state) {
+  ms_stack_opts stranger = MS_OPTS_INIT(ms_stack_opts);
+  char address[1024], place[TEXT] = "";
+  ms_identity *id;
+  struct world w;
+  ms_error err;
+  int stack;
+  (void)state;
+  begin(&w);
+  assert_int_equal(ms_identity_generate(&id, &err), 0);
+  stranger.identity = id;
+  stranger.on_authorise = on_authorise;
+  stack = ms_add(w.f.server, "net:127.0.0.1:0~shs", &stranger, &err);
+  ms_identity_free(id);
+  assert_true(stack >= 0);
+  while (!ms_stringify_stack(w.f.server, stack, MS_DEVICE, place, sizeof place))
+    (void)uv_run(&w.f.loop, UV_RUN_ONCE);
+  (void)snprintf(address, sizeof address, "%.*s~shs:%s;%s~shs:%s", (int)strcspn(place, "~"), place,
+                 w.key, w.good, w.key);
+  run(&w, address, NULL);
+  assert_open(&w, 2);
+  assert_int_equal(race.attempts[1].code, MS_EREFUSED);
+  end(&w);
+}
+
+/* The server's own time is over before it knows whether we may enter: the error says that this may
+ * be why. */
+static void a_refusal_that_may_be_a_timeout(void **state) {
   char address[1024];
   struct world w;
   (void)state;
-  for (int same = 0; same <= 1; same++) {
-    int fd, port;
-    begin(&w);
-    port = dead(&fd);
-    admits = false;
-    /* the second is dead so that it cannot refuse, too; it would be an attempt */
-    (void)snprintf(address, sizeof address, "%s~shs:%s;net:127.0.0.1:%d~shs:%s", w.good, w.key,
-                   port, same ? w.key : w.other);
-    run(&w, address, NULL);
-    assert_false(race.open);
-    assert_int_equal(race.error.code, MS_EREFUSED);
-    assert_int_equal(race.attempts[1].code, MS_EREFUSED);
-    assert_int_equal(race.begun, same ? 1 : 2);
-    assert_true(same == (strstr(race.error.message, "(alternatives not tried: 1)") != NULL));
-    end(&w);
-    close(fd);
-  }
+  server_msec = 1200;
+  begin(&w);
+  server_msec = 0;
+  ponders = true;
+  (void)snprintf(address, sizeof address, "%s~shs:%s", w.good, w.key);
+  run(&w, address, NULL);
+  assert_int_equal(race.error.code, MS_EREFUSED);
+  if (!strstr(race.error.message, " ms: ") || !strstr(race.error.message, "its own time"))
+    fail_msg("\"%s\" does not name the server's time", race.error.message);
+  assert_int_equal(ms_conn_answer(asked, false, NULL), MS_ESTATE);
+  ponders = admits = false;
+  race.dialled = 0;
+  run(&w, address, NULL);
+  if (strstr(race.error.message, "time"))
+    fail_msg("\"%s\" names the server's time", race.error.message);
+  end(&w);
 }
 
 /* Attempts that run when one is refused finish. */
@@ -570,7 +665,9 @@ int main(void) {
       cmocka_unit_test(the_dead_and_the_good),
       cmocka_unit_test(the_silent_and_the_good),
       cmocka_unit_test(the_good_and_the_silent),
-      cmocka_unit_test(the_refusing_and_the_good),
+      cmocka_unit_test(the_refusing_and_what_is_tried_then),
+      cmocka_unit_test(the_stranger_and_the_good),
+      cmocka_unit_test(a_refusal_that_may_be_a_timeout),
       cmocka_unit_test(a_refusal_leaves_what_runs),
       cmocka_unit_test(addresses_of_one_host_take_turns),
       cmocka_unit_test(the_deadline_is_absolute),
