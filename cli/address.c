@@ -64,9 +64,9 @@ static const char *why_not(const ms_alternative *a) {
 /* ---- JSON ---- */
 
 static json_t *base64_of(bool has, const uint8_t *bytes) {
-  char text[CLI_KEY_TEXT];
+  char text[MS_KEY_TEXT];
   if (!has) return json_null();
-  cli_key_text(bytes, text);
+  (void)ms_key_format(bytes, text, MS_KEY_TEXT);
   return json_string(text);
 }
 

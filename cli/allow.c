@@ -37,7 +37,7 @@ static bool add(struct cli_keys *keys, const uint8_t *key) {
 
 bool cli_keys_add(struct cli_keys *keys, const char *text) {
   uint8_t key[MS_KEY_BYTES];
-  return cli_key_read(text, key) && add(keys, key);
+  return ms_key_parse(key, text, strlen(text), NULL) == 0 && add(keys, key);
 }
 
 /* "KEY", "KEY # whose", "# a comment" or nothing. Cuts the line up. False: none of these. */

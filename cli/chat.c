@@ -103,7 +103,7 @@ static const ms_conn_events events = {
 void cli_chat(struct cli_room *room, ms_conn *conn) {
   struct cli_guest *g = calloc(1, sizeof *g);
   const uint8_t *key = ms_conn_key(conn);
-  char text[CLI_KEY_TEXT];
+  char text[MS_KEY_TEXT];
   if (!g) {
     cli_fail(room->report, conn, "out of memory");
     return;
@@ -111,7 +111,7 @@ void cli_chat(struct cli_room *room, ms_conn *conn) {
   g->room = room;
   g->conn = conn;
   if (key) {
-    cli_key_text(key, text);
+    (void)ms_key_format(key, text, MS_KEY_TEXT);
     (void)snprintf(g->name, sizeof g->name, "%.*s", NAME, text);
   } else {
     (void)snprintf(g->name, sizeof g->name, "guest-%lu", ++room->numbers);

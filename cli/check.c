@@ -49,7 +49,7 @@ static void print_failure(const ms_error *err, const char *place, const char *wh
 }
 
 static void print_refusal(const struct check *c, const ms_alternative *a) {
-  char key[CLI_KEY_TEXT], how[256];
+  char key[MS_KEY_TEXT], how[256];
   bool lasting = cli_known_as(&c->me, a, key);
   (void)snprintf(how, sizeof how, "the server knows us as %s%s, or check the KEY in the address",
                  key,

@@ -150,13 +150,6 @@ void cli_address_free(char *text);
 
 /* ---- Keys (secret.c) ---- */
 
-/* Base64 of a key with its NUL. */
-enum { CLI_KEY_TEXT = 45 };
-void cli_key_text(const uint8_t *key, char text[CLI_KEY_TEXT]);
-
-/* A public key, also as "@KEY.ed25519"; a network key is plain base64. False: it is none. */
-bool cli_key_read(const char *text, uint8_t key[MS_KEY_BYTES]);
-
 /* Where the identity is kept when no --key says: $XDG_CONFIG_HOME/multiserver/secret. False, after
  * an error line, when neither that nor HOME is set. */
 bool cli_secret_default(char *path, size_t size);
@@ -185,7 +178,7 @@ int cli_secret_find(const char *path, ms_identity **out, struct cli_me *me);
 
 /* The key that the peer at this address knows us by: of its seed, else of `me`. False: that was for
  * this once. */
-bool cli_known_as(const struct cli_me *me, const ms_alternative *a, char text[CLI_KEY_TEXT]);
+bool cli_known_as(const struct cli_me *me, const ms_alternative *a, char text[MS_KEY_TEXT]);
 
 /* ---- Attempts of a dial (attempts.c) ---- */
 

@@ -42,7 +42,7 @@ static void on_done(int status, void *user) {
 
 /* A refusal tells who was refused. */
 static int tell(const struct session *s, const ms_error *err) {
-  char key[CLI_KEY_TEXT];
+  char key[MS_KEY_TEXT];
   ms_error told = *err;
   ms_attempt a;
   size_t n = strlen(told.message), at = 0;

@@ -328,7 +328,7 @@ static int spawn(struct child *c, uv_loop_t *loop, int in) {
   int r;
   const uint8_t *key = ms_conn_key(c->conn);
   const char *path = getenv("PATH");
-  char key_text[CLI_KEY_TEXT], env_key[32 + CLI_KEY_TEXT], env_address[1200], env_path[4096];
+  char key_text[MS_KEY_TEXT], env_key[32 + MS_KEY_TEXT], env_address[1200], env_path[4096];
   char shell[] = "/bin/sh", flag[] = "-c", descriptors[24];
   /* programs that select() break where there are many descriptors */
   char limited[] = "ulimit -Sn \"$1\" && exec /bin/sh -c \"$0\"";
@@ -344,7 +344,7 @@ static int spawn(struct child *c, uv_loop_t *loop, int in) {
   (void)snprintf(env_address, sizeof env_address, "MULTISERVER_ADDRESS=%s",
                  ms_conn_address(c->conn));
   if (key) {
-    cli_key_text(key, key_text);
+    (void)ms_key_format(key, key_text, MS_KEY_TEXT);
     (void)snprintf(env_key, sizeof env_key, "MULTISERVER_KEY=%s", key_text);
     env[2] = env_key;
   }

@@ -84,8 +84,9 @@ static int read_line(const struct cli_command *command, char *text) {
 int cli_address_given(const struct cli_command *command, const char *arg, char **out) {
   uint8_t key[MS_KEY_BYTES];
   bool line = strcmp(arg, "-") == 0;
-  bool file =
-      *arg == '@' && !cli_key_read(arg, key); /* "@KEY.ed25519" is no file, but no address */
+  /* "@KEY.ed25519" is no file, but no address */
+  bool file = *arg == '@' && ms_key_parse(key, arg, strlen(arg), NULL) <
+                                 0; /* "@KEY.ed25519" is no file, but no address */
   int status = CLI_OK;
   *out = NULL;
   if (strcmp(arg, "@") == 0) return cli_usage(command, arg, "names no file");

@@ -4,8 +4,8 @@
 #include "cli.h"
 
 static int print_key(const char *what, const ms_identity *id) {
-  char key[CLI_KEY_TEXT];
-  cli_key_text(ms_identity_key(id), key);
+  char key[MS_KEY_TEXT];
+  (void)ms_key_format(ms_identity_key(id), key, MS_KEY_TEXT);
   (void)puts(key);
   return cli_flush(what);
 }

@@ -12,51 +12,33 @@ static const struct limit {
   size_t offset;
   bool wide;            /* a size_t, else a uint32_t */
   bool msec;            /* told in seconds */
-  uint64_t standard;    /* UINT64_MAX: none */
   uint64_t least, most; /* 0: none */
   const char *range;    /* what is said of the others */
 } limits[] = {
-    {.name = "connections",
-     .metric = "connections",
-     .offset = offsetof(ms_limits, connections),
-     .standard = 4096},
-    {.name = "handshakes",
-     .metric = "handshakes",
-     .offset = offsetof(ms_limits, handshakes),
-     .standard = 1024},
-    {.name = "per-address",
-     .metric = "per_address",
-     .offset = offsetof(ms_limits, per_address),
-     .standard = 64},
-    {.name = "per-second",
-     .metric = "per_second",
-     .offset = offsetof(ms_limits, per_second),
-     .standard = 32},
+    {.name = "connections", .metric = "connections", .offset = offsetof(ms_limits, connections)},
+    {.name = "handshakes", .metric = "handshakes", .offset = offsetof(ms_limits, handshakes)},
+    {.name = "per-address", .metric = "per_address", .offset = offsetof(ms_limits, per_address)},
+    {.name = "per-second", .metric = "per_second", .offset = offsetof(ms_limits, per_second)},
     {.name = "pages-per-address",
      .metric = "pages_per_address",
-     .offset = offsetof(ms_limits, pages_per_address),
-     .standard = 128},
+     .offset = offsetof(ms_limits, pages_per_address)},
     {.name = "pages-per-second",
      .metric = "pages_per_second",
-     .offset = offsetof(ms_limits, pages_per_second),
-     .standard = 256},
+     .offset = offsetof(ms_limits, pages_per_second)},
     {.name = "idle-msec",
      .metric = "idle_seconds",
      .offset = offsetof(ms_limits, idle_msec),
-     .msec = true,
-     .standard = UINT64_MAX},
+     .msec = true},
     {.name = "buffered",
      .metric = "buffered_bytes",
      .offset = offsetof(ms_limits, buffered),
      .wide = true,
-     .standard = 268435456,
      .least = 1048576,
      .range = "is too little: at least 1048576"},
     {.name = "buffered-each",
      .metric = "buffered_each_bytes",
      .offset = offsetof(ms_limits, buffered_each),
      .wide = true,
-     .standard = 417792,
      .least = 6144,
      .most = 417792,
      .range = "is out of range: 6144 to 417792, the default"},
@@ -114,8 +96,7 @@ static const char *read_limit(const char *text, ms_limits *out) {
 }
 
 const char *cli_limits(const struct cli_texts *texts, ms_limits *out, const char **why) {
-  for (size_t i = 0; i < LIMITS; i++)
-    put(out, &limits[i], limits[i].standard);
+  ms_limits_default(out);
   for (size_t i = 0; i < texts->count; i++)
     if ((*why = read_limit(texts->at[i], out))) return texts->at[i];
   return NULL;

@@ -18,7 +18,7 @@ int cli_one_address(const struct cli_command *command, const struct cli_texts *r
   if (rest->count == 0) return cli_usage(command, NULL, "an address is missing");
   if (rest->count > 1)
     return cli_usage(command, rest->at[1], "one address is enough: join alternatives by ';'");
-  if (network && !cli_key_read(network, network_key))
+  if (network && ms_key_parse(network_key, network, strlen(network), NULL) < 0)
     return cli_usage(command, "--network-key", "is not 32 bytes of base64");
   return CLI_OK;
 }

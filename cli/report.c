@@ -200,10 +200,10 @@ void cli_report_addresses(struct cli_report *r, const ms_ctx *ctx) {
 
 void cli_report_connection(struct cli_report *r, const ms_conn *conn) {
   const uint8_t *key = ms_conn_key(conn);
-  char text[CLI_KEY_TEXT];
+  char text[MS_KEY_TEXT];
   json_t *o;
   if (!r->json) return;
-  if (key) cli_key_text(key, text);
+  if (key) (void)ms_key_format(key, text, MS_KEY_TEXT);
   o = json_object();
   o = cli_json_with(o, "address", cli_json_text(ms_conn_address(conn)));
   o = cli_json_with(o, "remote", key ? json_string(text) : json_null());

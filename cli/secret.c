@@ -1,6 +1,5 @@
 /* Identities in files, in the format of Scuttlebutt's ~/.ssb/secret. */
 #include <errno.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,27 +9,6 @@
 #include "cli.h"
 
 enum { PATH_TEXT = 4096 };
-
-static const char suffix[] = ".ed25519";
-
-/* ---- Keys as text ---- */
-
-void cli_key_text(const uint8_t *key, char text[CLI_KEY_TEXT]) {
-  (void)sodium_bin2base64(text, CLI_KEY_TEXT, key, MS_KEY_BYTES, sodium_base64_VARIANT_ORIGINAL);
-}
-
-/* Exactly `size` bytes of standard base64, with or without a suffix ".ed25519". */
-static bool read_base64(const char *text, uint8_t *out, size_t size) {
-  size_t n = strlen(text), k = sizeof suffix - 1, got;
-  if (n > k && strcmp(text + n - k, suffix) == 0) n -= k;
-  return sodium_base642bin(out, size, text, n, NULL, &got, NULL, sodium_base64_VARIANT_ORIGINAL) ==
-             0 &&
-         got == size;
-}
-
-bool cli_key_read(const char *text, uint8_t key[MS_KEY_BYTES]) {
-  return read_base64(*text == '@' ? text + 1 : text, key, MS_KEY_BYTES);
-}
 
 /* ---- Paths ---- */
 
@@ -106,13 +84,13 @@ out:
 }
 
 int cli_secret_get(const char *path, ms_identity **out) {
-  char standard[PATH_TEXT], key[CLI_KEY_TEXT];
+  char standard[PATH_TEXT], key[MS_KEY_TEXT];
   bool existed = false;
   if (path) return cli_secret_load(path, out);
   if (!cli_secret_default(standard, sizeof standard)) return CLI_FAILED;
   if (look(standard) != ENOENT) return cli_secret_load(standard, out);
   if (cli_secret_create(standard, out, &existed) == CLI_OK) {
-    cli_key_text(ms_identity_key(*out), key);
+    (void)ms_key_format(ms_identity_key(*out), key, MS_KEY_TEXT);
     cli_note("made a new identity, %s, in %s", key, standard);
     return CLI_OK;
   }
@@ -140,16 +118,16 @@ int cli_secret_find(const char *path, ms_identity **id, struct cli_me *me) {
   return status;
 }
 
-bool cli_known_as(const struct cli_me *me, const ms_alternative *a, char text[CLI_KEY_TEXT]) {
+bool cli_known_as(const struct cli_me *me, const ms_alternative *a, char text[MS_KEY_TEXT]) {
   ms_identity *id = NULL;
   for (size_t i = 0; i < a->count; i++) {
     if (!a->sections[i].has_seed) continue;
     *text = '\0';
     if (ms_identity_from_seed(&id, a->sections[i].seed, NULL) < 0) return true;
-    cli_key_text(ms_identity_key(id), text);
+    (void)ms_key_format(ms_identity_key(id), text, MS_KEY_TEXT);
     ms_identity_free(id);
     return true;
   }
-  cli_key_text(me->key, text);
+  (void)ms_key_format(me->key, text, MS_KEY_TEXT);
   return !me->once;
 }

@@ -438,7 +438,7 @@ static int check(struct server *s, const struct cli_given *given) {
                      "--forward ADDRESS");
   if (s->report.json && s->stdio)
     return cli_usage(&cli_serve, "--json", "and --stdio both want standard output");
-  if (s->network && !cli_key_read(s->network, s->network_key))
+  if (s->network && ms_key_parse(s->network_key, s->network, strlen(s->network), NULL) < 0)
     return cli_usage(&cli_serve, "--network-key", "is not 32 bytes of base64");
   if ((why = cli_statuses_read(&s->exec.clean, s->exec_clean ? s->exec_clean : "0")))
     return cli_usage(&cli_serve, s->exec_clean, why);

@@ -8,8 +8,8 @@
  *
  * Threads: a context, its connections and its dials belong to one libuv loop, the application's or
  * the context's own, and to the one thread that runs it. No function here may be called for them
- * from another thread. Contexts share nothing. ms_version, ms_code_text, the ms_addr_ and the
- * ms_identity_ functions may be called from any thread.
+ * from another thread, ms_ctx_wake excepted. Contexts share nothing. ms_version, ms_code_text, the
+ * ms_addr_, the ms_key_ and the ms_identity_ functions may be called from any thread.
  *
  * Callbacks: every callback comes from the loop, never from inside a call into this library. Any
  * function may be called inside any callback, ms_ctx_free excepted.
@@ -48,15 +48,24 @@ extern "C" {
   { .size = sizeof(type) }
 #endif
 
-/* The version of this header. */
-#define MS_VERSION "0.1.0"
+/* The version of this header, as text and as a number to compare: MAJOR * 65536 + MINOR * 256 +
+ * PATCH. */
+#define MS_VERSION        "0.1.0"
+#define MS_VERSION_NUMBER 0x000100
 
-/* The version of the library that runs, as MS_VERSION was when it was built. Never NULL, never to
- * be freed. */
+/* The version of the library that runs, as MS_VERSION and MS_VERSION_NUMBER were when it was built.
+ * The text is never NULL, never to be freed. */
 MS_API const char *ms_version(void);
+MS_API unsigned ms_version_number(void);
+
+/* Structures of options begin with their size, which MS_OPTS_INIT sets. One of an older header,
+ * which is shorter, is taken: what it lacks asks for the default. One of a newer header is taken
+ * where what this library does not know asks for the default (is 0), and is MS_EINVAL else. Members
+ * are only ever added at the end of these structures; those inside them stay as they are. */
 
 enum {
   MS_KEY_BYTES = 32,     /* an Ed25519 public key, a network key, a seed */
+  MS_KEY_TEXT = 45,      /* one in base64, with its NUL */
   MS_ADDRESS_MAX = 65536 /* the longest address read or written, without its NUL */
 };
 
@@ -124,7 +133,15 @@ MS_API const char *ms_code_text(int code);
 MS_API const char *ms_code_name(int code);
 MS_API const char *ms_phase_text(enum ms_phase phase);
 
-/* ---- Identities ---- */
+/* ---- Keys and identities ---- */
+
+/* Writes a key as people pass it around, in base64: 44 bytes and a NUL (MS_KEY_TEXT) into `buf` of
+ * `size`, as snprintf does: returns 44. */
+MS_API size_t ms_key_format(const uint8_t *key /* MS_KEY_BYTES */, char *buf, size_t size);
+
+/* Reads one of `length` bytes into `key`, MS_KEY_BYTES: base64 with its '=' or without, or as
+ * Scuttlebutt has it, "@KEY.ed25519". 0, or MS_EINVAL, and `key` is as it was. */
+MS_API int ms_key_parse(uint8_t *key, const char *text, size_t length, ms_error *err);
 
 /* A long-term Ed25519 key pair, in memory of libsodium's that is guarded, kept from swap and core
  * dumps where the system allows, and wiped when freed. It never changes: any thread may use it, one
@@ -152,6 +169,11 @@ MS_API int ms_identity_parse(ms_identity **out, const char *text, size_t length,
  * another file: that is MS_ESYSTEM with `sys` EEXIST. The folder must be there. 0 or MS_ESYSTEM;
  * the error's address is the path. */
 MS_API int ms_identity_save(const ms_identity *identity, const char *path, ms_error *err);
+
+/* Writes an identity as text in that format into `buf` of `size` bytes, as snprintf does: returns
+ * the length it has or would have, less than 1,024. It is a secret: the caller wipes it
+ * (sodium_memzero, explicit_bzero). */
+MS_API size_t ms_identity_format(const ms_identity *identity, char *buf, size_t size);
 
 /* The public key, MS_KEY_BYTES. The identity's. */
 MS_API const uint8_t *ms_identity_key(const ms_identity *identity);
@@ -282,6 +304,10 @@ typedef struct ms_peer {
  * and takes memory. Without such a callback nobody enters. */
 typedef void (*ms_authorise_cb)(ms_conn *conn, const ms_peer *peer, void *user);
 
+/* ms_ctx_wake was called, once or more often since the last of these. Anything may be done in here.
+ */
+typedef void (*ms_wake_cb)(ms_ctx *ctx, void *user);
+
 /* A host name to be looked up. */
 typedef struct ms_resolving ms_resolving;
 
@@ -311,9 +337,9 @@ enum ms_log_level {
  * stream is ever in it; addresses and keys of peers are. Nothing of the library may be called. */
 typedef void (*ms_log_cb)(enum ms_log_level level, const char *text, void *user);
 
-/* How much of this machine peers may take; 0 is the default of each, UINT32_MAX (SIZE_MAX) no
- * limit. The defaults are those of a small public server. Loopback and unix sockets are not counted
- * by address. */
+/* How much of this machine peers may take; 0 is the default of each (ms_limits_default), UINT32_MAX
+ * (SIZE_MAX) no limit. The defaults are those of a small public server. Loopback and unix sockets
+ * are not counted by address. */
 typedef struct ms_limits {
   /* Of peers, those in their handshakes too; default 4096. One more makes a handshake give way, as
    * below; where there is none it is turned away. */
@@ -351,6 +377,9 @@ typedef struct ms_limits {
   size_t buffered_each;
 } ms_limits;
 
+/* The defaults, in numbers: none is 0. */
+MS_API void ms_limits_default(ms_limits *out);
+
 /* Options of a context. 0 and NULL ask for the default. */
 typedef struct ms_ctx_opts {
   size_t size; /* sizeof(ms_ctx_opts); set by MS_OPTS_INIT */
@@ -364,7 +393,7 @@ typedef struct ms_ctx_opts {
   ms_resolve_cb on_resolve;     /* default: the system's resolver, a thread for each look-up */
   ms_log_cb on_log;             /* default: no log */
   enum ms_log_level log_level;  /* the least that on_log is told; default MS_LOG_WARN */
-  void *user;                   /* for all three */
+  void *user;                   /* for all of them */
   uint32_t accept_timeout_msec; /* from accepting to an open connection, absolute; default 5000 */
   uint32_t dial_timeout_msec;   /* a whole dial, absolute; default 15000 */
   uint32_t drain_timeout_msec;  /* what a closing connection has for its last words; default 5000 */
@@ -374,9 +403,10 @@ typedef struct ms_ctx_opts {
    * context closes it. The others stay the caller's. */
   const int *inherited;
   size_t inherited_count; /* of them */
+  ms_wake_cb on_wake;     /* default: ms_ctx_wake only ends a wait of ms_ctx_run */
 } ms_ctx_opts;
 
-/* Makes a context. 0; MS_EINVAL (a size unknown to this version), MS_ENOMEM, MS_ESYSTEM.
+/* Makes a context. 0; MS_EINVAL (options that this version does not know), MS_ENOMEM, MS_ESYSTEM.
  * *out belongs to the caller and ends by ms_ctx_close, then ms_ctx_free. */
 MS_API int ms_ctx_new(ms_ctx **out, const ms_ctx_opts *opts, ms_error *err);
 
@@ -396,6 +426,11 @@ MS_API void ms_ctx_close(ms_ctx *ctx, uint32_t drain_msec, void (*done)(ms_ctx *
  * handles in the loop's next turn: run a borrowed loop once more before closing it. NULL is
  * allowed. */
 MS_API void ms_ctx_free(ms_ctx *ctx);
+
+/* Wakes the loop: on_wake is called from it, soon, and a waiting ms_ctx_run returns. From any
+ * thread and from signal handlers, but not once ms_ctx_free has been called. Other threads hand
+ * work to a context so: they put it where its thread finds it, and wake the loop. */
+MS_API void ms_ctx_wake(ms_ctx *ctx);
 
 /* ---- Without libuv ---- */
 
@@ -710,6 +745,13 @@ typedef struct ms_dial_opts {
   ms_dialled_cb on_dialled; /* required */
   ms_attempt_cb on_attempt; /* default: none */
   void *user;               /* for both */
+  /* Copied; who we are in this dial, in the place of the stack's identity. A seed in the address
+   * goes before it. */
+  const ms_identity *identity;
+  /* An IPv4 or IPv6 address of this machine ("192.0.2.7", "fe80::1%eth0"), copied: where TCP is to
+   * be dialled from, on a port that the system chooses. Places of the other family then fail
+   * (MS_ECONNECT). Default: the system chooses. */
+  const char *local_host;
 } ms_dial_opts;
 
 /* Dials: a race of all alternatives that an added stack understands, at every address that their
@@ -846,6 +888,15 @@ MS_API const uint8_t *ms_conn_key(const ms_conn *conn);
 /* What ms_conn_answer was given, or NULL. */
 MS_API void *ms_conn_auth(const ms_conn *conn);
 
+/* The other end of the transport, ours: "192.0.2.2:8008", "[2001:db8::2]:8008", the path of a
+ * server's unix socket; "" where it has no name, or is closed. As snprintf does: returns the length
+ * it has or would have. */
+MS_API size_t ms_conn_local(const ms_conn *conn, char *buf, size_t size);
+
+/* The socket under it, or -1 when it is closed. The connection's: to ask the system about it and to
+ * set what the library does not, never to be read, written, polled or closed. */
+MS_API int ms_conn_fd(const ms_conn *conn);
+
 /* A number for a log: the context's connections are counted from 1, those that never open with
  * them. */
 MS_API uint64_t ms_conn_id(const ms_conn *conn);
@@ -859,6 +910,33 @@ MS_API const char *ms_conn_stack(const ms_conn *conn);
 MS_API int ms_conn_stack_number(const ms_conn *conn);
 MS_API bool ms_conn_is_server(const ms_conn *conn);
 
+/* The open connections of a context, peers' and our own, the newest first: from on_connection or
+ * on_dialled on until on_close. NULL: there are no more. None comes or goes but in the loop, so
+ * that any of them may be ended on the way. */
+MS_API ms_conn *ms_conn_first(const ms_ctx *ctx);
+MS_API ms_conn *ms_conn_next(const ms_conn *conn);
+
+/* Ends all connections of peers that have proved this key, MS_KEY_BYTES, those too that are on the
+ * point of coming in: as ms_conn_fail does, with `why`. Who still waits for an answer to
+ * on_authorise is not among them. Returns how many there were. */
+MS_API size_t ms_ctx_evict(ms_ctx *ctx, const uint8_t *key, const char *why);
+
+/* How long this connection may carry nothing, in the place of ms_limits.idle_msec, counted from now
+ * on; for one that we have dialled, too. UINT32_MAX: for ever; 0: what it was at first. */
+MS_API void ms_conn_set_idle(ms_conn *conn, uint32_t msec);
+
+/* When so much time has passed, whatever it carries, the connection is closed as an idle one is:
+ * its peer hears a goodbye (see ms_conn_set_whole), on_close has MS_ETIMEDOUT. UINT32_MAX: never
+ * (default). */
+MS_API void ms_conn_set_deadline(ms_conn *conn, uint32_t msec);
+
+/* How soon a peer is missed that is gone without a word, or whose network is: when it has not
+ * answered the system for about so long, on_close has MS_ERESET. Rounded to seconds, no less than
+ * some five of them where nothing is written; UINT32_MAX: never. Default: some two minutes. 0;
+ * MS_EINVAL where the transport tells at once (unix), or for 0; MS_ESTATE when it is closed;
+ * MS_ESYSTEM. (RFC 9293, section 3.8.4; TCP_USER_TIMEOUT, RFC 5482) */
+MS_API int ms_conn_set_keepalive(ms_conn *conn, uint32_t msec);
+
 /* What a connection has carried. */
 typedef struct ms_conn_stats {
   uint64_t in, out;   /* bytes the application has consumed and written */
@@ -868,6 +946,9 @@ typedef struct ms_conn_stats {
   /* Bytes the transport has sent that the peer's system has not acknowledged (0 where nobody can
    * know). A unix socket: not 0 while the peer has something to read. */
   uint64_t unacknowledged;
+  /* Bytes that wait in the library's buffers for the transport to take them, with what the layers
+   * have added: how far behind the peer is, together with `unacknowledged`. */
+  uint64_t queued;
 } ms_conn_stats;
 MS_API void ms_conn_stat(const ms_conn *conn, ms_conn_stats *out);
 

@@ -2,10 +2,10 @@
  * the table and, where its data has a shape of its own, one function to read and one to write it.
  */
 #include <arpa/inet.h>
-#include <sodium.h>
 #include <string.h>
 
 #include "addr/addr.h"
+#include "base/key.h"
 
 /* The longest host of a ws URL, as browsers and Node have it. */
 enum { WS_HOST_MAX = 255, WS_PORT = 80, WSS_PORT = 443 };
@@ -321,26 +321,9 @@ static void write_unix(struct ms__text *t, const ms_section *s, bool safe) {
 
 /* ---- shs, noauth: KEY[:SEED] ---- */
 
-/* 32 bytes of standard base64, with or without '='. Anything else is a typing error, which must not
- * become another key: bits that are left over, foreign characters and too many '=' are refused. */
-static bool read_base64(uint8_t out[MS_KEY_BYTES], const char *s, size_t n) {
-  size_t got = 0;
-  if (n == 44 && s[43] == '=') n = 43;
-  return n == 43 &&
-         sodium_base642bin(out, MS_KEY_BYTES, s, n, NULL, &got, NULL,
-                           sodium_base64_VARIANT_ORIGINAL_NO_PADDING) == 0 &&
-         got == MS_KEY_BYTES;
-}
-
+/* As ms_key_parse. Anything else is a typing error, which must not become another key. */
 static bool read_key(uint8_t out[MS_KEY_BYTES], const char *s, size_t n) {
-  static const char suffix[] = ".ed25519";
-  size_t k = sizeof suffix - 1;
-  if (n && s[0] == '@') {
-    s++;
-    n--;
-  }
-  if (n > k && memcmp(s + n - k, suffix, k) == 0) n -= k;
-  return read_base64(out, s, n);
+  return ms_key_parse(out, s, n, NULL) == 0;
 }
 
 static bool read_shs(ms_section *out, struct ms__reading *r, const char *data) {
@@ -354,7 +337,7 @@ static bool read_shs(ms_section *out, struct ms__reading *r, const char *data) {
   if (!out->has_key) return bad(r, data, "the key is not 32 bytes of base64");
   if (!colon) return true;
   if (r->use != MS_ADDR_DIAL) return bad(r, colon, "a seed is the dialling side's");
-  out->has_seed = read_base64(out->seed, colon + 1, strlen(colon + 1));
+  out->has_seed = ms__base64_read(out->seed, MS_KEY_BYTES, colon + 1, strlen(colon + 1));
   return out->has_seed || bad(r, colon + 1, "the seed is not 32 bytes of base64");
 }
 

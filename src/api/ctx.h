@@ -102,7 +102,7 @@ struct ms__raising {
   struct ms__tls_opts tls;          /* outbound: of the transport's section */
   struct ms__tls_opts tls_above;    /* outbound: of a section that stands on it */
   struct ms__http_request *request; /* outbound: where http is part of it */
-  ms_identity *seeded;              /* outbound: the identity made from a seed */
+  ms_identity *own;                 /* outbound: the identity of this dial, or made from a seed */
   bool fronted;                     /* inbound: from a trusted proxy, and */
   union ms__inet front;             /* whom its requests come from, as far as no field tells */
   struct ms__proxy_opts proxy;      /* with `fronted`, and */
@@ -150,6 +150,7 @@ struct ms_ctx {
   ms_allocator allocator;
   struct ms__keys keys;
   ms_authorise_cb on_authorise;
+  ms_wake_cb on_wake;
   void *user;
   uint32_t accept_msec, dial_msec;
   struct ms__stack **stacks; /* by number; NULL: gone. Read with ms__stack_at */
@@ -160,6 +161,7 @@ struct ms_ctx {
   size_t listening_due, listening_up; /* until ready_told */
   uv_timer_t timer;                   /* the deadline of closing */
   uv_timer_t starter;                 /* reports that need no look-up */
+  uv_async_t wake;                    /* ms_ctx_wake */
 
   struct ms__link *links;
   struct ms_dialer *dialers;

@@ -38,19 +38,33 @@ static uint32_t or_default(uint32_t value, uint32_t otherwise) {
   return value ? value : otherwise;
 }
 
+void ms_limits_default(ms_limits *out) {
+  *out = (ms_limits){.connections = CONNECTIONS,
+                     .handshakes = HANDSHAKES,
+                     .per_address = PER_ADDRESS,
+                     .per_second = PER_SECOND,
+                     .pages_per_address = PAGES_PER_ADDRESS,
+                     .pages_per_second = PAGES_PER_SECOND,
+                     .idle_msec = UINT32_MAX,
+                     .buffered = BUFFERED,
+                     .buffered_each = (size_t)BLOCKS_EACH * MS__BLOCK};
+}
+
 void ms__limits_init(struct ms__limits *l, const ms_allocator *allocator, const ms_limits *max) {
   static const ms_limits none;
+  ms_limits standard;
+  ms_limits_default(&standard);
   if (!max) max = &none;
   l->allocator = allocator;
-  l->max = *max;
-  l->max.connections = or_default(max->connections, CONNECTIONS);
-  l->max.handshakes = or_default(max->handshakes, HANDSHAKES);
-  l->max.per_address = or_default(max->per_address, PER_ADDRESS);
-  l->max.per_second = or_default(max->per_second, PER_SECOND);
-  l->max.pages_per_address = or_default(max->pages_per_address, PAGES_PER_ADDRESS);
-  l->max.pages_per_second = or_default(max->pages_per_second, PAGES_PER_SECOND);
-  if (!l->max.buffered) l->max.buffered = BUFFERED;
-  if (!l->max.buffered_each) l->max.buffered_each = (size_t)BLOCKS_EACH * MS__BLOCK;
+  l->max.connections = or_default(max->connections, standard.connections);
+  l->max.handshakes = or_default(max->handshakes, standard.handshakes);
+  l->max.per_address = or_default(max->per_address, standard.per_address);
+  l->max.per_second = or_default(max->per_second, standard.per_second);
+  l->max.pages_per_address = or_default(max->pages_per_address, standard.pages_per_address);
+  l->max.pages_per_second = or_default(max->pages_per_second, standard.pages_per_second);
+  l->max.idle_msec = or_default(max->idle_msec, standard.idle_msec);
+  l->max.buffered = max->buffered ? max->buffered : standard.buffered;
+  l->max.buffered_each = max->buffered_each ? max->buffered_each : standard.buffered_each;
   randombytes_buf(l->hash_key, sizeof l->hash_key);
 }
 

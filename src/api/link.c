@@ -35,7 +35,7 @@ static void free_raising(struct ms__link *l) {
   if (!r) return;
   if (r->request) ms__wipe(r->request->text, strlen(r->request->text));
   ms__free(a, r->request);
-  ms_identity_free(r->seeded);
+  ms_identity_free(r->own);
   ms__free(a, r);
   l->raising = NULL;
 }

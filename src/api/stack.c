@@ -8,6 +8,7 @@
 #include "api/ctx.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/opts.h"
 
 enum { OWN_MODE = 0600, GROUP_MODE = 0660 };
 enum { WS_PING_MSEC = 30000, WS_BYTES_MAX = 64 << 20, WS_FRAGMENTS_MAX = 131072 };
@@ -386,14 +387,14 @@ static int keep_stack(struct ms_ctx *ctx, struct ms__stack *s) {
   return 0;
 }
 
-int ms_add(ms_ctx *ctx, const char *address, const ms_stack_opts *opts, ms_error *err) {
+int ms_add(ms_ctx *ctx, const char *address, const ms_stack_opts *given, ms_error *err) {
   static const ms_stack_opts none = MS_OPTS_INIT(ms_stack_opts);
+  const ms_stack_opts *opts;
+  ms_stack_opts known;
   struct ms__stack *s;
-  int r;
-  if (!opts) opts = &none;
-  if (opts->size != sizeof *opts)
-    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, NULL,
-                     "opts was not initialised with MS_OPTS_INIT of this version's header");
+  int r = ms__opts_read(&known, sizeof known, given ? given : &none, err);
+  if (r < 0) return r;
+  opts = &known;
   if (ctx->closing) return ms__error(err, MS_ESTATE, MS_PHASE_NONE, NULL, "the context is closing");
   s = ms__calloc(&ctx->allocator, sizeof *s);
   if (!s) return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);

@@ -14,11 +14,11 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/identity.h"
+#include "base/key.h"
 #include "base/mem.h"
+#include "base/text.h"
 
-enum { SECRET_MAX = 65536, PATH_TEXT = 4096, SECRET_TEXT = 89, KEY_TEXT = 45 };
-
-static const char suffix[] = ".ed25519";
+enum { SECRET_MAX = 65536, PATH_TEXT = 4096 };
 
 /* ---- Reading text ---- */
 
@@ -139,16 +139,13 @@ static bool read_object(struct reader *r, struct members *out) {
 
 /* Exactly `size` bytes of base64, with or without the suffix. */
 static bool read_base64(struct slice in, uint8_t *out, size_t size) {
-  size_t n = 0, k = sizeof suffix - 1, got;
+  size_t n = 0;
   if (!in.s) return false;
   for (size_t i = 0; i < in.n; i++) { /* some writers escape the '/' */
     if (in.s[i] == '\\' && i + 1 < in.n && in.s[i + 1] == '/') i++;
     in.s[n++] = in.s[i];
   }
-  if (n > k && memcmp(in.s + n - k, suffix, k) == 0) n -= k;
-  return sodium_base642bin(out, size, in.s, n, NULL, &got, NULL, sodium_base64_VARIANT_ORIGINAL) ==
-             0 &&
-         got == size;
+  return ms__key_read(out, size, in.s, n);
 }
 
 static int bad(ms_error *err, const char *why) {
@@ -262,26 +259,28 @@ int ms_identity_load(ms_identity **out, const char *path, ms_error *err) {
   return r;
 }
 
-static void base64(char *text, size_t size, const uint8_t *p, size_t n) {
-  (void)sodium_bin2base64(text, size, p, n, sodium_base64_VARIANT_ORIGINAL);
+size_t ms_identity_format(const ms_identity *id, char *buf, size_t size) {
+  struct ms__text t;
+  ms__text_init(&t, buf, size);
+  ms__text_string(&t,
+                  "# This is your secret: whoever has it can be you. Show it to nobody.\n"
+                  "# The id at the end is public; peers know you by it.\n"
+                  "{\n"
+                  "  \"curve\": \"ed25519\",\n"
+                  "  \"public\": \"");
+  ms__text_base64(&t, id->public_key, sizeof id->public_key);
+  ms__text_string(&t, ".ed25519\",\n  \"private\": \"");
+  ms__text_base64(&t, id->secret_key, sizeof id->secret_key);
+  ms__text_string(&t, ".ed25519\",\n  \"id\": \"@");
+  ms__text_base64(&t, id->public_key, sizeof id->public_key);
+  ms__text_string(&t, ".ed25519\"\n}\n");
+  return t.len;
 }
 
 static int write_identity(int fd, const ms_identity *id) {
-  char public[KEY_TEXT], private[SECRET_TEXT], text[1024];
-  size_t n, at = 0;
+  char text[1024];
+  size_t n = ms_identity_format(id, text, sizeof text), at = 0;
   int sys = 0;
-  base64(public, sizeof public, id->public_key, sizeof id->public_key);
-  base64(private, sizeof private, id->secret_key, sizeof id->secret_key);
-  n = (size_t)snprintf(text, sizeof text,
-                       "# This is your secret: whoever has it can be you. Show it to nobody.\n"
-                       "# The id at the end is public; peers know you by it.\n"
-                       "{\n"
-                       "  \"curve\": \"ed25519\",\n"
-                       "  \"public\": \"%s%s\",\n"
-                       "  \"private\": \"%s%s\",\n"
-                       "  \"id\": \"@%s%s\"\n"
-                       "}\n",
-                       public, suffix, private, suffix, public, suffix);
   while (at < n && !sys) {
     ssize_t k = write(fd, text + at, n - at);
     if (k > 0)
@@ -290,7 +289,6 @@ static int write_identity(int fd, const ms_identity *id) {
       sys = errno;
   }
   if (!sys && fsync(fd) < 0) sys = errno;
-  ms__wipe(private, sizeof private);
   ms__wipe(text, sizeof text);
   return sys;
 }

@@ -17,25 +17,11 @@ static void write_address(const struct ms__target *t, char *buf, size_t size) {
   (void)ms__addr_format_safe(t->dialer->addr, t->index, buf, size);
 }
 
-/* "192.0.2.1:8008", "[2001:db8::1]:8008", "/run/x/socket"; "": none is known yet. */
-static void write_place(const struct ms__attempt *a, char *buf) {
-  char host[PLACE - sizeof "[]:65535"];
-  *buf = '\0';
-  if (a->place.length == 0) return;
-  if (!a->target->stack->transport->by_host) {
-    ms__text_copy(buf, PLACE, a->target->alternative->sections[0].path);
-    return;
-  }
-  ms__inet_host(&a->place.inet, host, sizeof host);
-  (void)snprintf(buf, PLACE, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host,
-                 ms__inet_port(&a->place.inet));
-}
-
 void ms__attempt_show(const struct ms__attempt *a, ms_attempt *out) {
   struct ms_dialer *d = a->dialer;
   char *place = d->shown + sizeof d->shown - PLACE;
   write_address(a->target, d->shown, sizeof d->shown - PLACE);
-  write_place(a, place);
+  (void)ms__place_format(&a->place, place, PLACE); /* "": none is known yet */
   *out = (ms_attempt){.number = a->number,
                       .alternative = a->target->index,
                       .step = a->step,
@@ -134,6 +120,19 @@ void ms__dial_open(struct ms__attempt *a, struct ms__link *link) {
 
 /* ---- Raising the stack ---- */
 
+/* The link's own copy: it may outlive the dial. */
+static int set_identity(struct ms__link *link, const struct ms__target *t, const ms_section *s) {
+  struct ms__raising *r = link->raising;
+  if (s->has_seed)
+    (void)ms_identity_from_seed(&r->own, s->seed, NULL);
+  else if (t->dialer->identity)
+    r->own = ms__identity_copy(t->dialer->identity);
+  else
+    return 0;
+  r->shs.identity = r->own;
+  return r->own ? 0 : MS_ENOMEM;
+}
+
 /* Our identity for this dial, and whom we mean to reach. */
 static int set_keys(struct ms__link *link, const struct ms__target *t) {
   for (size_t i = 0; i < t->alternative->count; i++) {
@@ -142,11 +141,7 @@ static int set_keys(struct ms__link *link, const struct ms__target *t) {
     memcpy(link->key, s->key, MS_KEY_BYTES);
     link->has_key = true;
     link->raising->shs.server_key = link->key;
-    if (s->has_seed) {
-      int r = ms_identity_from_seed(&link->raising->seeded, s->seed, NULL);
-      if (r < 0) return r;
-      link->raising->shs.identity = link->raising->seeded;
-    }
+    if (set_identity(link, t, s) < 0) return MS_ENOMEM;
   }
   return 0;
 }
@@ -175,6 +170,15 @@ static void raise_stack(struct ms__attempt *a) {
 
 /* ---- Connecting ---- */
 
+/* " from 192.0.2.7", or nothing. */
+static void write_local(const struct ms_dialer *d, char *buf, size_t size) {
+  char host[PLACE - sizeof " from "];
+  *buf = '\0';
+  if (d->local.family == AF_UNSPEC) return;
+  ms__inet_host(&d->local, host, sizeof host);
+  (void)snprintf(buf, size, " from %s", host);
+}
+
 static void connect_failed(struct ms__attempt *a, int status) {
   const struct ms__stack *stack = a->target->stack;
   const char *name = stack->sections[0].name;
@@ -187,10 +191,12 @@ static void connect_failed(struct ms__attempt *a, int status) {
     return;
   }
   if (stack->transport->by_host) {
-    char host[PLACE];
+    char host[PLACE], local[PLACE];
     ms__inet_host(&a->place.inet, host, sizeof host);
+    write_local(a->dialer, local, sizeof local);
     ms__error_sys(&err, MS_ECONNECT, -status, MS_PHASE_CONNECT, name,
-                  "could not connect to port %d of %s", ms__inet_port(&a->place.inet), host);
+                  "could not connect to port %d of %s%s", ms__inet_port(&a->place.inet), host,
+                  local);
   } else {
     ms__error_sys(&err, MS_ECONNECT, -status, MS_PHASE_CONNECT, name, "could not connect");
   }
@@ -205,6 +211,14 @@ static void on_connected(void *user, int status) {
     raise_stack(a);
 }
 
+/* 0 or a negative errno. */
+static int bind_local(struct ms__attempt *a) {
+  const union ms__inet *local = &a->dialer->local;
+  if (local->family == AF_UNSPEC || !a->target->stack->transport->by_host) return 0;
+  if (local->family != a->place.inet.family) return UV_EAFNOSUPPORT;
+  return ms__uv_wire_bind(a->wire, local);
+}
+
 void ms__attempt_again(struct ms__attempt *a) {
   const struct sockaddr *address = (const struct sockaddr *)&a->place.address;
   int r;
@@ -214,7 +228,8 @@ void ms__attempt_again(struct ms__attempt *a) {
     out_of_memory(a);
     return;
   }
-  r = ms__uv_wire_connect(a->wire, address, a->place.length, on_connected, a);
+  r = bind_local(a);
+  if (r == 0) r = ms__uv_wire_connect(a->wire, address, a->place.length, on_connected, a);
   if (r) on_connected(a, r < 0 ? r : 0);
 }
 

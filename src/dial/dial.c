@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/opts.h"
 
 enum { STAGGER_MSEC = 250 }; /* RFC 8305, section 5 */
 
@@ -34,8 +35,10 @@ static void free_parts(struct ms_dialer *d) {
   }
   ms__free(allocator, d->targets);
   ms_addr_free(d->addr);
+  ms_identity_free(d->identity);
   d->targets = NULL;
   d->addr = NULL;
+  d->identity = NULL;
 }
 
 void ms__dial_finish(struct ms_dialer *d, ms_conn *conn, const ms_error *err) {
@@ -204,14 +207,32 @@ static void start(struct ms_dialer *d, uint32_t timeout_msec) {
   ms__race_go_on(d);
 }
 
-int ms_dial(ms_ctx *ctx, ms_dialer **out, const char *address, const ms_dial_opts *opts,
+static bool read_local(union ms__inet *out, const char *host) {
+  return uv_ip4_addr(host, 0, &out->v4) == 0 || uv_ip6_addr(host, 0, &out->v6) == 0;
+}
+
+/* As whom, and from where. */
+static int keep_self(struct ms_dialer *d, const ms_dial_opts *opts, ms_error *err) {
+  const char *from = opts->local_host;
+  if (from && !read_local(&d->local, from))
+    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, NULL,
+                     "local_host is no IPv4 or IPv6 address: \"%.64s\"", from);
+  if (!opts->identity) return 0;
+  d->identity = ms__identity_copy(opts->identity);
+  return d->identity ? 0 : ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
+}
+
+int ms_dial(ms_ctx *ctx, ms_dialer **out, const char *address, const ms_dial_opts *given,
             ms_error *err) {
+  const ms_dial_opts *opts;
+  ms_dial_opts known;
   struct ms_dialer *d;
   int r;
   if (out) *out = NULL;
-  if (!opts || opts->size != sizeof *opts || !opts->on_dialled)
-    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, NULL,
-                     "opts needs MS_OPTS_INIT of this version's header and on_dialled");
+  if ((r = ms__opts_read(&known, sizeof known, given, err)) < 0) return r;
+  opts = &known;
+  if (!opts->on_dialled)
+    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, NULL, "on_dialled is missing");
   if (ctx->closing) return ms__error(err, MS_ESTATE, MS_PHASE_NONE, NULL, "the context is closing");
   if (ctx->suspended)
     return ms__error(err, MS_ESTATE, MS_PHASE_NONE, NULL, "the context is suspended");
@@ -225,6 +246,7 @@ int ms_dial(ms_ctx *ctx, ms_dialer **out, const char *address, const ms_dial_opt
   d->last = &d->first;
   d->stagger_msec = opts->stagger_msec ? opts->stagger_msec : STAGGER_MSEC;
   r = ms_addr_parse(&d->addr, address, strlen(address), MS_ADDR_DIAL, err);
+  if (r == 0) r = keep_self(d, opts, err);
   if (r == 0 && (r = find_targets(d, opts, err)) < 0 && err) {
     char safe[sizeof err->address];
     (void)ms__addr_format_safe(d->addr, SIZE_MAX, safe, sizeof safe);

@@ -59,6 +59,8 @@ struct ms_dialer {
   uint64_t begun, deadline;
   uint64_t next_at; /* when the next attempt may begin */
   uint32_t stagger_msec;
+  ms_identity *identity; /* in the place of the stacks'; NULL: none */
+  union ms__inet local;  /* where to dial from; AF_UNSPEC: the system chooses */
   enum ms_security security;
   uv_timer_t step, timeout;
   int handles;

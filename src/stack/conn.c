@@ -72,7 +72,8 @@ ms_conn *ms__conn_new(struct ms__env *env, struct ms__wire *wire, bool server,
   c->failed_at = -1;
   c->deadline = deadline;
   c->deadline_of = deadline == MS__NEVER ? MS__NO_DEADLINE : MS__ATTEMPT;
-  c->armed = c->look_at = MS__NEVER;
+  c->armed = c->look_at = c->until = MS__NEVER;
+  c->idle_msec = server ? env->idle_msec : 0;
   c->need = 1;
   for (size_t i = 0; i < n; i++) {
     c->slots[i].layer = floors[i].layer;
@@ -409,6 +410,19 @@ void ms_conn_abort(ms_conn *c) {
   ms__conn_put_out(c);
 }
 
+void ms__conn_set_idle(ms_conn *c, uint32_t msec, uint64_t now) {
+  c->idle_msec = msec;
+  if (!c->opened || (c->deadline_of != MS__NO_DEADLINE && c->deadline_of != MS__IDLENESS)) return;
+  c->now = now;
+  ms__conn_arm_idleness(c);
+  ms__conn_mark(c);
+}
+
+void ms__conn_set_until(ms_conn *c, uint64_t at) {
+  c->until = at;
+  ms__conn_mark(c);
+}
+
 void ms__conn_expire(ms_conn *c) {
   if (c->deadline_of != MS__ATTEMPT) return;
   c->deadline = 0;
@@ -433,5 +447,8 @@ void ms__conn_stat(const ms_conn *c, uint64_t now, ms_conn_stats *out) {
   *out =
       (ms_conn_stats){.in = n->in, .out = n->out, .wire_in = n->wire_in, .wire_out = n->wire_out};
   if (c->opened && now > c->opened_at) out->open_msec = now - c->opened_at;
+  for (size_t i = 0; i <= c->n; i++)
+    out->queued += c->out[i].len;
+  if (c->flying) out->queued += c->flight_len;
   if (c->wire) out->unacknowledged = c->wire->ops->untaken(c->wire);
 }

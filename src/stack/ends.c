@@ -195,13 +195,22 @@ void ms__conn_put_out_for(ms_conn *c, int code, const char *why) {
   ms__conn_put_out(c);
 }
 
-void ms__conn_close_idle(ms_conn *c) {
-  if (c->closing || c->failed || c->close_told) return;
+static void close_for(ms_conn *c, const char *why) {
   if (c->aside) ms__conn_keep_no_more(c);
-  c->env->idled++;
-  set_why(c, MS_ETIMEDOUT, "it carried nothing for too long");
+  set_why(c, MS_ETIMEDOUT, why);
   c->broken = c->whole;
   ms_conn_close(c);
+}
+
+void ms__conn_close_idle(ms_conn *c) {
+  if (c->closing || c->failed || c->close_told) return;
+  c->env->idled++;
+  close_for(c, "it carried nothing for too long");
+}
+
+void ms__conn_close_late(ms_conn *c) {
+  if (!c->closing && !c->failed && !c->close_told)
+    close_for(c, "the time that it was given is over");
 }
 
 /* ---- The drain deadline ---- */
@@ -281,7 +290,7 @@ void ms__conn_arm_reply(ms_conn *c) {
 
 void ms__conn_reply_is_late(ms_conn *c) {
   if (!is_owed_an_end(c)) return;
-  if (c->flying && c->server && c->env->idle_msec) ms__conn_arm_idleness(c);
+  if (c->flying && c->idle_msec) ms__conn_arm_idleness(c);
   if (c->flying || c->counts.out + c->counts.wire_out != c->seen) return;
   set_why(c, MS_ETIMEDOUT, "the peer has closed, and no end of ours has come");
   c->broken = true;

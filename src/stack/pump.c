@@ -43,9 +43,9 @@ static uint64_t carried(const ms_conn *c) {
 
 void ms__conn_arm_idleness(ms_conn *c) {
   c->deadline_of = MS__NO_DEADLINE;
-  if (!c->server || !c->env->idle_msec) return;
+  if (!c->idle_msec) return;
   c->deadline_of = MS__IDLENESS;
-  c->deadline = c->now + c->env->idle_msec;
+  c->deadline = c->now + c->idle_msec;
   c->seen = carried(c);
 }
 
@@ -512,6 +512,10 @@ static void tell(ms_conn *c) {
 
 void ms__conn_on_time(ms_conn *c) {
   ms__conn_look(c);
+  if (c->opened && c->until <= c->now) {
+    c->until = MS__NEVER;
+    ms__conn_close_late(c);
+  }
   if (c->deadline_of != MS__NO_DEADLINE && c->deadline <= c->now) {
     enum ms__deadline kind = c->deadline_of;
     c->deadline_of = MS__NO_DEADLINE;
@@ -524,8 +528,7 @@ void ms__conn_on_time(ms_conn *c) {
       ms__conn_drain_is_over(c);
     } else if (kind == MS__REPLY) {
       ms__conn_reply_is_late(c);
-      if (c->deadline_of == MS__NO_DEADLINE && c->server && c->env->idle_msec)
-        ms__conn_arm_idleness(c);
+      if (c->deadline_of == MS__NO_DEADLINE && c->idle_msec) ms__conn_arm_idleness(c);
     } else if (carried(c) != c->seen) {
       ms__conn_arm_idleness(c);
     } else {
@@ -554,6 +557,7 @@ void ms__conn_on_time(ms_conn *c) {
 static uint64_t next_time(const ms_conn *c) {
   uint64_t t = c->deadline_of == MS__NO_DEADLINE ? MS__NEVER : c->deadline;
   if (c->look_at < t) t = c->look_at;
+  if (c->opened && c->until < t) t = c->until;
   for (size_t i = 0; i < c->n && !c->failed; i++)
     if (c->slots[i].started && c->slots[i].wake < t) t = c->slots[i].wake;
   return t;

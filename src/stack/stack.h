@@ -80,6 +80,8 @@ struct ms__wire_ops {
    * them, a unix socket's reader has not read them (SIZE_MAX: some, and nobody knows how many). Our
    * FIN is none of them. It can still be asked after a reset. */
   size_t (*untaken)(struct ms__wire *w);
+  /* The socket under it, or -1. */
+  int (*fd)(const struct ms__wire *w);
   /* A negative errno: the other side is gone, both ways. 0: not as far as the system knows. Where
    * nothing is read any more, nothing else tells. */
   int (*lost)(struct ms__wire *w);
@@ -173,9 +175,11 @@ struct ms_conn {
   uint64_t whole_at;  /* with `aside`: counts.out when the answer is whole */
   uint64_t now;       /* of the running turn, or the last */
   uint64_t deadline;  /* of what `deadline_of` says */
+  uint64_t until;     /* it is closed then; MS__NEVER */
   uint64_t armed;     /* what the wire was told */
   uint32_t end_from;  /* where on the wire our end begins; the low bits */
   uint32_t need;      /* on_readable waits for so much */
+  uint32_t idle_msec; /* how long it may carry nothing once it is open; 0: for ever */
   uint32_t read_seen; /* in[n].changes when readable last fired */
   uint32_t charged;   /* bytes of all its layers' that count as buffers */
   uint64_t opened_at; /* with `opened` */
@@ -276,6 +280,11 @@ bool ms__conn_is_inside(const ms_conn *c);
 
 /* The block that `send` took has left, or failed with an errno (negative). Then call a turn. */
 void ms__conn_sent(ms_conn *c, int status);
+
+/* From `now` on it may carry nothing for so long (0: for ever); it is closed at that time, at the
+ * latest (MS__NEVER: it is not). */
+void ms__conn_set_idle(ms_conn *c, uint32_t msec, uint64_t now);
+void ms__conn_set_until(ms_conn *c, uint64_t at);
 
 /* While it is not open yet: its deadline is now, and it fails in the next turn. */
 void ms__conn_expire(ms_conn *c);
@@ -427,9 +436,10 @@ void ms__conn_write_failed(ms_conn *c);
 /* The wire has taken all there was: has the last word's end been part of it? */
 void ms__conn_note_end_sent(ms_conn *c);
 
-/* It has carried nothing for too long: a goodbye, unless what it carries is one
- * piece, and then MS_ETIMEDOUT. */
+/* It has carried nothing for too long, or has had its time: a goodbye, unless what it carries is
+ * one piece, and then MS_ETIMEDOUT. */
 void ms__conn_close_idle(ms_conn *c);
+void ms__conn_close_late(ms_conn *c);
 
 /* Closes the wire for good. */
 void ms__conn_cut(ms_conn *c, bool reset);

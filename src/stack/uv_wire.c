@@ -164,6 +164,10 @@ static void wire_again(struct ms__wire *wire) {
 
 /* ---- Writing ---- */
 
+static int wire_fd(const struct ms__wire *wire) {
+  return ms__uv_wire_fd((const struct ms__uv_wire *)wire);
+}
+
 int ms__uv_wire_fd(const struct ms__uv_wire *w) {
   uv_os_fd_t fd;
   return uv_fileno(&w->io.handle, &fd) == 0 ? fd : -1;
@@ -325,6 +329,7 @@ static const struct ms__wire_ops ops = {
     .send = wire_send,
     .fin = wire_fin,
     .untaken = wire_untaken,
+    .fd = wire_fd,
     .lost = wire_lost,
     .again = wire_again,
     .reading = wire_reading,
@@ -354,6 +359,10 @@ static void on_connected(uv_connect_t *request, int status) {
   struct connecting copy = *k;
   ms__free(copy.loop->env.allocator, k);
   if (!copy.wire->closed) copy.cb(copy.user, status);
+}
+
+int ms__uv_wire_bind(struct ms__uv_wire *w, const union ms__inet *local) {
+  return uv_tcp_bind(&w->io.tcp, (const struct sockaddr *)local, 0);
 }
 
 /* A unix socket waits for nothing: it is connected at once, or not at all. libuv takes no name that

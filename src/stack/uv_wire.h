@@ -2,6 +2,7 @@
 #ifndef MS_STACK_UV_WIRE_H
 #define MS_STACK_UV_WIRE_H
 
+#include "addr/inet.h"
 #include "stack/loop.h"
 
 struct ms__uv_wire;
@@ -11,6 +12,9 @@ typedef void (*ms__connected_cb)(void *user, int status);
 
 /* A wire that is not connected: a unix stream for AF_UNIX, else TCP. NULL: no memory. */
 struct ms__uv_wire *ms__uv_wire_new(struct ms__loop *loop, int family);
+
+/* Where a TCP wire is to be connected from, on any port. 0 or a negative errno. */
+int ms__uv_wire_bind(struct ms__uv_wire *w, const union ms__inet *local);
 
 /* Connects, to an address of so many bytes. 0 and `cb` comes from the loop, unless the wire is
  * closed before; 1, and it is connected already; or a negative errno. */

@@ -27,6 +27,14 @@ bool ms__place_is_abstract(const struct ms__place *place);
 /* True for loopback addresses and unix sockets. */
 bool ms__place_is_local(const struct ms__place *place);
 
+/* The place that a socket is bound to; of a client's unix socket, none (its length is 0). False:
+ * the system does not tell. */
+bool ms__place_of(int fd, struct ms__place *out);
+
+/* "192.0.2.1:8008", "[2001:db8::1]:8008", "/run/x/socket", or "" where there is none; as snprintf
+ * does. */
+size_t ms__place_format(const struct ms__place *place, char *buf, size_t size);
+
 /* Many. Belongs to who got it; freed with ms__places_free. */
 struct ms__places {
   struct ms__place *at;
@@ -72,6 +80,10 @@ struct ms__transport {
 
   /* Sets the options of a connected descriptor. NULL: none. */
   void (*tune)(int fd);
+
+  /* Notices a peer that is gone without a word after about so long (UINT32_MAX: never). 0 or a
+   * negative errno. NULL: the system tells at once. */
+  int (*keep)(int fd, uint32_t msec);
 
   /* Is who has connected this descriptor, which the socket has accepted, our own user, root, or of
    * the socket's group? NULL: that can't be known. */

@@ -4,7 +4,7 @@
 const assert = require('assert')
 const crypto = require('crypto')
 const path = require('path')
-const { scenario, identity, sha256 } = require('../world')
+const { scenario, identity, secretFile, sha256 } = require('../world')
 
 const example = (world, name, args, opts) =>
   world.start(`example-${name}`, path.join(process.env.EXAMPLES, `example-${name}`), args, opts)
@@ -92,4 +92,60 @@ scenario('poll', async (world) => {
   const refused = example(world, 'poll', ['unix:/nowhere/at/all~noauth'])
   assert.strictEqual(await refused.exit(), 1)
   assert.match(refused.err, /No such file/)
+})
+
+scenario('kick', async (world) => {
+  const [wanted, unwanted] = [identity(), identity()]
+  const server = example(world, 'kick', [])
+  const address = await server.line()
+  const guests = []
+  for (const as of [wanted, unwanted, unwanted]) {
+    const guest = await connect(world, address, { as })
+    guest.child.stdin.write('here\n')
+    assert.strictEqual(await guest.line(), 'here') // in this order
+    guests.push(guest)
+  }
+  const said = (pattern, what) => server.until(() => pattern.test(server.stdout().toString()), what)
+  server.say('list')
+  await said(/^3 .*\n2 .*\n1 .*\n/m, 'a list, the newest first')
+  const list = server.stdout().toString()
+  assert.strictEqual(list.split(unwanted.key).length, 3, list)
+  assert.match(list, new RegExp(`^1 ${wanted.key.replace(/[+]/g, '\\+')} at 127\\.0\\.0\\.1:\\d+ for \\d+ ms, 5 bytes in, 0 queued$`, 'm'))
+  server.say('kick nobody')
+  await said(/^nobody: a key is 32 bytes of base64$/m, 'an error')
+  server.say(`kick @${unwanted.key}.ed25519`)
+  await said(/^2 connections end$/m, 'that both end')
+  for (const guest of guests.slice(1)) assert.strictEqual(await guest.exit(), 1)
+  await said(/^2 left: the operator has ended it$/m, 'why')
+  const again = await connect(world, address, { as: unwanted, input: '' })
+  assert.strictEqual(await again.exit(), 1)
+  assert.match(again.err, /refused/)
+  guests[0].child.stdin.write('still here\n')
+  await guests[0].until(() => guests[0].stdout().toString() === 'here\nstill here\n', 'an echo')
+  assert.strictEqual(await guests[0].finish(), 0)
+  assert.strictEqual(await server.finish(), 0)
+})
+
+scenario('worker', async (world) => {
+  const server = example(world, 'worker', [])
+  const address = await server.line()
+  const guests = [await connect(world, address), await connect(world, address)]
+  for (const guest of guests) guest.child.stdin.write('100\n10000\n')
+  for (const guest of guests) await guest.until(() => guest.stdout().toString() === '25\n1229\n', 'both answers')
+  for (let i = 0; i < 50; i++) guests[0].child.stdin.write('1000000\n')
+  guests[1].child.stdin.write('10\n') // it waits behind the others
+  guests[0].kill('SIGKILL') // whose answers find nobody
+  await stop(server) // with most of them still to be worked out
+})
+
+scenario('identities', async (world) => {
+  const [friend, stranger] = [identity(), identity()]
+  const files = [friend, stranger, friend].map((as, i) => world.write(`person-${i}`, secretFile(as)))
+  const server = world.ours(['serve', '--echo', '--allow', friend.key, 'net:127.0.0.1:0~shs'])
+  const client = example(world, 'identities', [await server.line(), ...files])
+  assert.strictEqual(await client.exit(), 1)
+  const said = client.stdout().toString()
+  assert.match(said, new RegExp(`^${files[0]}: admitted$`, 'm'))
+  assert.match(said, new RegExp(`^${files[2]}: admitted$`, 'm'))
+  assert.match(said, new RegExp(`^${files[1]}: refused: `, 'm'))
 })

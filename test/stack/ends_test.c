@@ -281,7 +281,7 @@ static void who_has_ended_and_does_not_read_is_idle(void **state) {
   ms_message m = {.data = (const uint8_t *)"abc", .length = 3, .type = 1, .last = true};
   (void)state;
   lone_begin(&l, SERVER, LAYERS(&toy_two), NULL, BLOCK);
-  l.env.idle_msec = 20 * 1000;
+  ms__conn_set_idle(l.conn, 20 * 1000, 0);
   lone_put(&l, "two+try?", 8);
   lone_run(&l);
   lone_put(&l, "\x05\x01\0\0", 4); /* its end */

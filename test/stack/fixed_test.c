@@ -288,7 +288,7 @@ static void what_is_one_piece_hears_no_goodbye_for_being_idle(void **state) {
   for (unsigned whole = 0; whole < 2; whole++) {
     struct lone l;
     lone_begin(&l, SERVER, LAYERS(&toy_squash), NULL, BLOCK);
-    l.env.idle_msec = 1000;
+    ms__conn_set_idle(l.conn, 1000, 0);
     lone_run(&l);
     l.conn->whole = whole;
     lone_wait(&l, 2000);

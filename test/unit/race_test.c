@@ -388,7 +388,7 @@ static void the_stranger_and_the_good(void **state) {
   ms_identity_free(id);
   assert_true(stack >= 0);
   while (!ms_stringify_stack(w.f.server, stack, MS_DEVICE, place, sizeof place))
-    (void)uv_run(&w.f.loop, UV_RUN_ONCE);
+    (void)uv_run(&w.f.loop, UV_RUN_NOWAIT);
   (void)snprintf(address, sizeof address, "%.*s~shs:%s;%s~shs:%s", (int)strcspn(place, "~"), place,
                  w.key, w.good, w.key);
   run(&w, address, NULL);
