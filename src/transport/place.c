@@ -17,10 +17,13 @@ bool ms__place_of(int fd, struct ms__place *out) {
   return false;
 }
 
+/* An abstract name is not ended. */
 static size_t format_path(const struct ms__place *p, char *buf, size_t size) {
   size_t start = offsetof(struct sockaddr_un, sun_path);
-  size_t n = p->length > start ? strnlen(p->un.sun_path, p->length - start) : 0;
-  return (size_t)snprintf(buf, size, "%.*s", (int)n, p->un.sun_path);
+  size_t most = p->length > start ? p->length - start : 0;
+  bool abstract = ms__place_is_abstract(p);
+  return (size_t)snprintf(buf, size, "%s%.*s", abstract ? "@" : "", (int)(most - abstract),
+                          p->un.sun_path + abstract);
 }
 
 size_t ms__place_format(const struct ms__place *p, char *buf, size_t size) {

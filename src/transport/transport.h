@@ -31,8 +31,8 @@ bool ms__place_is_local(const struct ms__place *place);
  * the system does not tell. */
 bool ms__place_of(int fd, struct ms__place *out);
 
-/* "192.0.2.1:8008", "[2001:db8::1]:8008", "/run/x/socket", or "" where there is none; as snprintf
- * does. */
+/* "192.0.2.1:8008", "[2001:db8::1]:8008", "/run/x/socket", "@name", or "" where there is none; as
+ * snprintf does. */
 size_t ms__place_format(const struct ms__place *place, char *buf, size_t size);
 
 /* Many. Belongs to who got it; freed with ms__places_free. */

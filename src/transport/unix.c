@@ -114,14 +114,11 @@ static int let_in(const char *path, const struct ms__listening *how, ms_error *e
 }
 
 static int failed(int sys, const struct ms__place *place, ms_error *err) {
-  bool abstract = ms__place_is_abstract(place);
   char name[sizeof place->un.sun_path + 1];
-  size_t n = place->length - offsetof(struct sockaddr_un, sun_path) - abstract;
-  (void)snprintf(name, sizeof name, "%s%.*s", abstract ? "@" : "", (int)n,
-                 path_of(place) + abstract);
+  (void)ms__place_format(place, name, sizeof name);
   if (sys == EADDRINUSE) {
     ms__error(err, MS_EADDRINUSE, MS_PHASE_LISTEN, "unix", "%s is in use by a running process%s",
-              name, abstract ? "" : ", or is no socket");
+              name, ms__place_is_abstract(place) ? "" : ", or is no socket");
     if (err) err->sys = sys;
     return MS_EADDRINUSE;
   }

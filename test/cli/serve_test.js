@@ -133,6 +133,7 @@ scenario('without authentication it stays on this machine', async (world) => {
 scenario('the default identity is made on first use', async (world) => {
   const first = world.start('serve', command, ['serve', '--echo', '--allow-any', 'net:127.0.0.1:0~shs'])
   const key = (await first.line()).split('~shs:')[1]
+  await first.until(() => first.err.endsWith('\n'), 'a word of the identity') // on another pipe
   assert.match(first.err, /^multiserver: made a new identity, .* in .*config\/multiserver\/secret\n$/)
   assert.strictEqual((await world.run(['id'])).stdout().toString(), key + '\n')
   const second = world.start('serve', command, ['serve', '--echo', '--allow-any', 'net:127.0.0.1:0~shs'])
