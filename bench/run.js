@@ -12,7 +12,7 @@ const readline = require('readline')
 const { parseArgs } = require('util')
 
 const PARTS = ['bulk', 'small', 'handshakes', 'ping', 'idle']
-const usage = `usage: node bench/run.js [--quick] [--rounds N] [--only PART,...] [--json FILE] [--ours FILE]
+const usage = `usage: node bench/run.js [--quick] [--over NAME] [--rounds N] [--only PART,...] [--json FILE] [--ours FILE]
 
   --quick       one short round: half a minute
   --over NAME   the transport below shs: net (default) or ws
@@ -33,6 +33,7 @@ function readOptions() {
       ours: { type: 'string', default: path.join(__dirname, '../build/release/bench/bench-ms') },
     },
   })
+  if (values.help) return values
   if (!/^[1-9]\d{0,3}$/.test(values.rounds)) throw new Error(`--rounds ${values.rounds}: is a number from 1 to 9999`)
   if (!['net', 'ws'].includes(values.over)) throw new Error(`--over ${values.over}: is neither net nor ws`)
   for (const part of values.only.split(',')) {
