@@ -48,9 +48,10 @@ extern "C" {
   { .size = sizeof(type) }
 #endif
 
-/* The version of this header, as text and as a number to compare: MAJOR * 65536 + MINOR * 256 +
- * PATCH. */
-#define MS_VERSION        "0.1.0"
+/* The version of this header. */
+#define MS_VERSION "0.1.0"
+
+/* The same as a number to compare: MAJOR * 65536 + MINOR * 256 + PATCH. */
 #define MS_VERSION_NUMBER 0x000100
 
 /* The version of the library that runs, as MS_VERSION and MS_VERSION_NUMBER were when it was built.
@@ -203,9 +204,8 @@ enum ms_section_kind {
 typedef struct ms_section {
   enum ms_section_kind kind; /* which fields it has */
   const char *name;          /* "net"; "ws" for ws and wss */
-  const char *host;     /* unescaped, IPv6 without brackets and as in RFC 5952; "" is localhost */
-  const char *path;     /* ws: path and query, "" when none; unix: the socket's path, or
-                           "@NAME" of an abstract one */
+  const char *host; /* unescaped, IPv6 without brackets and as in RFC 5952; "" is localhost */
+  const char *path; /* ws: path and query, "" when none; unix: a socket's, "@NAME" if abstract */
   const char *userinfo; /* ws: what stands before '@', or NULL; never to be logged */
   int port;             /* 0-65535, the default port where a ws names none, or -1: none given */
   const char *data;     /* MS_SECTION_OTHER: what follows the name and its ':', or NULL */
