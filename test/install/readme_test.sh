@@ -24,6 +24,17 @@ line=$(sed -n 's/^    \(cc program\.c .*\)/\1/p' "$readme")
 [ -n "$line" ] || fail 'README.md does not say how its program is compiled'
 PATH=$scratch/bin:$PATH quietly sh -c "$line"
 
+# The examples are built by the same line, from where they are installed.
+examples=0
+for source in "$scratch"/prefix/share/doc/multiserver/examples/*.c; do
+  mkdir "$scratch/example"
+  cp "$source" "$scratch/example/program.c"
+  (cd "$scratch/example" && PATH=$scratch/bin:$PATH quietly sh -c "$line")
+  rm -r "$scratch/example"
+  examples=$((examples + 1))
+done
+[ "$examples" -ge 5 ] || fail "only $examples examples are installed"
+
 {
   printf '%s\n' 'cmake_minimum_required(VERSION 3.20)' 'project(readme C)' 'add_executable(program program.c)'
   block cmake
