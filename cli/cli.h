@@ -236,19 +236,24 @@ char *cli_json_line(struct json_t *o);
 struct cli_lines {
   char *at;
   size_t n, size;
+  uint64_t lost_before; /* events */
 };
 
-/* All zero at first but for `loop`, `on_broken` and `user`. It stays where it is. */
+/* All zero at first but for `loop`. It stays where it is. */
 struct cli_events {
   uv_loop_t *loop;
-  void (*on_broken)(void *user); /* stdout takes no more; once, after an error line */
-  void *user;
   struct cli_lines waiting, writing;
-  uint64_t lost; /* for want of room or memory, and not told yet */
+  uint64_t lost, lost_ever; /* for want of room, memory or a reader: after all that waits; ever */
+  uint64_t told_at;         /* msec: when an error line told that a write had failed; 0: never */
   uv_work_t work;
   uv_timer_t patience;
-  bool busy, broken, timed; /* a thread writes; ...; the timer is open */
-  int error;                /* the thread's */
+  bool busy, broken, timed; /* a thread writes; the last write has failed; the timer is open */
+  /* the thread's */
+  char *note; /* the event that tells of `lost_before`, or NULL */
+  bool noted; /* it is written */
+  bool torn;  /* what was written ends within a line */
+  size_t written;
+  int error;
 };
 
 /* The event that tells of so many lost ones (report.c): of malloc, or NULL. */
@@ -261,7 +266,7 @@ void cli_events_add(struct cli_events *events, const char *line);
  * process exits. */
 void cli_events_end(struct cli_events *events);
 
-/* After the loop. */
+/* After the loop. A line tells how many were lost. */
 void cli_events_free(struct cli_events *events);
 
 /* ---- What serve tells of its connections (report.c) ---- */
@@ -374,8 +379,9 @@ extern const struct cli_stat {
 } cli_stats[CLI_STATS];
 uint64_t cli_stat(const ms_ctx_stats *stats, size_t i);
 
-/* A line of them all on stderr: "NAME=NUMBER ...". */
-void cli_stats_note(const ms_ctx *ctx);
+/* A line of them all on stderr: "NAME=NUMBER ...", and how many events were lost (NULL: there are
+ * none). */
+void cli_stats_note(const ms_ctx *ctx, const uint64_t *events_lost);
 
 /* What is wrong with the address, or NULL. */
 const char *cli_metrics_wrong(const char *address);
@@ -383,9 +389,10 @@ const char *cli_metrics_wrong(const char *address);
 /* Serves them to Prometheus, as text over HTTP, at an address of net or unix, to whom these options
  * of a stack let in. The server is freed after cli_metrics_close. */
 struct cli_metrics {
-  const ms_ctx *of; /* whose */
-  ms_limits limits; /* its limits; the caller's to set */
-  ms_ctx *ctx;      /* its own */
+  const ms_ctx *of;            /* whose */
+  ms_limits limits;            /* its limits; the caller's to set */
+  const uint64_t *events_lost; /* the caller's to set; NULL: there are no events */
+  ms_ctx *ctx;                 /* its own */
   uv_loop_t *loop;
   struct cli_scrape *oldest, *newest; /* those who ask */
   unsigned count, room, burst;        /* so many; so many may for long, and for a moment */

@@ -59,7 +59,7 @@ uint64_t cli_stat(const ms_ctx_stats *stats, size_t i) {
   return small;
 }
 
-void cli_stats_note(const ms_ctx *ctx) {
+void cli_stats_note(const ms_ctx *ctx, const uint64_t *events_lost) {
   ms_ctx_stats stats;
   char line[2048] = "";
   size_t n = 0;
@@ -67,6 +67,9 @@ void cli_stats_note(const ms_ctx *ctx) {
   for (size_t i = 0; i < CLI_STATS && n < sizeof line; i++)
     n += (size_t)snprintf(line + n, sizeof line - n, "%s%s=%llu", i ? " " : "", cli_stats[i].name,
                           (unsigned long long)cli_stat(&stats, i));
+  if (events_lost && n < sizeof line)
+    (void)snprintf(line + n, sizeof line - n, " events_lost=%llu",
+                   (unsigned long long)*events_lost);
   cli_note("%s", line);
 }
 
@@ -84,6 +87,14 @@ static size_t write_text(const struct cli_metrics *m, char *buf, size_t size) {
                  s->counter ? "counter" : "gauge", name, (unsigned long long)cli_stat(&stats, i));
     if (k < 0 || (size_t)k >= size - n) break;
     n += (size_t)k;
+  }
+  if (m->events_lost) {
+    static const char name[] = "multiserver_events_lost_total";
+    int k = snprintf(buf + n, size - n,
+                     "# HELP %s events of --json that were not written\n"
+                     "# TYPE %s counter\n%s %llu\n",
+                     name, name, name, (unsigned long long)*m->events_lost);
+    if (k > 0 && (size_t)k < size - n) n += (size_t)k;
   }
   return n;
 }

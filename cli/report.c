@@ -243,6 +243,7 @@ void cli_report_stats(struct cli_report *r, const ms_ctx *ctx) {
   ms_ctx_stat(ctx, &n);
   for (size_t i = 0; i < CLI_STATS; i++)
     o = cli_json_with(o, cli_stats[i].name, json_integer((json_int_t)cli_stat(&n, i)));
+  o = cli_json_with(o, "events_lost", json_integer((json_int_t)r->events.lost_ever));
   write_event(r, "stats", 0, o);
 }
 

@@ -109,10 +109,8 @@ static void on_user(uv_signal_t *handle, int number) {
   struct server *s = handle->data;
   (void)number;
   if (s->closing) return;
-  if (s->report.json)
-    cli_report_stats(&s->report, s->ctx);
-  else
-    cli_stats_note(s->ctx);
+  if (s->report.json) cli_report_stats(&s->report, s->ctx);
+  if (!s->report.json || s->report.events.broken) cli_stats_note(s->ctx, s->metrics.events_lost);
 }
 
 /* What no event tells: who is turned away, that there are no descriptors. */
@@ -139,12 +137,6 @@ static void on_addresses(ms_ctx *ctx, void *user) {
   if (!s->closing) cli_report_addresses(&s->report, ctx);
 }
 
-static void on_broken(void *user) {
-  struct server *s = user;
-  s->status = CLI_FAILED;
-  if (!s->closing) stop(s, DRAIN_MSEC);
-}
-
 static void on_ready(ms_ctx *ctx, size_t up, void *user) {
   struct server *s = user;
   const char *addresses = cli_report_ready(&s->report, ctx);
@@ -153,7 +145,10 @@ static void on_ready(ms_ctx *ctx, size_t up, void *user) {
     stop(s, 0);
   } else if (!s->report.json) {
     (void)fprintf(s->stdio ? stderr : stdout, "%s\n", addresses);
-    if (!s->stdio && cli_flush("serve") != CLI_OK) on_broken(s);
+    if (!s->stdio && cli_flush("serve") != CLI_OK) {
+      s->status = CLI_FAILED;
+      stop(s, DRAIN_MSEC);
+    }
   }
   if (up && addresses && !*addresses)
     cli_note("nothing can be reached in the scope %s", s->scope_printed);
@@ -297,6 +292,7 @@ static int start(struct server *s) {
   if (s->forward) each = 2;
   s->exec.descriptors = cli_descriptors(opts.limits.connections, each);
   s->metrics.limits = opts.limits;
+  s->metrics.events_lost = s->report.json ? &s->report.events.lost_ever : NULL;
   opts.inherited = s->inherited.fds;
   opts.inherited_count = s->inherited.count;
   r = ms_ctx_new(&s->ctx, &opts, &err);
@@ -490,7 +486,7 @@ static int run(int argc, char **argv) {
   const struct cli_given given = {&cli_serve, options, sizeof options / sizeof *options};
   int status;
   s.room.report = s.exec.report = s.echoes.report = &s.report;
-  s.report.events = (struct cli_events){.loop = &s.loop, .on_broken = on_broken, .user = &s};
+  s.report.events.loop = &s.loop;
   memcpy(s.network_key, ms_scuttlebutt_network_key, sizeof s.network_key);
   if (cli_options(&cli_serve, argc, argv, options, sizeof options / sizeof *options, &s.addresses,
                   &status) == 0) {

@@ -2,10 +2,11 @@
 // What serve tells: --json, --scope, --external, --print-addresses; and whom it lets in: --allow-file.
 
 const assert = require('assert')
+const { execFileSync } = require('child_process')
 const fs = require('fs')
 const net = require('net')
 const os = require('os')
-const { scenario, identity, secretFile, assertComplaint, command } = require('../world')
+const { scenario, closedPort, identity, secretFile, assertComplaint, command } = require('../world')
 
 async function connect(world, at, { as = identity(), input = 'hello' } = {}) {
   const client = world.ours(['connect', at], { as })
@@ -95,14 +96,76 @@ scenario('--json: every action closes what it opens', async (world) => {
   }
 })
 
-scenario('--json: standard output that is gone ends it', async (world) => {
-  const secret = world.write('me', secretFile(identity()))
-  const serve = world.start('serve', 'bash', ['-c',
-    `"$0" serve --key "$1" --json --echo --allow-any net:127.0.0.1:0~shs | head -n 1; exit \${PIPESTATUS[0]}`, command, secret])
-  const at = JSON.parse(await serve.line()).address
-  await connect(world, at)
+// What is left of a server whose events nobody hears: it serves, and counts.
+async function servesOn(world, serve, pid, at, why) {
+  for (let i = 0; i < 3; i++) assert.strictEqual((await connect(world, at)).status, 0, serve.err)
+  await serve.until(() => serve.err.includes('write failed'), 'a word of the failure')
+  process.kill(pid, 'SIGUSR1')
+  const [, lost] = await serve.until(() => / entered=\d+ .* events_lost=(\d+)\n/.exec(serve.err), 'the counters')
+  assert.ok(Number(lost) > 0)
+  process.kill(pid, 'SIGTERM')
+  assert.strictEqual(await serve.exit(), 0)
+  const lines = serve.err.split('\n').filter((line) => !/^\d*$/.test(line))
+  assert.match(lines[0], new RegExp(`^multiserver: serve: stdout: write failed: ${why}: events are lost, and peers served$`))
+  assert.match(lines[1], /^multiserver: open=/)
+  assert.match(lines[2], /^multiserver: \d+ events were not written$/)
+  assert.strictEqual(lines.length, 3, serve.err)
+}
+
+scenario('--json: a reader that leaves, or a full disk, stops nobody', async (world) => {
+  const script = 'sh -c \'echo $$ >&2; exec "$@"\' sh "$@"'
+  const rows = [[`${script} | head -n 1; exit \${PIPESTATUS[0]}`, 'Broken pipe'], [`${script} >/dev/full`, 'No space left on device'],
+    [`${script} >&-`, 'Bad file descriptor']]
+  for (const [line, why] of rows) {
+    const at = `net:127.0.0.1:${await closedPort()}`
+    const serve = world.start('serve', 'bash', ['-c', line, 'bash', command, 'serve', '--json', '--echo', at])
+    const pid = Number(await serve.line('stderr'))
+    world.atEnd(() => {
+      try {
+        process.kill(pid, 'SIGKILL')
+      } catch { } // it is over
+    })
+    while ((await connect(world, at)).status !== 0); // it does not listen yet
+    await servesOn(world, serve, pid, at, why)
+  }
+})
+
+scenario('--json: the reader of a FIFO comes and goes', async (world) => {
+  const fifo = world.path('fifo')
+  execFileSync('mkfifo', [fifo])
+  const at = `net:127.0.0.1:${await closedPort()}`
+  const serve = world.start('serve', 'sh', ['-c', 'exec "$0" "$@" >fifo', command, 'serve', '--json', '--echo', at])
+  const first = world.start('the first reader', 'cat', [fifo])
+  await first.event('listening')
+  assert.strictEqual((await connect(world, at)).status, 0)
+  await first.event('closed')
+  first.kill('SIGKILL')
+  await first.exit()
+  for (let i = 0; i < 5; i++) assert.strictEqual((await connect(world, at)).status, 0)
+  await serve.until(() => serve.err.includes('write failed'), 'a word of the failure')
+  const second = world.start('the second reader', 'cat', [fifo])
+  const opened = () => fs.readdirSync(`/proc/${second.child.pid}/fd`).some((fd) => fs.readlinkSync(`/proc/${second.child.pid}/fd/${fd}`) === fifo)
+  for (;;) {
+    try {
+      if (opened()) break
+    } catch { } // a descriptor was closed meanwhile
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  assert.strictEqual((await connect(world, at)).status, 0)
+  const { count } = await second.event('lost')
+  serve.kill('SIGTERM')
+  assert.strictEqual(await serve.exit(), 0)
+  await second.exit()
+  const heard = second.stdout().toString().trim().split('\n').map((line) => JSON.parse(line))
+  assert.strictEqual(heard[0].event, 'lost')
+  assert.deepStrictEqual([heard.filter(({ event }) => event === 'lost').length, count + heard.length - 1], [1, 12])
+  assert.ok(serve.err.endsWith(`multiserver: ${count} events were not written\n`), serve.err)
+})
+
+scenario('an address that nobody can read ends it', async (world) => {
+  const serve = world.start('serve', 'sh', ['-c', 'exec "$0" serve --echo net:127.0.0.1:0 >/dev/full', command])
   assert.strictEqual(await serve.exit(), 1)
-  assert.match(serve.err, /serve: stdout: write failed/)
+  assertComplaint(serve, /serve: stdout: write failed/)
 })
 
 // ---- addresses ----
