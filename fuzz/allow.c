@@ -23,7 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   for (size_t i = 0; i < keys.count; i++) { /* each reads as itself */
     uint8_t again[MS_KEY_BYTES];
     (void)ms_key_format(keys.at[i].bytes, text, MS_KEY_TEXT);
-    REQUIRE(ms_key_parse(again, text, strlen(text), NULL) == 0 && memcmp(again, keys.at[i].bytes, sizeof again) == 0);
+    REQUIRE(ms_key_parse(again, text, strlen(text), NULL) == 0 &&
+            memcmp(again, keys.at[i].bytes, sizeof again) == 0);
     REQUIRE(memchr(data, '\0', size) || size >= sizeof text - 2 || status != CLI_OK);
   }
   cli_keys_free(&keys);
