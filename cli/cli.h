@@ -461,16 +461,17 @@ struct cli_stdio_opts {
 void cli_stdio_start(uv_loop_t *loop, ms_conn *conn, const struct cli_stdio_opts *opts,
                      void (*done)(int status, void *user), void *user);
 
-/* How far a file of `size` bytes has gone (progress.c): a line on a terminal's stderr. The timer is
+/* How far a file on stdin has gone (progress.c), if that is `wanted`: a line on a terminal's
+ * stderr, which changes as long as the terminal is none that knows no escapes (TERM). The timer is
  * the caller's to close. */
 struct cli_progress {
   uv_timer_t timer;
   const ms_conn *conn;
-  uint64_t size, started;
-  bool on;
+  off_t from;             /* where in the file it was begun */
+  uint64_t size, started; /* of what followed then */
+  bool on, dumb;
 };
-void cli_progress_start(struct cli_progress *p, uv_loop_t *loop, const ms_conn *conn,
-                        uint64_t size);
+void cli_progress_start(struct cli_progress *p, uv_loop_t *loop, const ms_conn *conn, bool wanted);
 void cli_progress_stop(struct cli_progress *p);
 
 /* ---- What serve does with a connection (echo.c, chat.c, forward.c, exec.c) ---- */

@@ -364,8 +364,7 @@ void cli_stdio_start(uv_loop_t *loop, ms_conn *conn, const struct cli_stdio_opts
   s->timers = 3;
   s->in_is_file = fstat(STDIN_FILENO, &st) == 0 && S_ISREG(st.st_mode);
   s->in_is_terminal = isatty(STDIN_FILENO) == 1;
-  cli_progress_start(&s->progress, loop, conn,
-                     opts->progress && s->in_is_file ? (uint64_t)st.st_size : 0);
+  cli_progress_start(&s->progress, loop, conn, opts->progress && s->in_is_file);
   ms_conn_handle(conn, &events, s);
   ms_conn_set_whole(conn, true);
   ms_conn_set_read_first(conn, true);
