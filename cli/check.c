@@ -77,14 +77,15 @@ static void print_title(struct check *c, const char *title) {
 /* What an attempt waits for that has come so far: its transport, or the next of its layers. */
 static const char *waits_for(const struct reached *r, const ms_alternative *a) {
   static const char *const of_ws[] = {"tls", "http", "ws"};
-  size_t i = r->layers, n = sizeof of_ws / sizeof *of_ws;
+  size_t n = r->layers;
   if (!r->connected) return "connect";
-  if (a->sections[0].kind == MS_SECTION_WS) {
-    if (!a->sections[0].secure) i++;
-    if (i < n) return of_ws[i];
-    i -= n;
+  for (size_t i = 0; i < a->count; i++) {
+    const ms_section *s = &a->sections[i];
+    for (size_t j = s->secure ? 0 : 1; s->kind == MS_SECTION_WS && j < 3; j++)
+      if (n-- == 0) return of_ws[j];
+    if (i > 0 && s->kind != MS_SECTION_WS && n-- == 0) return s->name;
   }
-  return i + 1 < a->count ? a->sections[i + 1].name : "open";
+  return "open";
 }
 
 /* Has who is there shown its key, or a name by a certificate that is trusted? */

@@ -358,9 +358,12 @@ unsigned long cli_descriptors(uint32_t connections, unsigned each);
 
 /* ---- What stands in front (external.c) ---- */
 
+/* Is it a section, and no host? */
+bool cli_external_is_section(const char *external);
+
 /* Adds to `out` those of --external that are meant for this address to listen on: the sections of
- * its transport, else the hosts; none for a unix socket. False: no memory; what is in `out` is to
- * be freed all the same. */
+ * its transport, else the hosts; for a unix socket those of ws or net, which something in front of
+ * it speaks, and no hosts. False: no memory; what is in `out` is to be freed all the same. */
 bool cli_external(const struct cli_texts *given, const char *address, struct cli_texts *out);
 
 /* The first that is a host and a port, or a section that none of these addresses has the transport

@@ -10,23 +10,46 @@ static bool is_section(const char *external) {
   return *external != '[' && external[n] && strspn(external, "0123456789abcdefABCDEF") < n;
 }
 
+bool cli_external_is_section(const char *external) {
+  return is_section(external);
+}
+
 /* ws and wss are one: what ends TLS in front of a ws stack is reached by wss. */
 static size_t transport_of(const char *address) {
   size_t n = strcspn(address, ":~");
   return n == 3 && strncmp(address, "wss", 3) == 0 ? 2 : n;
 }
 
+static bool is_unix(const char *address) {
+  return transport_of(address) == 4 && strncmp(address, "unix", 4) == 0;
+}
+
+/* What peers find in front of a unix socket: ws where that is spoken on it. */
+static const char *spoken_on(const char *address) {
+  const char *spoken = "net";
+  const ms_alternative *a;
+  ms_addr *addr;
+  if (ms_addr_parse(&addr, address, strlen(address), MS_ADDR_LISTEN, NULL) < 0) return address;
+  a = ms_addr_at(addr, 0);
+  for (size_t i = 1; i < a->count; i++)
+    if (a->sections[i].kind == MS_SECTION_WS) spoken = "ws";
+  ms_addr_free(addr);
+  return spoken;
+}
+
 static bool is_section_of(const char *external, const char *address) {
-  size_t n = transport_of(address);
-  return is_section(external) && transport_of(external) == n && strncmp(external, address, n) == 0;
+  size_t n;
+  if (!is_section(external)) return false;
+  if (is_unix(address)) address = spoken_on(address);
+  n = transport_of(address);
+  return transport_of(external) == n && strncmp(external, address, n) == 0;
 }
 
 bool cli_external(const struct cli_texts *given, const char *address, struct cli_texts *out) {
   bool ok = true;
-  if (strncmp(address, "unix", 4) == 0) return true;
   for (size_t i = 0; i < given->count; i++)
     if (is_section_of(given->at[i], address)) ok = ok && cli_texts_add(out, given->at[i]);
-  if (out->count) return ok;
+  if (out->count || is_unix(address)) return ok;
   for (size_t i = 0; i < given->count; i++)
     if (!is_section(given->at[i])) ok = ok && cli_texts_add(out, given->at[i]);
   return ok;

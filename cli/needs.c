@@ -9,15 +9,18 @@
 
 /* What there is among the stacks that are served, and in the address that is dialled. */
 enum has {
-  SERVES_SHS = 1,   /* a key is proved */
-  SERVES_OPEN = 2,  /* none is; and the metrics */
-  SERVES_HOST = 4,  /* net, ws, wss */
-  SERVES_WS = 8,    /* ws, wss */
-  SERVES_TLS = 16,  /* wss, tls */
-  SERVES_FILE = 32, /* unix, at a path that is no abstract name; and the metrics there */
-  DIALS_SHS = 64,
-  DIALS_TLS = 128,
-  ANYTHING = 255
+  SERVES_SHS = 1,     /* a key is proved */
+  SERVES_OPEN = 2,    /* none is; and the metrics */
+  SERVES_HOST = 4,    /* net, ws, wss */
+  SERVES_WS = 8,      /* ws, wss, unix~ws */
+  SERVES_TLS = 16,    /* wss, tls */
+  SERVES_UNIX = 32,   /* unix */
+  SERVES_FILE = 64,   /* unix, at a path that is no abstract name; and the metrics there */
+  SERVES_TOLD = 128,  /* unix, and what stands in front tells of its peers */
+  SERVES_FRONT = 256, /* unix, and peers are told to come to what stands in front */
+  DIALS_SHS = 512,
+  DIALS_TLS = 1024,
+  ANYTHING = 2047
 };
 
 static bool is_per_address(const char *limit) {
@@ -28,10 +31,26 @@ static bool is_of_pages(const char *limit) {
   return strncmp(limit, "pages-", 6) == 0;
 }
 
+static bool is_of_unix(const char *trusted) {
+  return strncmp(trusted, "unix", 4) == 0 && (!trusted[4] || trusted[4] == '=');
+}
+
+static bool is_of_hosts(const char *trusted) {
+  return !is_of_unix(trusted);
+}
+
 static bool is_of_requests(const char *trusted) {
   const char *what = strchr(trusted, '=');
   return what && (strcmp(what, "=x-forwarded-for") == 0 || strcmp(what, "=forwarded") == 0);
 }
+
+static bool is_host(const char *external) {
+  return !cli_external_is_section(external);
+}
+
+#define A_HOST "an ADDRESS of net, ws or wss"
+#define A_WS   "an ADDRESS of ws or wss, or unix:PATH~ws"
+#define A_FILE "an ADDRESS of unix:PATH, or --metrics there"
 
 /* Each option needs one of `needs`, told as `words`; with a `value` that is about the entries of a
  * list that have it. Those that are not here are always used. */
@@ -47,22 +66,24 @@ static const struct need {
     {"allow-file", SERVES_SHS, "an ADDRESS with ~shs: elsewhere everybody enters", NULL},
     {"allow-any", SERVES_SHS, "an ADDRESS with ~shs: elsewhere everybody enters", NULL},
     {"insecure-noauth", SERVES_OPEN, "an ADDRESS without ~shs, or --metrics", NULL},
-    {"origin", SERVES_WS, "an ADDRESS of ws or wss", NULL},
-    {"http-root", SERVES_WS, "an ADDRESS of ws or wss", NULL},
+    {"origin", SERVES_WS, A_WS, NULL},
+    {"http-root", SERVES_WS, A_WS, NULL},
     {"tls-cert", SERVES_TLS, "an ADDRESS of wss or with ~tls", NULL},
     {"tls-key", SERVES_TLS, "an ADDRESS of wss or with ~tls", NULL},
     {"tls-ca", DIALS_TLS, "a dialled address (of --forward, in serve) of wss or with ~tls", NULL},
     {"tls-insecure", DIALS_TLS, "a dialled address (of --forward, in serve) of wss or with ~tls",
      NULL},
-    {"trusted-proxy", SERVES_HOST, "an ADDRESS of net, ws or wss", NULL},
-    {"trusted-proxy", SERVES_WS, "an ADDRESS of ws or wss", is_of_requests},
-    {"scope", SERVES_HOST, "an ADDRESS of net, ws or wss: a unix socket is the device's", NULL},
-    {"external", SERVES_HOST, "an ADDRESS of net, ws or wss", NULL},
-    {"reuse-port", SERVES_HOST, "an ADDRESS of net, ws or wss", NULL},
-    {"unix-mode", SERVES_FILE, "an ADDRESS of unix:PATH, or --metrics there", NULL},
-    {"unix-group", SERVES_FILE, "an ADDRESS of unix:PATH, or --metrics there", NULL},
-    {"limit", SERVES_HOST, "an ADDRESS of net, ws or wss", is_per_address},
-    {"limit", SERVES_WS, "an ADDRESS of ws or wss", is_of_pages},
+    {"trusted-proxy", SERVES_HOST | SERVES_TOLD, A_HOST, is_of_hosts},
+    {"trusted-proxy", SERVES_UNIX, "an ADDRESS of unix", is_of_unix},
+    {"trusted-proxy", SERVES_WS, A_WS, is_of_requests},
+    {"scope", SERVES_HOST | SERVES_FRONT, A_HOST ": a unix socket is the device's", NULL},
+    {"external", SERVES_HOST, A_HOST, is_host},
+    {"reuse-port", SERVES_HOST, A_HOST, NULL},
+    {"unix-mode", SERVES_FILE, A_FILE, NULL},
+    {"unix-group", SERVES_FILE, A_FILE, NULL},
+    {"limit", SERVES_HOST | SERVES_TOLD, A_HOST ", or --trusted-proxy unix=HOW", is_per_address},
+    {"limit", SERVES_HOST | SERVES_TOLD, A_HOST ", or --trusted-proxy unix=HOW", is_of_pages},
+    {"limit", SERVES_WS, A_WS, is_of_pages},
 };
 
 /* Of these the first is nothing beside the second. */
@@ -81,7 +102,7 @@ static unsigned section_served(const ms_section *s) {
     case MS_SECTION_NET:
       return SERVES_HOST;
     case MS_SECTION_WS:
-      return SERVES_HOST | SERVES_WS | (s->secure ? SERVES_TLS : 0);
+      return SERVES_WS | (s->transport ? SERVES_HOST : 0) | (s->secure ? SERVES_TLS : 0);
     case MS_SECTION_TLS:
       return SERVES_TLS;
     case MS_SECTION_SHS:
@@ -90,7 +111,7 @@ static unsigned section_served(const ms_section *s) {
     case MS_SECTION_OTHER:
       return ANYTHING;
     case MS_SECTION_UNIX:
-      return s->path && *s->path == '@' ? 0 : SERVES_FILE;
+      return SERVES_UNIX | (s->path && *s->path == '@' ? 0 : SERVES_FILE);
     case MS_SECTION_NOAUTH:
       break;
   }
@@ -142,10 +163,15 @@ static bool is_given(const struct cli_option *o) {
   return false;
 }
 
-static bool is_given_by_name(const struct cli_given *given, const char *name) {
+static const struct cli_option *option_of(const struct cli_given *given, const char *name) {
   for (size_t i = 0; i < given->count; i++)
-    if (strcmp(given->options[i].name, name) == 0) return is_given(&given->options[i]);
-  return false;
+    if (strcmp(given->options[i].name, name) == 0) return &given->options[i];
+  return NULL;
+}
+
+static bool is_given_by_name(const struct cli_given *given, const char *name) {
+  const struct cli_option *o = option_of(given, name);
+  return o && is_given(o);
 }
 
 /* The entry that the need is about, or NULL: there is none. */
@@ -187,13 +213,26 @@ int cli_unused_dialling(const struct cli_given *given, const ms_addr *addr) {
   return check(given, dialled(addr));
 }
 
+static bool has_entry(const struct cli_given *given, const char *name, bool (*is)(const char *)) {
+  const struct cli_option *o = option_of(given, name);
+  const struct cli_texts *all = o ? o->value : NULL;
+  for (size_t i = 0; all && i < all->count; i++)
+    if (is(all->at[i])) return true;
+  return false;
+}
+
 static unsigned of_metrics(const struct cli_given *given) {
-  for (size_t i = 0; i < given->count; i++) {
-    const struct cli_option *o = &given->options[i];
-    const char *at = strcmp(o->name, "metrics") == 0 ? *(const char *const *)o->value : NULL;
-    if (at) return SERVES_OPEN | (strncmp(at, "unix:", 5) == 0 && at[5] != '@' ? SERVES_FILE : 0);
-  }
-  return 0;
+  const struct cli_option *o = option_of(given, "metrics");
+  const char *at = o ? *(const char *const *)o->value : NULL;
+  if (!at) return 0;
+  return SERVES_OPEN | (strncmp(at, "unix:", 5) == 0 && at[5] != '@' ? SERVES_FILE : 0);
+}
+
+/* What stands in front of unix sockets. */
+static unsigned of_fronts(const struct cli_given *given, unsigned has) {
+  if (!(has & SERVES_UNIX)) return 0;
+  return (has_entry(given, "trusted-proxy", is_of_unix) ? SERVES_TOLD : 0) |
+         (has_entry(given, "external", cli_external_is_section) ? SERVES_FRONT : 0);
 }
 
 int cli_unused_serving(const struct cli_given *given, const struct cli_texts *addresses,
@@ -213,7 +252,7 @@ int cli_unused_serving(const struct cli_given *given, const struct cli_texts *ad
                        "a server of TLS needs a certificate: --tls-cert FILE");
     has |= here;
   }
-  return check(given, has);
+  return check(given, has | of_fronts(given, has));
 }
 
 const char *cli_not_dialled(const ms_addr *addr, bool tls_insecure) {

@@ -7,10 +7,12 @@ static const struct {
   const char *name;
   bool keyed; /* needs an identity */
 } stacks[] = {
-    {"net~shs", true},    {"net~tls~shs", true},  {"unix~tls~shs", true}, {"net~tls", false},
-    {"unix~tls", false},  {"ws~shs", true},       {"unix~shs", true},     {"net~noauth", false},
-    {"ws~noauth", false}, {"unix~noauth", false}, {"net", false},         {"ws", false},
-    {"unix", false},
+    {"net~shs", true},         {"net~tls~shs", true}, {"unix~tls~shs", true},
+    {"net~tls", false},        {"unix~tls", false},   {"ws~shs", true},
+    {"unix~shs", true},        {"net~noauth", false}, {"ws~noauth", false},
+    {"unix~noauth", false},    {"net", false},        {"ws", false},
+    {"unix", false},           {"unix~ws~shs", true}, {"unix~tls~ws~shs", true},
+    {"unix~ws~noauth", false}, {"unix~ws", false},    {"unix~tls~ws", false},
 };
 
 const char *cli_stack(size_t i) {

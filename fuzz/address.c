@@ -5,7 +5,8 @@
 #include "addr/addr.h"
 #include "fuzz.h"
 
-static const char *const stacks[] = {"net~shs", "unix~noauth", "ws~shs", "onion~shs", "net"};
+static const char *const stacks[] = {"net~shs",   "unix~noauth", "ws~shs",
+                                     "onion~shs", "net",         "unix~ws~shs"};
 
 static char *format(const ms_addr *addr) {
   size_t n = ms_addr_format(addr, SIZE_MAX, NULL, 0);

@@ -42,8 +42,9 @@ static void play(struct told *t, const uint8_t *p, size_t n, size_t chunk) {
   driver_end(&d);
 }
 
-static void forward(const char *how, const uint8_t *p, size_t n) {
-  struct ms__front all[2];
+/* `from`: AF_INET, or AF_UNIX: a peer that has no address, until one is told. */
+static void forward(int from, const char *how, const uint8_t *p, size_t n) {
+  struct ms__front all[3];
   struct ms__http_head head;
   struct told t;
   char text[64];
@@ -53,9 +54,12 @@ static void forward(const char *how, const uint8_t *p, size_t n) {
   REQUIRE(!ms__front_parse(&all[0], text, true));
   (void)snprintf(text, sizeof text, "::/0=%s", how);
   REQUIRE(!ms__front_parse(&all[1], text, true));
+  (void)snprintf(text, sizeof text, "unix=%s", how);
+  REQUIRE(!ms__front_parse(&all[2], text, true));
   REQUIRE(ms__inet_read(&t.peer, AF_INET, "192.0.2.1", 9));
-  (void)ms__forwarded(&head, all, 2, &t.peer);
-  check_peer(&t, true);
+  t.peer.family = (sa_family_t)from;
+  if (ms__forwarded(&head, all, 3, &t.peer)) REQUIRE(t.peer.family == from);
+  if (t.peer.family != AF_UNIX) check_peer(&t, true);
   REQUIRE(t.peer.family != AF_UNSPEC);
 }
 
@@ -65,8 +69,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   size_t chunk = 1 + (size_t)input_byte(&in);
   struct told whole, pieces;
   if (flags & 2) {
-    forward("x-forwarded-for", in.p, in.n);
-    forward("forwarded", in.p, in.n);
+    forward(flags & 4 ? AF_UNIX : AF_INET, "x-forwarded-for", in.p, in.n);
+    forward(flags & 4 ? AF_UNIX : AF_INET, "forwarded", in.p, in.n);
     return 0;
   }
   play(&whole, in.p, in.n, in.n + 1);

@@ -18,7 +18,10 @@ function keep(fuzzer, data) {
 
 // ---- address ----
 
+const ADDRESS_KEY = 'blgG17hU/z/7Iq6/r04/S+EvjI3ylk1HV+vAa8JLmo0='
 for (const { input } of vectors('address.json').rows) keep('address', Buffer.from(input))
+for (const input of [`unix:@na!~me~shs:${ADDRESS_KEY}`, 'unix:!@x.ed25519~noauth', 'unix:@', 'unix:./@x', `unix:/p~ws:/a b?c!~d~shs:${ADDRESS_KEY}`,
+  'unix:@x~tls:h~ws', 'unix:/p~ws://h:1', 'net:h:1~ws', 'foo:x~ws:/']) keep('address', Buffer.from(input))
 
 // ---- legacy ----
 
@@ -122,7 +125,7 @@ for (const header of HEADERS) {
 }
 for (const field of ['X-Forwarded-For: 6.6.6.6, 192.0.2.1', 'X-Forwarded-For: [2001:db8::1]:99', 'Forwarded: for=192.0.2.1;by=_x, for="[2001:db8::1]:9"',
   'Forwarded: for="6.6.6.6\\", for=192.0.2.1', 'Forwarded: ;,for=1.2.3.4']) {
-  keep('proxy', Buffer.concat([Buffer.from([2, 0]), head(['GET / HTTP/1.1', field])]))
+  for (const flags of [2, 6]) keep('proxy', Buffer.concat([Buffer.from([flags, 0]), head(['GET / HTTP/1.1', field])]))
 }
 
 // ---- tls ----

@@ -191,7 +191,7 @@ typedef struct ms_addr ms_addr;
 enum ms_section_kind {
   MS_SECTION_OTHER = 0, /* well formed, but this build does not know the name */
   MS_SECTION_NET,       /* host, port */
-  MS_SECTION_WS,        /* ws and wss: host, port, path, userinfo, secure */
+  MS_SECTION_WS,        /* ws and wss: host, port, path, userinfo, secure; on unix: path */
   MS_SECTION_ONION,     /* host, port */
   MS_SECTION_UNIX,      /* path, or "@NAME": Linux' abstract sockets, which are no files */
   MS_SECTION_SHS,       /* key, seed */
@@ -209,7 +209,7 @@ typedef struct ms_section {
   const char *userinfo; /* ws: what stands before '@', or NULL; never to be logged */
   int port;             /* 0-65535, the default port where a ws names none, or -1: none given */
   const char *data;     /* MS_SECTION_OTHER: what follows the name and its ':', or NULL */
-  bool transport;       /* it begins a stack; the others stand on one. MS_SECTION_OTHER: false */
+  bool transport;       /* it begins a stack, others stand on one; MS_SECTION_OTHER: false */
   bool secure;          /* ws: true for wss */
   bool has_key;         /* `key` is set */
   bool has_seed;        /* `seed` is set */
@@ -542,7 +542,8 @@ typedef struct ms_stack_opts {
    * own
    * ("pub.example"), or a whole section where something stands in front ("net:pub.example:443").
    * They make the stack public when `scopes` is 0. A host never takes a stack on loopback there;
-   * loopback and wildcards are refused. Default: none. */
+   * loopback and wildcards are refused. For a unix socket it is a section, and takes the place of
+   * unix, or of unix~ws ("wss://pub.example/path"). Default: none. */
   const char *const *external;
   size_t external_count;        /* of them */
   const ms_identity *identity;  /* copied */
@@ -573,6 +574,9 @@ typedef struct ms_stack_opts {
    * trusted so: what stands further left a client can have made up. A request for a page may lack
    * it, and is the front's own then. Without WebSocket it has no meaning.
    * "2001:db8::/32=forwarded": the same of Forwarded (RFC 7239).
+   * "unix" in the place of the network: whoever may connect to the unix socket of the stack, which
+   * has no address itself. Who may is for `unix_mode` and `unix_group` to say: all of them can name
+   * any peer.
    * A front sets one of the two: an address is trusted for one of them only, and the other is never
    * looked at. Nobody else's headers count. Default: nobody. */
   const char *const *trusted_proxies;
@@ -604,7 +608,9 @@ typedef struct ms_stack_opts {
 
 /* Adds a stack, to be dialled and, where its transport names a place ("net:host:port", "net::0",
  * "unix:/path"), listened on: from ms_listen on, or at once after it, with an on_listen of its own.
- * "net~shs" names none and only dials. A path of ws or wss is the only one where a WebSocket is
+ * "net~shs" names none and only dials. "unix:/path~ws" is WebSocket over a unix socket, as what
+ * stands in front of a server speaks it, and "unix:/path~ws:/room" serves one path. A path of ws or
+ * wss is the only one where a WebSocket is
  * served, whatever query is behind it: "/room" is "/room?token=x" and "/%72oom", not "/Room",
  * "/room/" or "//room"; a query in the stack's own address has to be asked for as it is.
  * "::" is both families; where another stack has 0.0.0.0 on the same port when it begins to listen,
@@ -674,7 +680,8 @@ MS_API int ms_resume(ms_ctx *ctx, ms_error *err);
  * would have. "" when there are none. Ports are those really bound; a wildcard becomes the
  * addresses that the interfaces have now and a peer in that scope can dial, without zones. Unix
  * sockets, loopback and stacks without an authenticating layer are in MS_DEVICE only, whatever
- * `scopes` and a host as `external` say. */
+ * `scopes` and a host as `external` say; a section as `external`, which stands in front, is in
+ * MS_PUBLIC. */
 MS_API size_t ms_stringify(const ms_ctx *ctx, enum ms_scope scope, char *buf, size_t size);
 
 /* The same of one stack: "" when it does not listen, or when there is none of that number. */

@@ -28,6 +28,7 @@ struct ms__reading {
   const char *raw; /* as it stands in the address; not ended */
   size_t raw_length;
   enum ms_addr_use use;
+  bool above;  /* it stands on another section */
   char *spare; /* room for what it keeps: thrice `raw_length`, MS__SECTION_SPARE bytes more */
   bool named;  /* out: `text` begins with a name, `name_length` bytes */
   size_t name_length; /* out */

@@ -13,12 +13,14 @@ enum ms__front_says {
 
 /* Those at these addresses say it so. */
 struct ms__front {
-  struct ms__cidr at;
+  bool local;         /* whoever has connected a unix socket, else */
+  struct ms__cidr at; /* at one of these */
   enum ms__front_says says;
 };
 
-/* Reads "CIDR=proxy", "CIDR=x-forwarded-for" or "CIDR=forwarded"; "CIDR" alone is the first where
- * there is no `http`, where nothing else can be meant. NULL, or what is wrong with it. */
+/* Reads "CIDR=proxy", "CIDR=x-forwarded-for" or "CIDR=forwarded", or "unix" in the place of CIDR;
+ * that alone is the first where there is no `http`, where nothing else can be meant. NULL, or what
+ * is wrong with it. */
 const char *ms__front_parse(struct ms__front *out, const char *text, bool http);
 
 /* Do two of them say it in different fields of HTTP, at the same address? */

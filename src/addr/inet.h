@@ -7,7 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* An address as the system has it; with another family than AF_INET and AF_INET6, none. */
+/* An address as the system has it; with another family than AF_INET and AF_INET6, none: AF_UNIX is
+ * whoever is at a unix socket. */
 union ms__inet {
   sa_family_t family;
   struct sockaddr_in v4;

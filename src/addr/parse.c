@@ -143,8 +143,11 @@ static const char *section_end(const char *s, const char *end) {
 
 static bool read_section(const struct source *in, const char *s, const char *end,
                          struct arena *arena, ms_error *err) {
-  struct ms__reading r = {
-      .text = arena->text, .raw = s, .raw_length = (size_t)(end - s), .use = in->use};
+  struct ms__reading r = {.text = arena->text,
+                          .raw = s,
+                          .raw_length = (size_t)(end - s),
+                          .use = in->use,
+                          .above = s > in->s};
   char name[sizeof err->layer];
   if (!unescape(s, end, arena->text, &r.length))
     return fail(err, in, end - 1, NULL, "nothing follows this '!': write !! for a '!'");
@@ -169,6 +172,9 @@ static bool read_sections(const struct source *in, struct arena *arena, ms_alter
     if (++n > MS__SECTIONS_MAX)
       return fail(&out->error, in, s, NULL, "an address has at most 16 sections");
     if (!read_section(in, s, end, arena, &out->error)) return false;
+    if (n > 1 && first->kind == MS_SECTION_NET && arena->sections[-1].kind == MS_SECTION_WS)
+      return fail(&out->error, in, s, "ws",
+                  "over TCP it is a transport, ws://HOST:PORT/PATH, with TLS wss://");
     if (end == in->end) break;
     s = end + 1;
   }

@@ -271,9 +271,20 @@ static bool read_authority(ms_section *out, struct ms__reading *r, const char *s
   return read_ws_host(out, r, host, (size_t)((colon ? colon : end) - host));
 }
 
+/* On a unix socket: /PATH, or nothing. */
+static bool read_ws_above(ms_section *out, struct ms__reading *r, const char *data) {
+  out->transport = false;
+  if (out->secure) return bad(r, NULL, "TLS is a section of its own below: tls:NAME~ws");
+  if (!data || !*data) return true;
+  if (*data != '/' || data[1] == '/')
+    return bad(r, data, "what it stands on has the place: it is ws, or ws:/path");
+  return read_ws_path(out, r, data);
+}
+
 static bool read_ws(ms_section *out, struct ms__reading *r, const char *data) {
   size_t n;
   out->path = "";
+  if (r->above) return read_ws_above(out, r, data);
   if (!data && r->use == MS_ADDR_LISTEN) return true;
   if (!data || strncmp(data, "//", 2) != 0)
     return bad(r, data, "it is written as a URL: ws://host:port/path, wss://host/path");
@@ -287,7 +298,12 @@ int ms__ws_port(const ms_section *s) {
 }
 
 static void write_ws(struct ms__text *t, const ms_section *s, bool safe) {
-  if (!s->host) return;
+  const char *path = s->path ? s->path : "";
+  if (!s->host) {
+    if (*path) ms__text_char(t, ':');
+    put(t, path);
+    return;
+  }
   ms__text_string(t, "://");
   if (s->userinfo && !safe) {
     put(t, s->userinfo);
@@ -298,7 +314,7 @@ static void write_ws(struct ms__text *t, const ms_section *s, bool safe) {
     ms__text_char(t, ':');
     ms__text_uint(t, (unsigned long)s->port);
   }
-  put(t, s->path ? s->path : "");
+  put(t, path);
 }
 
 /* ---- unix: PATH, or @NAME ---- */

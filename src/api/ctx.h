@@ -45,6 +45,7 @@ struct ms__stack {
   ms_addr *addr; /* as given, one alternative */
   const ms_section *sections;
   size_t count;
+  size_t ws_at; /* the section that is WebSocket; MS__STACK_SECTIONS: none */
   const struct ms__transport *transport;
   const struct ms__section_impl *impl[MS__STACK_SECTIONS]; /* of each section */
   bool authenticated;
@@ -225,6 +226,9 @@ int ms__stack_prepare(struct ms__stack *stack, const ms_section *sections, ms_er
 
 /* Frees all. */
 void ms__stacks_free(struct ms_ctx *ctx);
+
+/* Is there a WebSocket in it? */
+bool ms__stack_has_ws(const struct ms__stack *stack);
 
 /* Does its address say where to listen? */
 bool ms__stack_has_place(const struct ms__stack *stack);

@@ -196,7 +196,7 @@ static bool is_admitted(struct ms__link *l, enum ms__verdict verdict) {
 }
 
 static bool has_pages(const struct ms__stack *s) {
-  return s->on_request && s->sections[0].kind == MS_SECTION_WS;
+  return s->on_request && ms__stack_has_ws(s);
 }
 
 /* One too many may want a page, which has limits of its own. */

@@ -72,9 +72,19 @@ void ms__link_put_out(struct ms__link *l, const char *why) {
 
 /* ---- Addresses ---- */
 
-/* The peer in the place of the section's host. */
-static void format_peer(const struct ms__link *l, struct ms__text *t) {
-  ms_section peer = l->stack->sections[0];
+/* Is there an address where the peer is? At a unix socket, if what stands in front has told it. */
+static bool has_place(const struct ms__link *l) {
+  uint8_t bytes[16];
+  return ms__inet_bytes(&l->peer, bytes);
+}
+
+/* The peer in the place of the section's host; of a peer that comes by way of a unix socket, what
+ * it has spoken to what stands in front. Which section stands on that. */
+static size_t format_peer(const struct ms__link *l, struct ms__text *t) {
+  static const ms_section net = {.kind = MS_SECTION_NET, .name = "net"};
+  const struct ms__stack *s = l->stack;
+  bool by_host = s->transport->by_host, ws = !by_host && ms__stack_has_ws(s);
+  ms_section peer = by_host ? s->sections[0] : ws ? s->sections[s->ws_at] : net;
   char host[128];
   ms__inet_host(&l->peer, host, sizeof host);
   peer.host = host;
@@ -83,16 +93,18 @@ static void format_peer(const struct ms__link *l, struct ms__text *t) {
   if (peer.kind == MS_SECTION_WS && peer.port == 0) peer.port = ms__ws_port(&peer);
   if (peer.path) peer.path = "";
   ms__section_format(t, &peer, true);
+  return ws ? s->ws_at + 1 : 1;
 }
 
 /* Writes "net:192.0.2.1:5678~shs:KEY"; with_key false leaves keys empty. */
 static void format(const struct ms__link *l, struct ms__text *t, bool with_key) {
   const struct ms__stack *s = l->stack;
-  if (l->server && s->transport->by_host)
-    format_peer(l, t);
+  size_t above = 1;
+  if (l->server && (s->transport->by_host || has_place(l)))
+    above = format_peer(l, t);
   else
     ms__section_format(t, &s->sections[0], true);
-  for (size_t i = 1; i < s->count; i++) {
+  for (size_t i = above; i < s->count; i++) {
     ms__text_char(t, '~');
     ms__text_string(t, s->sections[i].name);
     if (!s->impl[i]->authenticates) continue;
@@ -313,12 +325,18 @@ static void write_host(struct ms__text *t, const ms_section *s) {
   ms__text_uint(t, (unsigned long)s->port);
 }
 
-static bool make_request(struct ms__link *l, const ms_section *s) {
+/* Over a unix socket it is asked for as whom the certificate shall name, or as this machine. */
+static bool make_request(struct ms__link *l, const ms_section *section) {
+  const char *named = l->raising->tls_above.name;
+  ms_section local = *section;
+  const ms_section *s = section->host ? section : &local;
   char host[512];
   const char *userinfo = s->userinfo ? s->userinfo : "";
   size_t user = strlen(userinfo) + 1, path = strlen(s->path) + 1;
   struct ms__http_request *r;
   struct ms__text t;
+  local.host = named ? named : "localhost";
+  local.port = ms__ws_port(section);
   ms__text_init(&t, host, sizeof host);
   write_host(&t, s);
   r = ms__calloc(&l->stack->ctx->allocator, sizeof *r + user + path + strlen(host) + 1);
@@ -375,9 +393,9 @@ int ms__link_raise(struct ms__link *l, struct ms__uv_wire *wire, const ms_sectio
   struct ms__floor floors[1 + MS__STACK_SECTIONS + MS__SECTION_LAYERS + 1];
   size_t n = 0;
   bool ready = true;
-  if (!l->server && sections[0].kind == MS_SECTION_WS) ready = make_request(l, &sections[0]);
-  if (l->server && set_fronted(l)) floors[n++] = (struct ms__floor){&ms__proxy, &l->raising->proxy};
   if (!l->server) name_server(l, sections, s->count);
+  if (!l->server && ms__stack_has_ws(s)) ready = make_request(l, &sections[s->ws_at]);
+  if (l->server && set_fronted(l)) floors[n++] = (struct ms__floor){&ms__proxy, &l->raising->proxy};
   for (size_t i = 0; ready && i < s->count; i++) {
     const struct ms__layer *const *layers = ms__section_impl(&sections[i])->layers;
     for (size_t j = 0; j < MS__SECTION_LAYERS && layers[j]; j++)

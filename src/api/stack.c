@@ -85,12 +85,19 @@ static int no_stack(ms_error *err, const char *name, const char *why) {
   return ms__error(err, MS_ENOSTACK, MS_PHASE_MATCH, name, "%s", why);
 }
 
+/* Over TCP it is a transport, and above a layer that proves a key it would keep nobody out. */
+static bool may_be_ws(const struct ms__stack *s, size_t i) {
+  return s->sections[0].kind == MS_SECTION_UNIX &&
+         (i == 1 || (i == 2 && s->sections[1].kind == MS_SECTION_TLS));
+}
+
 /* Do these sections make a stack of this build? */
 static int check_sections(struct ms__stack *s, ms_error *err) {
   struct ms__text t;
   char name[256];
   int tls = 0;
   ms__text_init(&t, name, sizeof name);
+  s->ws_at = MS__STACK_SECTIONS;
   if (s->count > MS__STACK_SECTIONS) return no_stack(err, NULL, "it has too many sections");
   for (size_t i = 0; i < s->count; i++) {
     const ms_section *section = &s->sections[i];
@@ -100,6 +107,9 @@ static int check_sections(struct ms__stack *s, ms_error *err) {
       return no_stack(err, section->name, "a stack begins with a transport, this is a transform");
     if (i > 0 && impl->transport)
       return no_stack(err, section->name, "a transport stands first in a stack, nowhere else");
+    if (i > 0 && section->kind == MS_SECTION_WS && !may_be_ws(s, i))
+      return no_stack(err, section->name, "it stands on unix, or on tls over unix, nowhere else");
+    if (section->kind == MS_SECTION_WS) s->ws_at = i;
     if (section->kind == MS_SECTION_TLS && tls++)
       return no_stack(err, section->name, "it stands once in a stack");
     if (i > 0 && s->impl[i - 1]->kind == MS_SECTION_NOAUTH)
@@ -112,6 +122,10 @@ static int check_sections(struct ms__stack *s, ms_error *err) {
   s->transport = s->impl[0]->transport;
   s->name = ms__strdup(&s->ctx->allocator, name);
   return s->name ? 0 : ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
+}
+
+bool ms__stack_has_ws(const struct ms__stack *s) {
+  return s->ws_at < s->count;
 }
 
 bool ms__stack_has_place(const struct ms__stack *s) {
@@ -144,17 +158,21 @@ static bool is_section(const char *external) {
   return n >= 2 && external[n] == ':' && strcspn(external, "ghijklmnopqrstuvwxyz") < n;
 }
 
-/* A host, or a section of the stack's own transport. */
+/* A host, or a section of the stack's own transport; of what peers find in front of a unix socket.
+ */
 static int read_external(struct ms__stack *s, const char *external, ms_addr **out, ms_error *err) {
-  const char *name = s->sections[0].name;
+  bool by_host = s->transport->by_host;
+  const char *name = by_host ? s->sections[0].name : ms__stack_has_ws(s) ? "ws" : "net";
   const char *bracket = strchr(external, ':') && *external != '[' ? "[" : "";
   const ms_alternative *read;
   const char *host;
   char text[1024];
   size_t n;
   int r;
-  if (!s->transport->by_host)
-    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, name, "it has no external address");
+  if (!by_host && !is_section(external))
+    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, s->sections[0].name,
+                     "what peers find in front of a unix socket is a section, as %s",
+                     ms__stack_has_ws(s) ? "wss://HOST/PATH" : "net:HOST:PORT");
   if (is_section(external))
     n = (size_t)snprintf(text, sizeof text, "%s", external);
   else if (s->sections[0].kind == MS_SECTION_WS)
@@ -171,6 +189,9 @@ static int read_external(struct ms__stack *s, const char *external, ms_addr **ou
   if (!host || !*host || (strchr(host, ':') && !ms__host_is_address(host)))
     return ms__error(err, MS_EINVAL, MS_PHASE_NONE, name,
                      "the external address is neither a host nor one section");
+  if (!by_host && read->sections[0].port <= 0)
+    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, s->sections[0].name,
+                     "what peers find in front of a unix socket has a port");
   if (ms__host_is_wildcard(host) || ms__host_scope(host) == MS_DEVICE)
     return ms__error(err, MS_EINVAL, MS_PHASE_NONE, name,
                      "the external address is one that no other machine can dial");
@@ -192,7 +213,7 @@ static int keep_external(struct ms__stack *s, const ms_stack_opts *opts, ms_erro
 static void find_scopes(struct ms__stack *s, unsigned asked, bool external) {
   const char *host = s->sections[0].host;
   if (!s->transport->by_host)
-    s->scopes = MS_DEVICE;
+    s->scopes = MS_DEVICE | (external ? (asked ? asked : MS_PUBLIC) & MS_PUBLIC : 0u);
   else if (asked)
     s->scopes = asked;
   else
@@ -251,7 +272,7 @@ static uint64_t or_default(uint64_t value, uint64_t otherwise) {
 
 /* One more that is believed about its peers; on a stack that can hear it. */
 static int keep_front(struct ms__stack *s, const char *text, ms_error *err) {
-  bool http = s->sections[0].kind == MS_SECTION_WS;
+  bool http = ms__stack_has_ws(s);
   struct ms__front front;
   const char *why = ms__front_parse(&front, text, http);
   for (size_t i = 0; !why && i < s->fronts_count; i++)
@@ -296,7 +317,7 @@ static int keep_origins(struct ms__stack *s, const ms_stack_opts *opts, ms_error
 /* What the layers of WebSocket are told. */
 static int keep_ws(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err) {
   const ms_allocator *a = &s->ctx->allocator;
-  const char *host = s->sections[0].host, *path = s->sections[0].path;
+  const ms_section *ws = &s->sections[ms__stack_has_ws(s) ? s->ws_at : 0];
   uint64_t ping_msec = or_default(opts->ws.ping_msec, WS_PING_MSEC);
   s->stream = opts->stream;
   s->on_request = opts->on_request;
@@ -305,11 +326,11 @@ static int keep_ws(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err
   s->ws.frame_max = or_default(opts->ws.frame_max, WS_BYTES_MAX);
   s->ws.message_max = or_default(opts->ws.message_max, WS_BYTES_MAX);
   s->ws.fragments_max = (uint32_t)or_default(opts->ws.fragments_max, WS_FRAGMENTS_MAX);
-  s->ws.text = s->count == 1;
-  if (s->sections[0].kind == MS_SECTION_WS && ms__stack_has_place(s) && !ms__http_ready())
+  s->ws.text = s->count == s->ws_at + 1;
+  if (ms__stack_has_ws(s) && ms__stack_has_place(s) && !ms__http_ready())
     return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
-  s->http.path = path ? path : "";
-  s->http.name = host ? host : "";
+  s->http.path = ws->path ? ws->path : "";
+  s->http.name = ws->host ? ws->host : "";
   s->http.any_origin = s->authenticated && opts->origins_count == 0;
   s->http.asks = s->on_request != NULL; /* one too many for a WebSocket is let in for pages */
   s->http.fronts = s->fronts;

@@ -5,14 +5,19 @@
 
 enum { HOST = 256 };
 
-/* One address of a stack: the section with its real port, and its own key. */
-static void add_section(struct ms__text *t, const struct ms__stack *s, const ms_section *section) {
+/* One address of a stack: the section with its real port, what stands on it from the `above`-th on,
+ * and its own key. */
+static void add_section(struct ms__text *t, const struct ms__stack *s, const ms_section *section,
+                        size_t above) {
   ms_section place = *section;
   if (t->len) ms__text_char(t, ';');
   if (place.port <= 0) place.port = s->port;
   ms__section_format(t, &place, true);
-  for (size_t i = 1; i < s->count; i++) {
-    ms_section own = {.kind = s->sections[i].kind, .name = s->sections[i].name, .port = -1};
+  for (size_t i = above; i < s->count; i++) {
+    ms_section own = {.kind = s->sections[i].kind,
+                      .name = s->sections[i].name,
+                      .path = s->sections[i].path,
+                      .port = -1};
     if (s->impl[i]->authenticates) {
       own.has_key = true;
       memcpy(own.key, s->keys.identity->public_key, MS_KEY_BYTES);
@@ -25,7 +30,7 @@ static void add_section(struct ms__text *t, const struct ms__stack *s, const ms_
 static void add(struct ms__text *t, const struct ms__stack *s, const char *host) {
   ms_section place = s->sections[0];
   place.host = host;
-  add_section(t, s, &place);
+  add_section(t, s, &place, 1);
 }
 
 /* Does one of its sockets take connections of the family? */
@@ -90,7 +95,7 @@ static bool add_external(struct ms__text *t, const struct ms__stack *s) {
     if ((is_on_loopback(s) && place.port <= 0) || is_repeated(s, i)) continue;
     make_bare(bare, sizeof bare, place.host);
     place.host = bare;
-    add_section(t, s, &place);
+    add_section(t, s, &place, !s->transport->by_host && ms__stack_has_ws(s) ? s->ws_at + 1 : 1);
     any = true;
   }
   return any;
@@ -102,11 +107,11 @@ static bool add_stack(struct ms__text *t, const struct ms__stack *s, enum ms_sco
   char bare[HOST];
   if (!s->listens || !(s->scopes & (unsigned)scope)) return true;
   if (scope != MS_DEVICE && !s->authenticated) return true;
+  if (scope == MS_PUBLIC && add_external(t, s)) return true;
   if (!s->transport->by_host) {
-    add(t, s, host);
+    if (scope == MS_DEVICE) add(t, s, host);
     return true;
   }
-  if (scope == MS_PUBLIC && add_external(t, s)) return true;
   if (scope != MS_DEVICE && is_on_loopback(s)) return true;
   if (!host || !*host || ms__host_is_wildcard(host)) {
     if (scope != MS_DEVICE) return add_interfaces(t, s, scope);

@@ -30,6 +30,10 @@ async function inherited(start) {
   return port
 }
 
+// Where a front's server is, a port or the path of a unix socket, as haproxy writes it, and nginx.
+const inHaproxy = (to) => (typeof to === 'string' ? `unix@${to}` : `${PROXY}:${to}`)
+const inNginx = (to) => (typeof to === 'string' ? `unix:${to}` : `${PROXY}:${to}`)
+
 // What one gets who connects to the front: its port. `how` is behind its server, `check` what else is
 // in its backend.
 function haproxy(world, to, how, check = '') {
@@ -45,20 +49,20 @@ function haproxy(world, to, how, check = '') {
         default_backend back
       backend back
         ${check}
-        server ours ${PROXY}:${to} ${how}
+        server ours ${inHaproxy(to)} ${how}
       `.replace(/^ {6}/gm, ''))
     world.start('haproxy', 'haproxy', ['-db', '-q', '-f', config], { fds: [fd] })
   })
 }
 
-// `blocks` makes, of the port, what stands in nginx.conf beside the general.
-function nginx(world, blocks) {
+// `blocks` makes, of the port, what stands in nginx.conf beside the general. Its workers are of `user`.
+function nginx(world, blocks, user = 'root') {
   return inherited((port, fd) => {
     const dir = world.socketDir(`nginx-${port}`)
     const config = world.write(`nginx-${port}.conf`, `
       load_module ${STREAM_MODULE};
       daemon off;
-      ${process.getuid() === 0 ? 'user root root;' : ''}
+      ${process.getuid() === 0 ? `user ${user} ${user};` : ''}
       worker_processes 1;
       pid ${dir}/pid;
       error_log stderr;
@@ -74,14 +78,14 @@ function nginx(world, blocks) {
 }
 
 const nginxStream = (world, to) => nginx(world, (listen) => `
-  stream { server { listen ${listen}; proxy_pass ${PROXY}:${to}; proxy_protocol on; proxy_half_close on; } }`)
+  stream { server { listen ${listen}; proxy_pass ${inNginx(to)}; proxy_protocol on; proxy_half_close on; } }`)
 
 // A reverse proxy for WebSocket that ends TLS.
-const nginxHttp = (world, to, { cert, key }) => nginx(world, (listen, dir) => `
+const nginxHttp = (world, to, { cert, key }, user) => nginx(world, (listen, dir) => `
   http {
     access_log off;
     map $http_upgrade $connection_upgrade { default upgrade; '' ''; }
-    upstream ours { server ${PROXY}:${to}; keepalive 8; keepalive_timeout 8s; }
+    upstream ours { server ${inNginx(to)}; keepalive 8; keepalive_timeout 8s; }
     client_body_temp_path ${dir}; proxy_temp_path ${dir}; fastcgi_temp_path ${dir}; uwsgi_temp_path ${dir}; scgi_temp_path ${dir};
     server {
       listen ${listen} ssl;
@@ -96,7 +100,7 @@ const nginxHttp = (world, to, { cert, key }) => nginx(world, (listen, dir) => `
         proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
       }
       location /path {
-        proxy_pass http://${PROXY}:${to};
+        proxy_pass http://${inNginx(to)};
         proxy_http_version 1.1;
         proxy_set_header Upgrade $http_upgrade;
         proxy_set_header Connection upgrade;
@@ -104,7 +108,7 @@ const nginxHttp = (world, to, { cert, key }) => nginx(world, (listen, dir) => `
         proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
       }
     }
-  }`)
+  }`, user)
 
 // A port from which one gets to the port `to`, and seems to come from CLIENT. `ports` are those that
 // were used.

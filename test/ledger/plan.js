@@ -5,13 +5,13 @@ const RECORD_BYTES = 32
 
 // Where a stack can show that an end is a peer's own: a goodbye, a close_notify, a Close. A FIN is
 // what a dead process's kernel says, too.
-const shows = (stack) => /^ws|shs|tls/.test(stack)
+const shows = (stack) => /\bws|shs|tls/.test(stack)
 // Whether one direction can end without the other.
-const halfCloses = (stack) => !/^ws/.test(stack) || /shs/.test(stack)
+const halfCloses = (stack) => !/\bws/.test(stack) || /shs/.test(stack)
 
 const STACKS = [
   'net', 'net~noauth', 'net~shs', 'net~tls', 'net~tls~shs',
-  'unix', 'unix~noauth', 'unix~shs', 'unix~tls', 'unix~tls~shs',
+  'unix', 'unix~noauth', 'unix~shs', 'unix~tls', 'unix~tls~shs', 'unix~ws', 'unix~ws~shs', 'unix~tls~ws',
   'ws', 'ws~noauth', 'ws~shs', 'wss', 'wss~noauth', 'wss~shs',
 ]
 const ACTIONS = ['stdio', 'exec', 'forward', 'chain']

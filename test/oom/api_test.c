@@ -185,6 +185,7 @@ static bool run(const char *stack, const char *where, struct failing_memory *m) 
   ms_ctx_opts server, client;
   ms_stack_opts how = MS_OPTS_INIT(ms_stack_opts);
   const char *const external[] = {"a.example", "b.example"};
+  bool at_unix = strncmp(where, "unix:", 5) == 0;
   char listen[160] = "";
   fixture_init(&f);
   current = &e;
@@ -193,11 +194,13 @@ static bool run(const char *stack, const char *where, struct failing_memory *m) 
   server.allocator = client.allocator = &m->allocator;
   server.on_authorise = admit;
   server.accept_timeout_msec = 1000;
-  (void)snprintf(listen, sizeof listen, "%s%s%s", where, strcmp(where, "unix:") == 0 ? f.dir : "",
-                 strcmp(where, "unix:") == 0 ? "/s~noauth" : "");
+  if (at_unix)
+    (void)snprintf(listen, sizeof listen, "unix:%s/s%s", f.dir, where + strlen("unix:"));
+  else
+    (void)snprintf(listen, sizeof listen, "%s", where);
   events.on_addresses = on_addresses;
   how.external = external;
-  how.external_count = strcmp(where, "unix:") == 0 ? 0 : 2;
+  how.external_count = at_unix ? 0 : 2;
   if (ms_ctx_new(&f.server, &server, NULL) == 0 && ms_add(f.server, listen, &how, NULL) >= 0 &&
       ms_listen(f.server, &events, &f, NULL) == 0) {
     fixture_until(&f, &f.ready, -1);
@@ -238,7 +241,12 @@ static void net_by_name(void **state) {
 
 static void unix_noauth(void **state) {
   (void)state;
-  fail_each("unix~noauth", "unix:");
+  fail_each("unix~noauth", "unix:~noauth");
+}
+
+static void unix_ws_shs(void **state) {
+  (void)state;
+  fail_each("unix~ws~shs", "unix:~ws~shs");
 }
 
 static void never_ready(ms_ctx *ctx, size_t up, void *user) {
@@ -341,6 +349,7 @@ int main(void) {
       cmocka_unit_test(net_shs),
       cmocka_unit_test(net_by_name),
       cmocka_unit_test(unix_noauth),
+      cmocka_unit_test(unix_ws_shs),
       cmocka_unit_test(listening_is_all_or_nothing),
       cmocka_unit_test(who_is_behind_a_proxy_is_counted),
   };

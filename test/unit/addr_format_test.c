@@ -110,6 +110,12 @@ static void keys_are_written_in_standard_base64(void **state) {
       {"unix:@a~noauth", "unix:@a~noauth"}, /* abstract */
       {"unix:!@a!:b!!c!~d @\xc3\xa9", "unix:@a:b!!c!~d @\xc3\xa9"},
       {"unix:./@a", "unix:./@a"},
+      {"unix:/p~ws", "unix:/p~ws"}, /* WebSocket on it */
+      {"unix:/p~ws:~noauth", "unix:/p~ws~noauth"},
+      {"unix:/p~ws:/~shs:" BARE, "unix:/p~ws" SHS},
+      {"unix:@p~ws:/a b!:c!~d!!?e<f'~noauth", "unix:@p~ws:/a%20b:c!~d!!?e%3Cf%27~noauth"},
+      {"unix:/p~tls:H~ws:/a~shs:" BARE, "unix:/p~tls:h~ws:/a" SHS},
+      {"foo:x~ws:/a", "foo:x~ws:/a"},
       {"unix:!@a.ed25519~noauth", "unix:@a.ed25519~noauth"}, /* no legacy address */
   };
   (void)state;
@@ -136,6 +142,7 @@ static void stacks_and_streams_have_forms_too(void **state) {
       {"ws~shs", "ws~shs"},           {"wss~shs", "wss~shs"},
       {"onion~shs", "onion~shs"},     {"net:[::]:3333" SHS, "net::::3333" SHS},
       {"unix~noauth", "unix~noauth"}, {"unix:/p~noauth", "unix:/p~noauth"},
+      {"unix~ws~shs", "unix~ws~shs"},
   };
   static const struct form stream[] = {
       {"net:192.0.2.1:5678~shs:", "net:192.0.2.1:5678~shs"},

@@ -73,6 +73,8 @@ static void every_stack_echoes(void **state) {
       {"unix", "unix:@/s", "unix:/tmp/", 0},
       {"unix~shs", "unix:@@/s~shs", "unix:@/tmp/", 3000000}, /* abstract */
       {"unix", "unix:@@/s", "unix:@/tmp/", 0},
+      {"unix~ws~shs", "unix:@/s~ws~shs", "unix:/tmp/", 3000000},
+      {"unix~ws~shs", "unix:@@/s~ws:/a~shs", "unix:@/tmp/", 100},
   };
   (void)state;
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -448,6 +450,12 @@ static void stacks_are_checked(void **state) {
       {"shs", MS_ENOSTACK},
       {"net~noauth~shs", MS_ENOSTACK},
       {"net~unix", MS_EADDRESS},
+      {"net~ws", MS_EADDRESS},
+      {"unix~wss", MS_EADDRESS},
+      {"unix~shs~ws", MS_ENOSTACK},
+      {"unix~ws~ws", MS_ENOSTACK},
+      {"unix~tls~shs~ws", MS_ENOSTACK},
+      {"ws~ws", MS_ENOSTACK},
       {"net:127.0.0.1:99999~shs", MS_EADDRESS},
       {"net~shs;net~noauth", MS_EINVAL},
       {"net:127.0.0.1:0~shs:blgG17hU/z/7Iq6/r04/S+EvjI3ylk1HV+vAa8JLmo0=", MS_EINVAL},

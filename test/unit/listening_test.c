@@ -254,7 +254,9 @@ static void assert_advertised(const char *stack, const ms_stack_opts *opts, cons
 static void what_is_advertised_can_be_dialled(void **state) {
   static const char *const hosts[] = {"a.example", "2001:db8::7", "b.example"};
   static const char *const fronts[] = {"net:front.example:443", "c.example"};
+  static const char *const webs[] = {"wss://front.example/b"};
   ms_stack_opts all = MS_OPTS_INIT(ms_stack_opts), named = all, front = all, open = all;
+  ms_stack_opts edge = all, web = all;
   (void)state;
   all.scopes = named.scopes = front.scopes = open.scopes = MS_DEVICE | MS_LOCAL | MS_PUBLIC;
   named.external = open.external = hosts;
@@ -262,11 +264,24 @@ static void what_is_advertised_can_be_dialled(void **state) {
   front.external = fronts;
   front.external_count = 2;
   open.insecure_noauth = true;
+  edge.external = fronts;
+  web.external = webs;
+  edge.external_count = web.external_count = 1;
   /* one full address for each external host, in the public scope only */
   assert_advertised("net:::ffff:127.0.0.1:0~shs", &all, "net:127.0.0.1:;", "", "");
   assert_advertised("net:127.0.0.1:0~shs", &all, "net:127.0.0.1:;", "", "");
   assert_advertised("net:::1:0~shs", &named, "net:::1:;", "", "");
   assert_advertised("ws://127.0.0.1:0/p~shs", &named, "ws://127.0.0.1:/p;", "", "");
+  /* what stands in front of a unix socket, in its place and that of what it speaks there */
+  assert_advertised("unix:/tmp/ms-listening-test~shs", NULL, "unix:/tmp/ms-listening-test;", "",
+                    "");
+  assert_advertised("unix:/tmp/ms-listening-test~shs", &edge, "unix:/tmp/ms-listening-test;", "",
+                    "net:front.example:443;");
+  assert_advertised("unix:/tmp/ms-listening-test~ws:/a~shs", &web, "unix:/tmp/ms-listening-test;",
+                    "", "wss://front.example/b;");
+  web.scopes = MS_DEVICE;
+  assert_advertised("unix:/tmp/ms-listening-test~ws:/a~shs", &web, "unix:/tmp/ms-listening-test;",
+                    "", "");
   /* a front is not this machine's loopback */
   assert_advertised("net:127.0.0.1:0~shs", &front, "net:127.0.0.1:;", "", "net:front.example:443;");
   /* whoever is let in without authentication is not invited */

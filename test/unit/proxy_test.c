@@ -296,6 +296,15 @@ static void how_a_front_says_it(void **state) {
       {"192.0.2.0/24=x-forwarded-for", true, MS__FRONT_X_FORWARDED_FOR},
       {"192.0.2.0/24=forwarded", true, MS__FRONT_FORWARDED},
       {"192.0.2.0/24=Forwarded", true, 0},
+      {"unix=proxy", false, MS__FRONT_PROXY},
+      {"unix", false, MS__FRONT_PROXY},
+      {"unix", true, 0},
+      {"unix=x-forwarded-for", true, MS__FRONT_X_FORWARDED_FOR},
+      {"unix=forwarded", true, MS__FRONT_FORWARDED},
+      {"unix=", true, 0},
+      {"unix/8=proxy", true, 0},
+      {"Unix=proxy", true, 0},
+      {"unixes=proxy", true, 0},
       {"192.0.2.0/24=", false, 0},
       {"192.0.2.0/24=proxy,forwarded", true, 0},
       {"=proxy", false, 0},
@@ -306,6 +315,7 @@ static void how_a_front_says_it(void **state) {
   struct ms__front x = front("10.0.0.0/8", "x-forwarded-for"),
                    f = front("10.1.0.0/16", "forwarded");
   struct ms__front other = front("11.0.0.0/8", "forwarded"), p = front("10.1.0.0/16", "proxy");
+  struct ms__front ux = front("unix", "x-forwarded-for"), uf = front("unix", "forwarded");
   (void)state;
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     struct ms__front out;
@@ -313,9 +323,32 @@ static void how_a_front_says_it(void **state) {
     if (!why != (rows[i].says != 0)) fail_msg("'%s': %s", rows[i].text, why ? why : "taken");
     if (!why) assert_int_equal(out.says, rows[i].says);
   }
+  assert_true(ms__fronts_differ(&ux, &uf) && !ms__fronts_differ(&ux, &ux) &&
+              !ms__fronts_differ(&ux, &f) && !ms__fronts_differ(&f, &ux));
   assert_true(ms__fronts_differ(&x, &f) && ms__fronts_differ(&f, &x));
   assert_false(ms__fronts_differ(&x, &other) || ms__fronts_differ(&x, &p) ||
                ms__fronts_differ(&x, &x));
+}
+
+/* Who is at a unix socket has no address; who is told of has, and is a front by that. */
+static void a_front_at_a_unix_socket(void **state) {
+  struct ms__front all[] = {front("unix", "x-forwarded-for"),
+                            front("10.0.0.0/8", "x-forwarded-for"), front("::/0", "proxy")};
+  union ms__inet at_unix = {.family = AF_UNIX};
+  char text[] =
+      "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 6.6.6.6, 192.0.2.1, 10.0.0.1\r\n\r\n";
+  struct ms__http_head head;
+  (void)state;
+  assert_int_equal(ms__fronts_say(all, 3, &at_unix), MS__FRONT_X_FORWARDED_FOR);
+  assert_int_equal(ms__http_parse(&head, true, (const uint8_t *)text, strlen(text)), 0);
+  peer = at_unix;
+  assert_null(ms__forwarded(&head, all, 3, &peer));
+  assert_string_equal(told(), "192.0.2.1:0");
+  peer = at_unix;
+  assert_null(ms__forwarded(&head, all, 1, &peer));
+  assert_string_equal(told(), "10.0.0.1:0");
+  own_peer();
+  assert_int_equal(ms__fronts_say(all, 2, &peer), 0);
 }
 
 static void no_more_than_32_hops(void **state) {
@@ -339,6 +372,7 @@ int main(void) {
       cmocka_unit_test(forwarded),
       cmocka_unit_test(the_other_field_is_the_clients),
       cmocka_unit_test(how_a_front_says_it),
+      cmocka_unit_test(a_front_at_a_unix_socket),
       cmocka_unit_test(no_more_than_32_hops),
   };
   return cmocka_run_group_tests_name("proxy", tests, NULL, NULL);
