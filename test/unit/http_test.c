@@ -484,7 +484,7 @@ static void interim_answers(void **state) {
       HINTS,
       HINTS HINTS HINTS,
       "HTTP/1.1 100 Continue\r\n\r\n",
-      "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\nX: y\r\n\r\n" HINTS,
+      ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\nX: y\r\n\r\n" HINTS),
       "HTTP/1.1 102 \r\nUpgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 5\r\n\r\n",
       "HTTP/1.1 199 X\r\nLocation: http://elsewhere.example/\r\n\r\n",
   };
