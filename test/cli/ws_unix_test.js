@@ -170,6 +170,19 @@ scenario('a header of PROXY names the peer of any stack at a unix socket', async
   }
 })
 
+scenario('one WebSocket too many of a peer may still be a page', async (world) => {
+  const root = world.socketDir('root')
+  fs.writeFileSync(`${root}/page`, 'page')
+  const { at } = await serves(world, ['--http-root', root, '--trusted-proxy', 'unix=proxy', '--limit', 'per-address=1'])
+  const say = (path, fields) => new Promise((resolve) => {
+    const lines = Object.entries({ Host: 'h', ...fields }).map(([name, value]) => `${name}: ${value}\r\n`).join('')
+    const socket = net.connect(at, () => socket.write(`PROXY TCP4 192.0.2.1 198.51.100.1 5678 443\r\nGET ${path} HTTP/1.1\r\n${lines}\r\n`))
+    world.atEnd(() => socket.destroy())
+    socket.on('error', () => {}).on('close', () => resolve('closed')).once('data', (data) => resolve(data.toString().split(' ')[1]))
+  })
+  assert.deepStrictEqual([await say('/', UPGRADE), await say('/page'), await say('/', UPGRADE)], ['101', '200', '503'])
+})
+
 scenario('what peers are told to come to', async (world) => {
   const printed = async (args, stack) => {
     const { proc, at } = await serves(world, [...args, '--print-addresses', 'public'], stack)
