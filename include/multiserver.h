@@ -539,11 +539,10 @@ typedef struct ms_stack_opts {
    * any other host MS_DEVICE and what the address itself is. */
   unsigned scopes;
   /* Copied; what peers in MS_PUBLIC use, an address for each: a host in the place of the stack's
-   * own
-   * ("pub.example"), or a whole section where something stands in front ("net:pub.example:443").
-   * They make the stack public when `scopes` is 0. A host never takes a stack on loopback there;
-   * loopback and wildcards are refused. For a unix socket it is a section, and takes the place of
-   * unix, or of unix~ws ("wss://pub.example/path"). Default: none. */
+   * own ("pub.example"), or a whole section where something stands in front
+   * ("net:pub.example:443"). They make the stack public when `scopes` is 0. A host never takes a
+   * stack on loopback there; loopback and wildcards are refused. For a unix socket it is a section,
+   * and takes the place of unix, or of unix~ws ("wss://pub.example/path"). Default: none. */
   const char *const *external;
   size_t external_count;        /* of them */
   const ms_identity *identity;  /* copied */
@@ -574,9 +573,8 @@ typedef struct ms_stack_opts {
    * trusted so: what stands further left a client can have made up. A request for a page may lack
    * it, and is the front's own then. Without WebSocket it has no meaning.
    * "2001:db8::/32=forwarded": the same of Forwarded (RFC 7239).
-   * "unix" in the place of the network: whoever may connect to the unix socket of the stack, which
-   * has no address itself. Who may is for `unix_mode` and `unix_group` to say: all of them can name
-   * any peer.
+   * "unix" in the place of the network: whoever may connect to the stack's unix socket, which is
+   * for `unix_mode` and `unix_group` to say.
    * A front sets one of the two: an address is trusted for one of them only, and the other is never
    * looked at. Nobody else's headers count. Default: nobody. */
   const char *const *trusted_proxies;
@@ -592,17 +590,15 @@ typedef struct ms_stack_opts {
   bool stream; /* bytes also where the topmost protocol has messages */
   /* unix: the mode of the file that the stack makes, 0600 to 0777 (chmod(2)); default: 0600, or
    * 0660 with a `unix_group`. To connect is to write to it. It is never more open than that, not
-   * for a moment: the file is bound with 0600, gets its group and then its mode, and listens only
-   * then; the umask does not count. Where nothing authenticates, the group is who the mode names by
-   * its write bit: the system is asked of each peer whether it was of the group when it connected,
-   * by its own or a supplementary one. Everybody's write bit is MS_EINSECURE there, without
-   * `insecure_noauth`. A socket that was inherited keeps its mode and group: on_log is told
-   * (MS_LOG_WARN). An abstract socket has neither (MS_EINVAL). Ignored on other transports. */
+   * for a moment, and the umask does not count. Where nothing authenticates, its write bit names
+   * the group: the system is asked of each peer whether it was of it when it connected. Everybody's
+   * write bit is MS_EINSECURE there, without `insecure_noauth`. An inherited socket keeps its mode
+   * and group, and on_log is told (MS_LOG_WARN). An abstract one has neither (MS_EINVAL). Ignored
+   * on other transports. */
   unsigned unix_mode;
-  /* unix: the group of that file, by its name or number; copied. ms_add is MS_EINVAL when there is
-   * none, or the mode does not let it in, and MS_ESYSTEM when that cannot be looked up; who may not
-   * give files to it does not listen (MS_ELISTEN). Default: what the system gives it, which is this
-   * process' own, or the folder's (S_ISGID). */
+  /* unix: the group of that file, by its name or number; copied. There is none, or the mode does
+   * not let it in: MS_EINVAL. Who may not give files to it does not listen (MS_ELISTEN). Default:
+   * what the system gives it, this process' own or the folder's (S_ISGID). */
   const char *unix_group;
 } ms_stack_opts;
 
@@ -610,15 +606,14 @@ typedef struct ms_stack_opts {
  * "unix:/path"), listened on: from ms_listen on, or at once after it, with an on_listen of its own.
  * "net~shs" names none and only dials. "unix:/path~ws" is WebSocket over a unix socket, as what
  * stands in front of a server speaks it, and "unix:/path~ws:/room" serves one path. A path of ws or
- * wss is the only one where a WebSocket is
- * served, whatever query is behind it: "/room" is "/room?token=x" and "/%72oom", not "/Room",
- * "/room/" or "//room"; a query in the stack's own address has to be asked for as it is.
- * "::" is both families; where another stack has 0.0.0.0 on the same port when it begins to listen,
- * it is IPv6 alone. "shs", "shs:" and one's own key mean the same. Order counts:
- * ms_stringify keeps it. Returns the stack's number, from 0 and never used twice; or MS_EADDRESS,
- * MS_ENOSTACK (a section this build does not know, or sections that do not go together), MS_EINVAL
- * (an identity or a network key is missing, or an option cannot be what it is, as an origin or a
- * certificate), MS_EINSECURE, MS_ENOMEM, MS_ESYSTEM, MS_ESTATE (closing). */
+ * wss is the only one where a WebSocket is served, whatever query is behind it: "/room" is
+ * "/room?token=x" and "/%72oom", not "/Room", "/room/" or "//room"; a query in the stack's own
+ * address has to be asked for as it is. "::" is both families; where another stack has 0.0.0.0 on
+ * the same port when it begins to listen, it is IPv6 alone. "shs", "shs:" and one's own key mean
+ * the same. Order counts: ms_stringify keeps it. Returns the stack's number, from 0 and never used
+ * twice; or MS_EADDRESS, MS_ENOSTACK (a section this build does not know, or sections that do not
+ * go together), MS_EINVAL (an identity or a network key is missing, or an option cannot be what it
+ * is, as an origin or a certificate), MS_EINSECURE, MS_ENOMEM, MS_ESYSTEM, MS_ESTATE (closing). */
 MS_API int ms_add(ms_ctx *ctx, const char *address, const ms_stack_opts *opts, ms_error *err);
 
 /* Reads the files of the stack's ms_tls_opts again; who comes from now on gets the new ones. 0;
