@@ -3,7 +3,7 @@
 // whatever the mode of the socket. Who is somebody else has to be root to become so.
 
 const assert = require('assert')
-const { execFileSync, spawnSync } = require('child_process')
+const { execFile, execFileSync, spawnSync } = require('child_process')
 const fs = require('fs')
 const net = require('net')
 const os = require('os')
@@ -35,29 +35,18 @@ function nobodyElse() {
   return isOpen(os.tmpdir()) ? '' : `${os.tmpdir()} is closed to other users`
 }
 
+// What Perl sends over a unix socket, and gets. Node becomes nobody else where its io_uring is on.
+const EXCHANGE = `my ($at, $said) = @ARGV; socket(my $s, AF_UNIX, SOCK_STREAM, 0) or die;
+  connect($s, pack_sockaddr_un($at)) && syswrite($s, $said) or die; shutdown($s, 1);
+  while (my $n = sysread($s, my $got, 65536) // die) { print $got }`
+
 // What this user gets for `said`, to the end: all of it, or null for an error. `groups`: its own, and
 // those that it has besides.
-function ask(at, said, user, groups) {
-  return new Promise((resolve) => {
-    const before = [process.geteuid(), process.getegid(), process.getgroups()]
-    let got = ''
-    if (groups) {
-      process.setgroups(groups.slice(1))
-      process.setegid(groups[0])
-    }
-    if (user !== undefined) process.seteuid(user)
-    try {
-      const socket = net.connect(at) // the system notes who it is in this call
-      socket.on('error', () => resolve(null)).on('close', () => resolve(got)).on('data', (data) => (got += data))
-      socket.end(said)
-    } finally {
-      process.seteuid(before[0])
-      if (groups) {
-        process.setegid(before[1])
-        process.setgroups(before[2])
-      }
-    }
-  })
+function ask(at, said, user = process.geteuid(), groups) {
+  const as = groups ? [`--regid=${groups[0]}`, groups[1] === undefined ? '--clear-groups' : `--groups=${groups.slice(1)}`] : ['--keep-groups']
+  const become = user === process.geteuid() && !groups ? [] : ['setpriv', `--reuid=${user}`, ...as]
+  const [program, ...args] = [...become, 'perl', '-MSocket', '-e', EXCHANGE, at, said]
+  return new Promise((resolve) => execFile(program, args, { cwd: '/' }, (err, got) => resolve(err ? null : got)))
 }
 
 // Our serve with a socket of this mode as what systemd has opened.
