@@ -51,8 +51,8 @@ class Proxy {
   server = net.createServer()
 
   // Listens at `at`, in the folder `where` or on a port, and dials `target` for its one client.
-  // `held` resolves when both have said as much as they may; `cut.client` and `cut.server` with the
-  // milliseconds from when that side was connected until it has left.
+  // `held` resolves when both have said as much as they may; `reached` when `target` is, with the time at
+  // which it was dialled; `cut.client` and `cut.server` with the time at which that side has left.
   async listen(target, where, { fromClient = Infinity, fromServer = Infinity, gapMsec = 0 } = {}) {
     const { opts, rest, head } = place(target)
     const at = opts.path ? { path: `${where}/socket` } : { host: '127.0.0.1', port: 0 }
@@ -68,18 +68,20 @@ class Proxy {
     const [held, hold] = promise()
     const [client, clientLeft] = promise()
     const [server, serverLeft] = promise()
+    const [reached, reach] = promise()
     this.held = held
+    this.reached = reached
     this.cut = { client, server }
     const full = () => --missing === 0 && hold()
-    const time = (socket, left) => {
-      const since = Date.now()
-      socket.on('close', () => left(Date.now() - since))
-    }
     this.server.once('connection', (near) => {
+      const since = Date.now()
       const far = net.connect(opts)
       this.sockets.add(near).add(far)
-      time(near, clientLeft)
-      far.on('connect', () => time(far, serverLeft))
+      near.on('close', () => clientLeft(Date.now()))
+      far.on('connect', () => {
+        reach(since)
+        far.on('close', () => serverLeft(Date.now()))
+      })
       lane(near, far, { limit: fromClient, gapMsec, full, head })
       lane(far, near, { limit: fromServer, gapMsec, full, head })
     })
