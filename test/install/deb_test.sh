@@ -68,9 +68,9 @@ cmp "$scratch/control-multiserver/prerm" "$SOURCE/cmake/debian/prerm" || fail 'm
 [ -z "$(find "$root" -path '*.wants*' -o -path '*/system-preset*')" ] || fail 'a package enables a unit'
 
 says libmultiserver0 Depends '\blibsodium23\b'
-says libmultiserver0 Depends '\blibssl3\b'
+says libmultiserver0 Depends '\blibssl3\(t64\)\?\b'
 says libmultiserver0 Depends '\blibhttp-parser2\.9\b'
-says libmultiserver0 Depends '\blibuv1\b'
+says libmultiserver0 Depends '\blibuv1\(t64\)\?\b'
 says multiserver Depends '\blibjansson4\b'
 says multiserver Section '^net$'
 for need in "libmultiserver0 (= $version-1)" libuv1-dev libsodium-dev libssl-dev libhttp-parser-dev; do
