@@ -29,6 +29,8 @@ int ms__tls_keep(struct ms__tls *tls, const ms_allocator *a, const ms_tls_opts *
 static const char the_certificate[] = "the certificate", the_key[] = "the private key",
                   the_trusted[] = "the certificates to be trusted";
 
+enum { STRENGTH_BITS = 112 }; /* OpenSSL's level 2 */
+
 /* What is agreed on: authenticated encryption with keys of elliptic curves that nobody keeps,
  * TLS 1.3 has nothing else; no key and no digest below 112 bits (RSA of 2048). */
 static bool set_strength(SSL_CTX *ctx) {
@@ -82,9 +84,6 @@ static int refused(const char *what, const char *path, const X509 *cert, ms_erro
       return ms__pem_error(err, MS_EINVAL, what, path,
                            "a key of %d bits is too short: RSA takes 2048, ECDSA 224",
                            EVP_PKEY_get_bits(X509_get0_pubkey(cert)));
-    case SSL_R_CA_MD_TOO_WEAK:
-      return ms__pem_error(err, MS_EINVAL, what, path, "it is signed with %s, which is broken",
-                           OBJ_nid2sn(X509_get_signature_nid(cert)));
     default:
       return ms__pem_error(err, MS_EINVAL, what, path, "%s", reason ? reason : "it cannot be used");
   }
@@ -113,6 +112,22 @@ static int check_order(STACK_OF(X509) * chain, EVP_PKEY *key, const struct ms__t
   return 0;
 }
 
+/* OpenSSL 3.5 takes it, and its clients do not. Nobody looks at how a root has signed itself. */
+static bool is_signed_weakly(X509 *cert) {
+  int bits;
+  return !(X509_get_extension_flags(cert) & EXFLAG_SS) &&
+         X509_get_signature_info(cert, NULL, NULL, &bits, NULL) == 1 && bits < STRENGTH_BITS;
+}
+
+static int check_signatures(STACK_OF(X509) * chain, const struct ms__tls *tls, ms_error *err) {
+  for (int i = 0; i < sk_X509_num(chain); i++)
+    if (is_signed_weakly(sk_X509_value(chain, i)))
+      return ms__pem_error(err, MS_EINVAL, the_certificate, tls->cert,
+                           "it is signed with %s, which is broken",
+                           OBJ_nid2sn(X509_get_signature_nid(sk_X509_value(chain, i))));
+  return 0;
+}
+
 /* With such a certificate a server runs, and clients leave: *why says why, or is NULL. Clocks are
  * wrong, and not every client looks. */
 static void find_doubts(X509 *cert, const char **why) {
@@ -132,6 +147,7 @@ static int use(SSL_CTX *ctx, STACK_OF(X509) * chain, EVP_PKEY *key, struct ms__t
                const char *key_path, ms_error *err) {
   X509 *own = sk_X509_value(chain, 0);
   int r = check_order(chain, key, tls, key_path, err);
+  if (r == 0) r = check_signatures(chain, tls, err);
   if (r < 0) return r;
   if (SSL_CTX_use_certificate(ctx, own) != 1) return refused(the_certificate, tls->cert, own, err);
   for (int i = 1; i < sk_X509_num(chain); i++)

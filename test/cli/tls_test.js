@@ -194,7 +194,8 @@ scenario('what is wrong with a file of certificates or keys is said in words, at
   const leaf = certificate(world, 'leaf', { issuer: middle })
   const other = certificate(world, 'other')
   const short = certificate(world, 'short', { key: ['rsa:1024'] })
-  const weak = certificate(world, 'weak', { issuer: root, digest: '-sha1', key: ['rsa:2048'] })
+  const weak = certificate(world, 'weak', { issuer: root, digest: '-sha1', key: ['rsa:2048'], ca: true })
+  const below = certificate(world, 'below', { issuer: weak })
   const text = (file) => fs.readFileSync(file, 'utf8')
   const bytes = (...args) => openssl(...args)
   const w = (name, data) => world.write(name, data)
@@ -237,6 +238,7 @@ scenario('what is wrong with a file of certificates or keys is said in words, at
     [{ cert: chain(world, 'first', middle.cert, leaf.cert) }, /first: the private key is that of certificate 2 in it, which has to be the first/],
     [{ cert: chain(world, 'order', leaf.cert, root.cert, middle.cert) }, /order: certificate 2 in it has not issued certificate 1/],
     [{ cert: short.cert, key: short.key }, /short\.pem: a key of 1024 bits is too short/],
+    [{ cert: chain(world, 'below', below.cert, weak.cert), key: below.key }, /below: it is signed with \S*SHA1\S*, which is broken/],
     [{ cert: weak.cert, key: weak.key }, /weak\.pem: it is signed with \S*SHA1\S*, which is broken/],
   ]
   const args = ({ cert, key, ca }) => ['--tls-cert', cert, '--tls-key', key, '--tls-ca', ca]
