@@ -230,7 +230,7 @@ scenario('who has only just come to a full door is not the first to go', async (
   }
   await new Promise((resolve) => setTimeout(resolve, 700)) // of their second
   for (let i = 0; i < 3; i++) {
-    const [honest] = [await come(), await come()] // the door is full when the other comes
+    const [honest] = await Promise.all([come(), come()]) // the door is full when the other comes, at once
     assert.ok(await upgrade(honest), `newcomer ${i}`)
   }
 })
