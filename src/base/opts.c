@@ -17,8 +17,8 @@ int ms__opts_read(void *out, size_t known, const void *given, ms_error *err) {
   for (size_t i = known; i < size; i++)
     if (bytes[i])
       return ms__error(err, MS_EINVAL, MS_PHASE_NONE, NULL,
-                       "opts asks for what this version of the library (%s) does not have",
-                       ms_version());
+                       "opts asks for what this version of the library (" MS_VERSION
+                       ") does not have");
   memset(out, 0, known);
   memcpy(out, given, size < known ? size : known);
   memcpy(out, &known, sizeof known);
