@@ -80,6 +80,7 @@ static const struct {
      "no answer at all: a firewall drops it, or the host is off"},
     {MS_PHASE_CONNECT, 0, ETIMEDOUT, "",
      "no answer at all: a firewall drops it, or the host is off"},
+    {MS_PHASE_HANDSHAKE, MS_ERESET, 0, "ws", NULL}, /* the peer itself has said why */
     {MS_PHASE_HANDSHAKE, MS_ETIMEDOUT, 0, "",
      "something accepts there and says nothing: is it the right port and protocol?"},
     {MS_PHASE_CONNECT, 0, ECONNRESET, "",

@@ -104,8 +104,8 @@ struct cli_given {
 };
 
 /* Is there one that nothing in the address that is dialled (`addr`), or in those that are served
- * and that of --forward (or NULL), can use; or two that make no sense together? CLI_OK, or
- * CLI_USAGE after an error line. */
+ * and that of --forward (or NULL), can use; or two that make no sense together? CLI_OK, or an
+ * exit status after an error line, also for an address that cannot be read. */
 int cli_unused_dialling(const struct cli_given *given, const ms_addr *addr);
 int cli_unused_serving(const struct cli_given *given, const struct cli_texts *addresses,
                        const ms_addr *forward);
@@ -126,6 +126,21 @@ int cli_help(const struct cli_command *command);
 /* False: no memory. */
 bool cli_texts_add(struct cli_texts *texts, const char *text);
 void cli_texts_free(struct cli_texts *texts);
+
+/* ---- Addresses as they are typed (typed.c) ---- */
+
+enum { CLI_TYPED = 512 };
+
+/* For an error line: user information, and what may be a seed, is "...". Cut to fit. */
+void cli_typed(const char *text, char *buf, size_t size);
+
+/* "; did you mean ANOTHER?", or "" where nothing that can be used for this is near. No secret is in
+ * it. */
+void cli_did_you_mean(const char *text, enum ms_addr_use use, char *buf, size_t size);
+
+/* An error line about an address that was typed, with what may have been meant. A number: see
+ * cli_error_from. */
+int cli_error_typed(const char *what, const char *text, enum ms_addr_use use, const ms_error *err);
 
 /* ---- Addresses to dial (options.c) ---- */
 

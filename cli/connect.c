@@ -8,6 +8,7 @@
 struct session {
   uv_loop_t *loop;
   ms_ctx *ctx;
+  const char *typed;
   ms_addr *addr; /* until it has been reached */
   struct cli_me me;
   bool legacy;
@@ -40,6 +41,22 @@ static void on_done(int status, void *user) {
   ms_ctx_close(s->ctx, 1000, on_ctx_closed, NULL);
 }
 
+static void add(ms_error *err, const char *more) {
+  size_t n = strlen(err->message);
+  (void)snprintf(err->message + n, sizeof err->message - n, "%s", more);
+}
+
+/* check says what to do about some errors. */
+static int tell_other(const struct session *s, const ms_error *err) {
+  const ms_alternative *a = ms_addr_at(s->addr, 0);
+  ms_error told = *err;
+  if (err->phase < MS_PHASE_CONNECT)
+    return cli_error_typed("connect", s->typed, MS_ADDR_DIAL, err);
+  if (cli_advice(err, a && a->count ? a->sections[0].host : NULL))
+    add(&told, " (multiserver check ADDRESS tells more)");
+  return cli_error_from("connect", &told);
+}
+
 /* A refusal tells who was refused. */
 static int tell(const struct session *s, const ms_error *err) {
   char key[MS_KEY_TEXT];
@@ -47,7 +64,7 @@ static int tell(const struct session *s, const ms_error *err) {
   ms_attempt a;
   size_t n = strlen(told.message), at = 0;
   bool lasting;
-  if (err->code != MS_EREFUSED) return cli_error_from("connect", err);
+  if (err->code != MS_EREFUSED) return tell_other(s, err);
   for (size_t i = 1; ms_dial_attempt(s->dialer, i, &a); i++) /* the last is the furthest */
     if (a.error && a.error->code == MS_EREFUSED) at = a.alternative;
   lasting = cli_known_as(&s->me, ms_addr_at(s->addr, at), key);
@@ -143,7 +160,7 @@ static int dial(struct session *s, const char *text, const struct options *o) {
     return cli_error("connect", NULL, "out of memory");
   r = ms_dial(s->ctx, &s->dialer, s->legacy ? translated : text, &opts, &err);
   cli_address_free(translated);
-  return r < 0 ? cli_error_from("connect", &err) : CLI_OK;
+  return r < 0 ? cli_error_typed("connect", text, MS_ADDR_DIAL, &err) : CLI_OK;
 }
 
 static int begin(struct session *s, const char *text, const struct options *o,
@@ -162,6 +179,7 @@ static int begin(struct session *s, const char *text, const struct options *o,
 static int connect_to(const char *text, const struct options *o) {
   uv_loop_t loop;
   struct session s = {.loop = &loop,
+                      .typed = text,
                       .status = CLI_FAILED,
                       .verbose = o->verbose,
                       .stdio = {.hold = o->receive ? CLI_HOLD : CLI_HOLD_NEVER,

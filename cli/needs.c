@@ -242,9 +242,12 @@ int cli_unused_serving(const struct cli_given *given, const struct cli_texts *ad
   for (size_t i = 0; i < addresses->count; i++) {
     const char *text = addresses->at[i];
     unsigned here;
+    ms_error err;
     ms_addr *addr;
-    /* what cannot be read is an error of its own, later */
-    if (ms_addr_parse(&addr, text, strlen(text), MS_ADDR_LISTEN, NULL) < 0) return CLI_OK;
+    if (ms_addr_parse(&addr, text, strlen(text), MS_ADDR_LISTEN, &err) < 0) {
+      (void)cli_error_typed(given->command->name, text, MS_ADDR_LISTEN, &err);
+      return err.code == MS_EADDRESS ? CLI_USAGE : CLI_FAILED;
+    }
     here = served(addr);
     ms_addr_free(addr);
     if (here & SERVES_TLS && here != ANYTHING && !is_given_by_name(given, "tls-cert"))

@@ -32,7 +32,7 @@ int cli_read_address(const struct cli_command *command, const char *text, ms_add
   *legacy = r < 0 && ms_addr_from_legacy(out, text, strlen(text), &old) == 0;
   if (r == 0 || *legacy) return CLI_OK;
   if (old.code == MS_EADDRESS && old.offset > err.offset) err = old; /* whose reader came further */
-  (void)cli_error_from(command->name, &err);
+  (void)cli_error_typed(command->name, text, MS_ADDR_DIAL, &err);
   return err.code == MS_EADDRESS ? CLI_USAGE : CLI_FAILED;
 }
 

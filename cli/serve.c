@@ -205,10 +205,10 @@ static void on_request(ms_conn *conn, const ms_request *request, void *user) {
 }
 
 /* What is wrong with a stack the command line alone shows, but for the files that it names. */
-static int refuse(const ms_error *err) {
+static int refuse(const char *address, const ms_error *err) {
   if (err->code == MS_EINVAL && strcmp(err->layer, "tls") == 0)
     return cli_error("serve", NULL, "%s", err->message); /* whichever stack has it first */
-  (void)cli_error_from("serve", err);
+  (void)cli_error_typed("serve", address, MS_ADDR_LISTEN, err);
   return err->code == MS_ENOMEM || err->code == MS_ESYSTEM ? CLI_FAILED : CLI_USAGE;
 }
 
@@ -223,7 +223,7 @@ static int add_stack(struct server *s, const char *address, ms_stack_opts *opts)
   cli_texts_free(&external);
   if (!ok) return cli_error("serve", NULL, "out of memory");
   if (r >= 0) return CLI_OK;
-  if (r != MS_EINSECURE) return refuse(&err);
+  if (r != MS_EINSECURE) return refuse(address, &err);
   (void)cli_error("serve", address, "%s; --insecure-noauth lets anybody in", err.message);
   return CLI_USAGE;
 }
@@ -302,7 +302,8 @@ static int start(struct server *s) {
   if (r == CLI_OK && s->metrics_at)
     r = cli_metrics_open(&s->metrics, &s->loop, s->ctx, s->metrics_at, &sockets);
   if (r == CLI_OK && ms_listen(s->ctx, &events, s, &err) < 0) {
-    r = refuse(&err);
+    r = cli_error_from("serve", &err);
+    if (err.code == MS_EINVAL) r = CLI_USAGE; /* no address says where */
     cli_metrics_close(&s->metrics);
   }
   if (r != CLI_OK) ms_ctx_free(s->ctx);
@@ -400,6 +401,13 @@ static int check_scopes(struct server *s) {
   return CLI_OK;
 }
 
+static int not_forwarded(const struct server *s, const char *why) {
+  ms_error err = {.code = MS_ENOSTACK, .phase = MS_PHASE_MATCH};
+  (void)snprintf(err.message, sizeof err.message, "%s", why);
+  (void)cli_error_typed("serve: --forward", s->forward, MS_ADDR_DIAL, &err);
+  return CLI_USAGE;
+}
+
 /* What the command line alone shows to be in vain shall not wait for the first peer. */
 static int check_addresses(struct server *s, const struct cli_given *given) {
   ms_addr *forward = NULL;
@@ -411,12 +419,11 @@ static int check_addresses(struct server *s, const struct cli_given *given) {
     return status;
   if (s->forward &&
       ms_addr_parse(&forward, s->forward, strlen(s->forward), MS_ADDR_DIAL, &err) < 0) {
-    (void)cli_error_from("serve: --forward", &err);
+    (void)cli_error_typed("serve: --forward", s->forward, MS_ADDR_DIAL, &err);
     return CLI_USAGE;
   }
   why = forward ? cli_not_dialled(forward, s->tls.insecure) : NULL;
-  status = why ? cli_usage(&cli_serve, "--forward", why)
-               : cli_unused_serving(given, &s->addresses, forward);
+  status = why ? not_forwarded(s, why) : cli_unused_serving(given, &s->addresses, forward);
   ms_addr_free(forward);
   return status;
 }

@@ -23,6 +23,13 @@ for (const { input } of vectors('address.json').rows) keep('address', Buffer.fro
 for (const input of [`unix:@na!~me~shs:${ADDRESS_KEY}`, 'unix:!@x.ed25519~noauth', 'unix:@', 'unix:./@x', `unix:/p~ws:/a b?c!~d~shs:${ADDRESS_KEY}`,
   'unix:@x~tls:h~ws', 'unix:/p~ws://h:1', 'net:h:1~ws', 'foo:x~ws:/']) keep('address', Buffer.from(input))
 
+// ---- typed ----
+
+const KEYS = ['blgG17hU/z/7Iq6/r04/S+EvjI3ylk1HV+vAa8JLmo0=', `${'A'.repeat(43)}=`]
+for (const text of ['tcp:host:1~shs:K', 'nett:host:1', 'http://u:password@host/p~shs:K:S', 'net://host:1/~SHS:K', 'host:8008:K:S', '/run/x', '@x',
+  '[::1]:8008~K', "'net:h:1 ~shs:K',ws:h:2~sha:K:S", '*:8008', '8008', 'wss://u@h~shs:@K.ed25519:S;tcp:h:1', 'unix:///x~noath', 'host:8008:@K.ed25519~S',
+  'net:host:8008~shs:K:S']) keep('typed', Buffer.from(text.replaceAll('K', KEYS[0]).replaceAll('S', (_, at) => text[at + 1] === 'H' ? 'S' : KEYS[1])))
+
 // ---- legacy ----
 
 const FEED = `@${'blgG17hU/z/7Iq6/r04/S+EvjI3ylk1HV+vAa8JLmo0='}.ed25519`

@@ -130,6 +130,16 @@ static void add_target(struct ms_dialer *d, const struct ms__target *t, const ms
   ms__stack_hold(t->stack);
 }
 
+/* The first protocol of it that nobody knows is what is wrong with it. */
+static int no_stack(const ms_alternative *a, ms_error *err) {
+  for (size_t i = 0; i < a->count; i++)
+    if (a->sections[i].kind == MS_SECTION_OTHER)
+      return ms__error(err, MS_ENOSTACK, MS_PHASE_MATCH, NULL,
+                       "no stack understands it: there is no protocol \"%.32s\" here",
+                       a->sections[i].name);
+  return ms__error(err, MS_ENOSTACK, MS_PHASE_MATCH, NULL, NULL);
+}
+
 /* The stack to try an alternative by; NULL: none, and *err says why. */
 static struct ms__stack *target_of(const struct ms_dialer *d, const ms_alternative *a,
                                    ms_error *err) {
@@ -141,7 +151,7 @@ static struct ms__stack *target_of(const struct ms_dialer *d, const ms_alternati
   else if (a->error.code)
     *err = a->error;
   else
-    ms__error(err, MS_ENOSTACK, MS_PHASE_MATCH, NULL, NULL);
+    no_stack(a, err);
   return NULL;
 }
 
@@ -170,7 +180,7 @@ static int find_targets(struct ms_dialer *d, const ms_dial_opts *opts, ms_error 
   if (reason_of(d->addr))
     return ms__error(err, MS_ENOSTACK, MS_PHASE_MATCH, NULL, "no stack understands it (%s)",
                      reason_of(d->addr));
-  return ms__error(err, MS_ENOSTACK, MS_PHASE_MATCH, NULL, NULL);
+  return no_stack(ms_addr_at(d->addr, 0), err);
 }
 
 bool ms__dial_pass_over(struct ms_dialer *d) {

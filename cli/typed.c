@@ -1,0 +1,279 @@
+/* An address as somebody has typed it: shown again in an error, and what may have been meant. */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+enum {
+  KEY_LEAST = 40,   /* so many characters of base64 may be a key, or a seed */
+  SUGGESTED = 1024, /* for longer addresses nothing is suggested */
+  NAME = 16
+};
+
+/* ---- Text that grows ---- */
+
+/* What does not fit is cut. */
+struct line {
+  char *buf;
+  size_t size, n;
+};
+
+static void put(struct line *l, const char *s, size_t n) {
+  for (size_t i = 0; i < n && l->n + 1 < l->size; i++)
+    l->buf[l->n++] = s[i];
+  l->buf[l->n] = '\0';
+}
+
+static void put_text(struct line *l, const char *s) {
+  put(l, s, strlen(s));
+}
+
+static size_t base64_run(const char *s) {
+  size_t n = 0;
+  while (s[n] && (isalnum((unsigned char)s[n]) || strchr("+/=", s[n])))
+    n++;
+  return n;
+}
+
+/* "//user:password@host/path" and its like, up to the next section. */
+static size_t put_url(struct line *l, const char *s) {
+  size_t n = strcspn(s, "~;"), host = 2, end = 2 + strcspn(s + 2, "/?~;");
+  for (size_t i = 2; i < end; i++)
+    if (s[i] == '@') host = i;
+  put(l, s, 2);
+  if (host > 2) put_text(l, "...");
+  put(l, s + host, n - host);
+  return n;
+}
+
+/* ---- Names ---- */
+
+static const char *const known[] = {"net", "unix", "ws", "wss", "tls", "shs", "noauth", "onion"};
+
+/* What the same is called elsewhere. */
+static const struct {
+  const char *typed, *meant;
+} others[] = {{"tcp", "net"},         {"tcp4", "net"},    {"tcp6", "net"},
+              {"socket", "unix"},     {"sock", "unix"},   {"file", "unix"},
+              {"http", "ws"},         {"https", "wss"},   {"websocket", "ws"},
+              {"ssl", "tls"},         {"none", "noauth"}, {"secret-handshake", "shs"},
+              {"anonymous", "noauth"}};
+
+/* One letter more, less or another, or two the other way round? */
+static bool is_near(const char *a, const char *b) {
+  size_t i = 0, n = strlen(a), m = strlen(b);
+  while (a[i] && a[i] == b[i])
+    i++;
+  if (n == m)
+    return strcmp(a + i, b + i) == 0 || strcmp(a + i + 1, b + i + 1) == 0 ||
+           (a[i] == b[i + 1] && a[i + 1] == b[i] && strcmp(a + i + 2, b + i + 2) == 0);
+  if (n == m + 1) return strcmp(a + i + 1, b + i) == 0;
+  return m == n + 1 && strcmp(a + i, b + i + 1) == 0;
+}
+
+/* The name of the protocol that may be meant by one in small letters, or NULL. */
+static const char *meant(const char *name) {
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    if (strcmp(known[i], name) == 0) return known[i];
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+    if (strcmp(others[i].typed, name) == 0) return others[i].meant;
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    if (is_near(name, known[i])) return known[i];
+  return NULL;
+}
+
+/* The name of a section of n characters, in small letters; how long it is. */
+static size_t name_of(const char *s, size_t n, char name[NAME]) {
+  size_t k = strcspn(s, ":~;");
+  if (k > n) k = n;
+  (void)snprintf(name, NAME, "%.*s", (int)(k < NAME ? k : NAME - 1), s);
+  for (char *c = name; *c; c++)
+    *c = (char)tolower((unsigned char)*c);
+  return k;
+}
+
+/* ---- Without secrets ---- */
+
+/* Is what stands in this transform a public key, if it is one at all? */
+static bool has_public_key(const char *section) {
+  char name[NAME];
+  size_t n = strcspn(section, "~;"), k = name_of(section, n, name);
+  const char *protocol = meant(name);
+  return k == n || k >= KEY_LEAST || *section == '@' || (protocol && strcmp(protocol, "shs") == 0);
+}
+
+/* How many keys this alternative has, or what may be one. */
+static unsigned keys_of(const char *s) {
+  unsigned keys = 0;
+  while (*s && *s != ';') {
+    size_t n = base64_run(s);
+    keys += n >= KEY_LEAST;
+    s += n ? n : 1;
+  }
+  return keys;
+}
+
+/* Of two keys one is a seed, and which is for nobody to say who has mistyped them; what stands in a
+ * protocol that nobody knows may be one. */
+void cli_typed(const char *text, char *buf, size_t size) {
+  struct line l = {buf, size, 0};
+  bool hide = keys_of(text) > 1;
+  put(&l, "", 0);
+  for (const char *s = text; *s;) {
+    size_t n = base64_run(s);
+    if (strncmp(s, "//", 2) == 0) {
+      s += put_url(&l, s);
+      continue;
+    }
+    if (n >= KEY_LEAST && hide)
+      put_text(&l, "...");
+    else
+      put(&l, s, n ? n : 1);
+    if (*s == ';') hide = keys_of(s + 1) > 1;
+    if (*s == '~' && !has_public_key(s + 1)) hide = true;
+    s += n ? n : 1;
+  }
+}
+
+/* ---- What may have been meant ---- */
+
+/* How much of HOST:PORT and what follows is the host; 0: it is no such thing. */
+static size_t host_of(const char *s, size_t n) {
+  size_t k = *s == '[' ? strcspn(s, "]~;") + 1 : strcspn(s, ":~;");
+  return k && k < n && s[k] == ':' ? k : 0;
+}
+
+/* HOST:PORT or PORT, with a key behind another ':' perhaps; a URL's "//" and its path are left out.
+ */
+static void put_net(struct line *l, const char *s, size_t n) {
+  size_t host, port, key = 0;
+  if (n > 2 && s[0] == '/' && s[1] == '/') {
+    s += 2;
+    n = strcspn(s, "/?~;");
+  }
+  put_text(l, "net:");
+  if (n && strspn(s, "0123456789") >= n) put_text(l, ":");
+  if (n > 1 && s[0] == '*' && s[1] == ':') { /* every interface */
+    put_text(l, "::");
+    s++;
+    n--;
+  }
+  host = host_of(s, n);
+  port = host ? host + 1 + strspn(s + host + 1, "0123456789") : 0;
+  if (host && port < n && s[port] == ':') key = base64_run(s + port + 1);
+  if (key < KEY_LEAST || port + 1 + key != n) {
+    put(l, s, n);
+    return;
+  }
+  put(l, s, port);
+  put_text(l, "~shs:");
+  put(l, s + port + 1, key);
+}
+
+/* The first section, n characters of it. */
+static void put_transport(struct line *l, const char *s, size_t n) {
+  char typed[NAME];
+  size_t k = name_of(s, n, typed);
+  const char *name = meant(typed), *data = s + k + (k < n);
+  size_t rest = n - (size_t)(data - s);
+  if (*s == '/' || *s == '.' || (*s == '@' && k == n)) { /* a path */
+    put_text(l, "unix:");
+    put(l, s, n);
+  } else if (!name && (*s == '[' || strspn(k < n ? data : s, "0123456789"))) { /* a host */
+    put_net(l, s, n);
+  } else if (name && strcmp(name, "net") == 0) {
+    put_net(l, data, rest);
+  } else {
+    put_text(l, name ? name : typed);
+    put_text(l, ":");
+    if (*(name ? name : typed) == 'w' && strncmp(data, "//", 2) != 0) put_text(l, "//");
+    if (name && strcmp(name, "unix") == 0 && strncmp(data, "//", 2) == 0) {
+      data += 2;
+      rest -= 2;
+    }
+    put(l, data, rest);
+  }
+}
+
+static void put_transform(struct line *l, const char *s, size_t n) {
+  char typed[NAME];
+  size_t k = name_of(s, n, typed);
+  if (k >= KEY_LEAST || (*s == '@' && n > KEY_LEAST)) { /* a key alone */
+    put_text(l, "shs:");
+    k = 0;
+  } else {
+    put_text(l, meant(typed) ? meant(typed) : typed);
+  }
+  put(l, s + k, n - k);
+}
+
+/* Every alternative, section by section. */
+static void correct(struct line *l, const char *s) {
+  bool first = true;
+  while (*s) {
+    size_t n = strcspn(s, "~;");
+    if (first)
+      put_transport(l, s, n);
+    else
+      put_transform(l, s, n);
+    s += n;
+    first = *s == ';';
+    if (*s) put(l, s++, 1);
+  }
+}
+
+/* Can it be used, all of it, and has it nothing that must not be shown? */
+static bool is_good(const char *text, enum ms_addr_use use) {
+  ms_addr *addr;
+  const ms_alternative *a;
+  bool good = true;
+  if (ms_addr_parse(&addr, text, strlen(text), use, NULL) < 0) return false;
+  for (size_t i = 0; (a = ms_addr_at(addr, i)); i++) {
+    good = good && !a->error.code && a->count && a->sections[0].transport;
+    for (size_t j = 0; good && j < a->count; j++) {
+      const ms_section *s = &a->sections[j];
+      good = s->kind != MS_SECTION_OTHER && s->kind != MS_SECTION_ONION && !s->has_seed &&
+             !s->userinfo && (j == 0 || !s->transport || s->kind == MS_SECTION_WS);
+    }
+  }
+  ms_addr_free(addr);
+  return good;
+}
+
+/* What stands around an address that was copied: blanks, quotes, and commas for ';'. */
+static void bare(const char *text, char *out, size_t size) {
+  static const char around[] = " \t\"'`<>";
+  struct line l = {out, size, 0};
+  size_t n;
+  text += strspn(text, around);
+  for (n = strlen(text); n && strchr(around, text[n - 1]); n--) {
+  }
+  put(&l, "", 0);
+  for (size_t i = 0; i < n; i++) {
+    if (text[i] == ' ' || text[i] == '\t') continue;
+    put(&l, text[i] == ',' ? ";" : text + i, 1);
+  }
+}
+
+void cli_did_you_mean(const char *text, enum ms_addr_use use, char *buf, size_t size) {
+  char typed[SUGGESTED], better[SUGGESTED + 64];
+  struct line l = {better, sizeof better, 0};
+  *buf = '\0';
+  if (strlen(text) >= sizeof typed) return;
+  bare(text, typed, sizeof typed);
+  put(&l, "", 0);
+  correct(&l, typed);
+  if (strcmp(better, text) != 0 && is_good(better, use))
+    (void)snprintf(buf, size, "; did you mean %s?", better);
+}
+
+int cli_error_typed(const char *what, const char *text, enum ms_addr_use use, const ms_error *err) {
+  char typed[CLI_TYPED], meant_by_it[SUGGESTED + 96], place[64] = "";
+  cli_typed(text, typed, sizeof typed);
+  cli_did_you_mean(text, use, meant_by_it, sizeof meant_by_it);
+  if (err->phase == MS_PHASE_PARSE)
+    (void)snprintf(place, sizeof place, "at byte %zu: ", err->offset);
+  return cli_error(what, typed, "%s%s%s", place, err->message, meant_by_it);
+}

@@ -1,0 +1,108 @@
+'use strict'
+// Addresses as people type them: an error shows them as they were typed, without a secret, and asks
+// whether another was meant where there is one that can be used.
+
+const assert = require('assert')
+const { scenario, identity } = require('../world')
+
+const KEY = identity().key
+const SEED = identity().seed
+
+// Typed, and what the error asks: "did you mean"; null: nothing.
+const dialled = [
+  ['tcp:localhost:1~shs:KEY', 'net:localhost:1~shs:KEY'],
+  ['tcp4:h:1', 'net:h:1'],
+  ['nett:localhost:1', 'net:localhost:1'],
+  ['nte:localhost:1', 'net:localhost:1'],
+  ['NET:localhost:1', 'net:localhost:1'],
+  ['net://localhost:1/~shs:KEY', 'net:localhost:1~shs:KEY'],
+  ['tcp://localhost:1', 'net:localhost:1'],
+  ['net:h:1:KEY', 'net:h:1~shs:KEY'],
+  ['net:h:1~KEY', 'net:h:1~shs:KEY'],
+  ['net:h:1~@KEY.ed25519', 'net:h:1~shs:@KEY.ed25519'],
+  ['localhost:1~noauth', 'net:localhost:1~noauth'],
+  ['[::1]:8008', 'net:[::1]:8008'],
+  ['net:8008', 'net::8008'],
+  ['http://localhost:1/p', 'ws://localhost:1/p'],
+  ['https://h~shs:KEY', 'wss://h~shs:KEY'],
+  ['ws:h:8989', 'ws://h:8989'],
+  ['wsss://h', 'wss://h'],
+  ['/run/x', 'unix:/run/x'],
+  ['./x~noauth', 'unix:./x~noauth'],
+  ['@x', null], // names a file that has an address
+  ['unxi:/run/x', 'unix:/run/x'],
+  ['net:h:1~sha:KEY', 'net:h:1~shs:KEY'],
+  ['net:h:1~SHS:KEY', 'net:h:1~shs:KEY'],
+  ['net:h:1~no-auth', 'net:h:1~noauth'],
+  ["'net:h:1 ~shs:KEY'", 'net:h:1~shs:KEY'],
+  ['net:h:1~shs:KEY,tcp:h:2~shs:KEY', 'net:h:1~shs:KEY;net:h:2~shs:KEY'],
+  // what cannot be used, or has a secret in it, is not suggested
+  ['tcp:h:1~shs:KEY:SEED', null],
+  ['http://user:password@h', null],
+  ['tor:x.onion:80~shs:KEY', null],
+  ['onion:x.onion:80~shs:KEY', null],
+  ['ssh://h', null],
+  ['net:h:80080', null],
+  ['net:h:1~shs:', null],
+]
+
+const filled = (text) => text.replace(/KEY/g, KEY).replace(/SEED/g, SEED)
+
+scenario('dialled', async (world) => {
+  for (const [typed, meant] of dialled) {
+    const client = await world.run(['connect', '--timeout', '1', filled(typed)])
+    assert.notStrictEqual(client.done.code, 0, typed)
+    const line = client.err.split('\n').find((l) => l.startsWith('multiserver: connect: '))
+    const asked = / did you mean (.*)\?$/.exec(line)
+    assert.strictEqual(asked && asked[1], meant && filled(meant), line)
+    if (typed === '@x') continue
+    if (typed.includes(',')) continue // the second key may be a seed
+    const shown = filled(typed.replace('KEY:SEED', '...:...').replace('user:password', '...'))
+    assert.ok(line.startsWith(`multiserver: connect: ${shown}: `), line)
+    assert.ok(!line.includes(SEED) && !line.includes('password'), line)
+  }
+})
+
+scenario('served', async (world) => {
+  for (const [typed, meant] of [
+    ['tcp:127.0.0.1:0~shs', 'net:127.0.0.1:0~shs'],
+    ['net://127.0.0.1:0~shs', 'net:127.0.0.1:0~shs'],
+    ['http://127.0.0.1:0~shs', 'ws://127.0.0.1:0~shs'],
+    ['127.0.0.1:8008~shs', 'net:127.0.0.1:8008~shs'],
+    ['net:127.0.0.1:0~ssh', 'net:127.0.0.1:0~shs'],
+    ['8008', 'net::8008'],
+    ['*:8008~shs', 'net::::8008~shs'],
+    ['net:127.0.0.1~shs', null],
+    ['ftp:x~shs', null],
+  ]) {
+    const serve = await world.run(['serve', '--echo', typed])
+    assert.strictEqual(serve.done.code, 2, typed)
+    assert.ok(serve.err.includes(`multiserver: serve: ${typed}: `), serve.err)
+    const asked = / did you mean (.*)\?\n$/.exec(serve.err)
+    assert.strictEqual(asked && asked[1], meant, serve.err)
+  }
+  const forward = await world.run(['serve', '--forward', 'tcp:h:1', 'net:127.0.0.1:0~noauth'])
+  assert.strictEqual(forward.done.code, 2)
+  assert.match(forward.err, /^multiserver: serve: --forward: tcp:h:1: .*; did you mean net:h:1\?\n$/)
+})
+
+scenario('a key is one with its = or without, wherever it is read', async (world) => {
+  const as = identity()
+  for (const key of [as.key, as.key.slice(0, -1), `@${as.key}.ed25519`, `@${as.key.slice(0, -1)}.ed25519`]) {
+    const file = world.write('allow', `${key} # a friend\n`)
+    for (const allow of [['--allow', key], ['--allow-file', file]]) {
+      const serve = world.ours(['serve', '--echo', ...allow, 'net:127.0.0.1:0~shs'])
+      const client = world.ours(['connect', (await serve.line()).replace(/=$/, '')], { as })
+      assert.strictEqual(await client.finish(), 0, `${key} ${client.err}`)
+      serve.kill('SIGTERM')
+      assert.strictEqual(await serve.exit(), 0)
+    }
+  }
+})
+
+scenario('connect points to check where that says what to do', async (world) => {
+  const refused = await world.run(['connect', 'unix:/nowhere/at/all~noauth'])
+  assert.match(refused.err, /No such file or directory \(multiserver check ADDRESS tells more\)\n$/)
+  const check = await world.run(['check', 'unix:/nowhere/at/all~noauth'])
+  assert.match(check.stdout().toString(), /-> there is no such socket/)
+})
