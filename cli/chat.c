@@ -5,13 +5,13 @@
 
 #include "cli.h"
 
-enum { LINE = 4096, NAME = 8 };
+enum { LINE = 4096, NAME = 8, TOLD = 10 };
 
 struct cli_guest {
   struct cli_guest *prev, *next;
   struct cli_room *room;
   ms_conn *conn;
-  char name[24];
+  char name[32];
   bool gone;     /* our goodbye is said */
   size_t n;      /* bytes of the line so far */
   bool too_long; /* the line is longer than LINE: it is skipped */
@@ -31,6 +31,47 @@ static void tell(struct cli_guest *to, const char *text, size_t n) {
 static void tell_others(const struct cli_guest *from, const char *text, size_t n) {
   for (struct cli_guest *g = from->room->guests; g; g = g->next)
     if (g != from) tell(g, text, n);
+}
+
+static const struct cli_guest *named(const struct cli_room *room, const char *name) {
+  const struct cli_guest *g = room->guests;
+  while (g && strcmp(g->name, name) != 0)
+    g = g->next;
+  return g;
+}
+
+/* What a guest has entered as: the beginning of its key, and a number where somebody has that, as
+ * from another terminal of the same machine. */
+static void name_guest(struct cli_room *room, struct cli_guest *g, const uint8_t *key) {
+  char text[MS_KEY_TEXT];
+  if (!key) {
+    (void)snprintf(g->name, sizeof g->name, "guest-%lu", ++room->numbers);
+    return;
+  }
+  (void)ms_key_format(key, text, sizeof text);
+  (void)snprintf(g->name, sizeof g->name, "%.*s", NAME, text);
+  for (unsigned long i = 2; named(room, g->name); i++)
+    (void)snprintf(g->name, sizeof g->name, "%.*s-%lu", NAME, text, i);
+}
+
+/* Who you are, who is here, and how to leave. */
+static void greet(struct cli_guest *g) {
+  char text[512];
+  size_t n, others = 0;
+  int k = snprintf(text, sizeof text, "* welcome: you are %s, and ", g->name);
+  n = (size_t)k;
+  for (const struct cli_guest *o = g->next; o; o = o->next, others++)
+    if (others < TOLD)
+      n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", others ? ", " : "", o->name);
+  if (!others)
+    n += (size_t)snprintf(text + n, sizeof text - n, "nobody else is");
+  else if (others > TOLD)
+    n += (size_t)snprintf(text + n, sizeof text - n, " and %zu more are", others - TOLD);
+  else
+    n += (size_t)snprintf(text + n, sizeof text - n, "%s", others == 1 ? " is" : " are");
+  n += (size_t)snprintf(text + n, sizeof text - n,
+                        " here. A line reaches all others; Ctrl-D leaves.\n");
+  tell(g, text, n);
 }
 
 static void announce(const struct cli_guest *who, const char *what) {
@@ -102,23 +143,17 @@ static const ms_conn_events events = {
 
 void cli_chat(struct cli_room *room, ms_conn *conn) {
   struct cli_guest *g = calloc(1, sizeof *g);
-  const uint8_t *key = ms_conn_key(conn);
-  char text[MS_KEY_TEXT];
   if (!g) {
     cli_fail(room->report, conn, "out of memory");
     return;
   }
   g->room = room;
   g->conn = conn;
-  if (key) {
-    (void)ms_key_format(key, text, MS_KEY_TEXT);
-    (void)snprintf(g->name, sizeof g->name, "%.*s", NAME, text);
-  } else {
-    (void)snprintf(g->name, sizeof g->name, "guest-%lu", ++room->numbers);
-  }
+  name_guest(room, g, ms_conn_key(conn));
   g->next = room->guests;
   if (g->next) g->next->prev = g;
   room->guests = g;
   ms_conn_handle(conn, &events, g);
+  greet(g);
   announce(g, "joined");
 }

@@ -56,11 +56,11 @@ scenario('a room: 4 KiB a line and no more', async (world) => {
   const [one, two] = await pair(world, unix)
   two.say('x'.repeat(4096))
   await heard(one, ': ' + 'x'.repeat(4096) + '\n')
-  two.say('y'.repeat(4097))
+  two.say('#'.repeat(4097))
   await heard(two, '* a line has at most 4096 bytes: yours was not passed on\n')
   two.say('after')
   await heard(one, ': after\n')
-  assert.ok(!one.stdout().toString().includes('y'))
+  assert.ok(!one.stdout().toString().includes('#'))
 })
 
 scenario('a room: those who leave at once all leave in peace', async (world) => {
