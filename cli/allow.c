@@ -60,6 +60,20 @@ static int begin(FILE *file, const char *path) {
   return CLI_OK;
 }
 
+/* Public keys: that this takes its time is no secret. */
+static int compare(const void *a, const void *b) {
+  return memcmp(((const struct cli_key *)a)->bytes, ((const struct cli_key *)b)->bytes,
+                MS_KEY_BYTES);
+}
+
+const uint8_t *cli_keys_gone(const struct cli_keys *old, const struct cli_keys *now, size_t *i) {
+  while (*i < old->count) {
+    const struct cli_key *key = &old->at[(*i)++];
+    if (!now->count || !bsearch(key, now->at, now->count, sizeof *key, compare)) return key->bytes;
+  }
+  return NULL;
+}
+
 int cli_keys_read(struct cli_keys *keys, const char *path) {
   struct cli_keys found = {NULL, 0};
   char line[LINE_TEXT];
@@ -89,6 +103,7 @@ int cli_keys_read(struct cli_keys *keys, const char *path) {
     status = cli_error("allow", path, "cannot be read: %s", strerror(errno));
   (void)fclose(file);
   if (status == CLI_OK) {
+    if (found.count) qsort(found.at, found.count, sizeof *found.at, compare);
     cli_keys_free(keys);
     *keys = found;
   } else {

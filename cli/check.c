@@ -213,6 +213,7 @@ static void next(struct check *c) {
 
 struct options {
   struct cli_given given;
+  const char *allow_file;
   const char *key, *network;
   uint8_t network_key[MS_KEY_BYTES];
   uint32_t timeout_msec;
@@ -262,26 +263,77 @@ static int check(const char *address, const struct options *o) {
   return status;
 }
 
+/* ---- Files that serve reads ---- */
+
+static int check_allowed(const char *path) {
+  struct cli_keys keys = {NULL, 0};
+  int status = cli_keys_read(&keys, path);
+  if (status == CLI_OK && !keys.count)
+    status =
+        cli_error("allow", path, "has no key: it lets nobody in, and changes nothing that runs");
+  if (status == CLI_OK) (void)printf("%s: %zu keys\n", path, keys.count);
+  cli_keys_free(&keys);
+  return status;
+}
+
+/* As a server would take them. */
+static int check_certificate(const ms_tls_opts *tls) {
+  ms_stack_opts stack = MS_OPTS_INIT(ms_stack_opts);
+  ms_ctx_opts opts = MS_OPTS_INIT(ms_ctx_opts);
+  ms_ctx *ctx;
+  ms_error err;
+  int r = ms_ctx_new(&ctx, &opts, &err);
+  if (r < 0) return cli_error_from("check", &err);
+  stack.tls = *tls;
+  r = ms_add(ctx, "wss://localhost:0", &stack, &err);
+  ms_ctx_free(ctx);
+  if (r < 0) return cli_error("check", NULL, "%s", err.message);
+  (void)printf("%s: a certificate that can be served\n", tls->cert);
+  return CLI_OK;
+}
+
+/* All are tried; the first failure counts. */
+static int check_files(const struct options *o) {
+  int allowed = o->allow_file ? check_allowed(o->allow_file) : CLI_OK;
+  int certificate = o->tls.cert ? check_certificate(&o->tls) : CLI_OK;
+  int flushed = cli_flush("check");
+  return allowed != CLI_OK ? allowed : certificate != CLI_OK ? certificate : flushed;
+}
+
+static int check_all(const char *arg, const struct options *o) {
+  int files = check_files(o), status = CLI_OK;
+  char *address = NULL;
+  if (arg) status = cli_address_given(&cli_check, arg, &address);
+  if (arg && status == CLI_OK) status = check(address, o);
+  cli_address_forget(address);
+  return files != CLI_OK ? files : status;
+}
+
 static int run(int argc, char **argv) {
   struct options o = {.timeout_msec = 5000};
   const struct cli_option options[] = {
       {"key", 0, CLI_TEXT, &o.key},
       {"network-key", 0, CLI_TEXT, &o.network},
       {"timeout", 0, CLI_MSEC, &o.timeout_msec},
+      {"allow-file", 0, CLI_TEXT, &o.allow_file},
+      {"tls-cert", 0, CLI_TEXT, &o.tls.cert},
+      {"tls-key", 0, CLI_TEXT, &o.tls.key},
       {"tls-ca", 0, CLI_TEXT, &o.tls.ca},
       {"tls-insecure", 0, CLI_FLAG, &o.tls.insecure},
   };
   struct cli_texts rest = {0};
-  char *address = NULL;
+  bool files;
   int status;
   o.given = (struct cli_given){&cli_check, options, sizeof options / sizeof *options};
   if (cli_options(&cli_check, argc, argv, options, sizeof options / sizeof *options, &rest,
                   &status) == 0) {
-    status = cli_one_address(&cli_check, &rest, o.network, o.network_key);
-    if (status == CLI_OK) status = cli_address_given(&cli_check, rest.at[0], &address);
-    if (status == CLI_OK) status = check(address, &o);
+    files = o.allow_file || o.tls.cert;
+    status = files && !rest.count ? CLI_OK
+                                  : cli_one_address(&cli_check, &rest, o.network, o.network_key);
+    if (status == CLI_OK && o.tls.key && !o.tls.cert)
+      status = cli_usage(&cli_check, "--tls-key", "belongs to a certificate: --tls-cert FILE");
+    if (status == CLI_OK) status = check_all(rest.count ? rest.at[0] : NULL, &o);
   }
-  cli_address_forget(address);
   cli_texts_free(&rest);
   return status;
 }
@@ -291,6 +343,7 @@ const struct cli_command cli_check = {
     .summary = "take an address apart and try each part of it",
     .help =
         "usage: multiserver check [OPTIONS] ADDRESS\n"
+        "       multiserver check --allow-file FILE | --tls-cert FILE [--tls-key FILE]\n"
         "\n"
         "Tries every alternative of ADDRESS by itself, step by step: reading it, looking its\n"
         "host up, connecting, each layer of its stack, with the time that each has taken. Where\n"
@@ -308,11 +361,17 @@ const struct cli_command cli_check = {
         "                        roots, authorities below one, a server's own\n"
         "  --tls-insecure        trust any certificate: anybody can be in between\n"
         "\n"
-        "exit status: 0 when one alternative at least can be opened, 1 when none can, 2 on wrong\n"
-        "usage\n"
+        "files that serve reads again when it is told to, checked before that:\n"
+        "  --allow-file FILE     public keys, one a line, one at least\n"
+        "  --tls-cert FILE       a certificate (PEM), its chain behind it\n"
+        "  --tls-key FILE        its private key (default: in the same file)\n"
+        "\n"
+        "exit status: 0 when one alternative at least can be opened and each file is good, 1 when\n"
+        "not, 2 on wrong usage\n"
         "\n"
         "examples:\n"
         "  multiserver check 'net:pub.example:8008~shs:KEY;wss://pub.example~shs:KEY'\n"
-        "  multiserver check 'pub.example:8008:@KEY.ed25519'\n",
+        "  multiserver check 'pub.example:8008:@KEY.ed25519'\n"
+        "  multiserver check --allow-file friends && kill -HUP PID\n",
     .run = run,
 };

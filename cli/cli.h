@@ -49,9 +49,17 @@ int cli_error(const char *what, const char *where, const char *why, ...)
 /* The same from a library error: WHERE is its address, WHY its layer, phase and message. */
 int cli_error_from(const char *what, const ms_error *err);
 
+/* The same lines, of what is not an error of ours. */
+void cli_say(enum ms_log_level level, const char *what, const char *where, const char *why, ...)
+    __attribute__((format(printf, 4, 5)));
+void cli_say_error(enum ms_log_level level, const char *what, const ms_error *err);
+
 /* The end of what is printed: CLI_OK, or CLI_FAILED after an error line when standard output has
  * not taken all of it. */
 int cli_flush(const char *what);
+
+/* A line of the library's: "multiserver: TEXT". */
+void cli_log(enum ms_log_level level, const char *text);
 
 /* Something to know that is no error: "multiserver: TEXT" on stderr. */
 void cli_note(const char *text, ...) __attribute__((format(printf, 1, 2)));
@@ -207,6 +215,26 @@ void cli_attempts(const ms_dialer *dialer);
 /* What to do about an error, or NULL. `host` is that of the address, or NULL. */
 const char *cli_advice(const ms_error *err, const char *host);
 
+/* ---- Once more (retry.c) ---- */
+
+/* The caller sets `again` and `user`. */
+struct cli_retry {
+  uv_timer_t timer; /* the caller's to close; its data is this structure */
+  unsigned failed;  /* so often in a row */
+  uint64_t until;   /* by the loop's clock: it does not begin later */
+  bool waits;
+  void (*again)(void *user);
+  void *user;
+};
+
+/* For `msec` from now on; 0: for ever. */
+void cli_retry_init(struct cli_retry *r, uv_loop_t *loop, uint32_t msec);
+
+/* `again` is called after a wait: 0.25 s, twice as long each time, up to 30 s, and of that some
+ * part between a half and all. How long that is, or 0: the time is over, and it is not called. */
+uint32_t cli_retry_begin(struct cli_retry *r);
+void cli_retry_stop(struct cli_retry *r);
+
 /* ---- Who may enter (allow.c) ---- */
 
 struct cli_key {
@@ -224,9 +252,13 @@ bool cli_keys_has(const struct cli_keys *keys, const uint8_t *key);
 /* Adds one; false: the text is no key (or there is no memory). */
 bool cli_keys_add(struct cli_keys *keys, const char *text);
 
-/* Takes the keys of a file, one a line, comments after '#', in the place of what there was. CLI_OK,
- * or CLI_FAILED after an error line, and all is as before. */
+/* Takes the keys of a file, one a line, comments after '#', in the place of what there was, sorted.
+ * CLI_OK, or CLI_FAILED after an error line, and all is as before. */
 int cli_keys_read(struct cli_keys *keys, const char *path);
+
+/* The first of `old` from `i` on that is not among `now`, or NULL; and *i is behind it. Both were
+ * read from files. */
+const uint8_t *cli_keys_gone(const struct cli_keys *old, const struct cli_keys *now, size_t *i);
 
 /* ---- JSON (json.c) ---- */
 
@@ -286,9 +318,10 @@ void cli_events_free(struct cli_events *events);
 
 /* ---- What serve tells of its connections (report.c) ---- */
 
-/* Zero but for `json`, `scope` and `events`. */
+/* Zero but for `level`, `json`, `scope` and `events`. */
 struct cli_report {
-  bool json; /* events on stdout, besides the lines on stderr */
+  enum ms_log_level level; /* of the lines about peers */
+  bool json;               /* events on stdout, besides the lines on stderr */
   struct cli_events events;
   enum ms_scope scope; /* of the addresses told */
   char *addresses;     /* the last; NULL: none yet */
@@ -312,16 +345,21 @@ void cli_report_failed(struct cli_report *r, const ms_conn *conn, const ms_error
 void cli_report_closed(struct cli_report *r, const char *what, const ms_conn *conn,
                        const ms_error *err);
 
-/* The same where a command was at work: how that ended is part of the event. */
+/* The same where a command or a bridge was at work: how that ended is part of the event. */
 struct cli_ending {
   const char *name; /* "status", "signal", or NULL: it has not */
   int number;
+  const char *cause; /* of a bridge: what has failed at its other side, or NULL */
 };
 void cli_report_ended(struct cli_report *r, const char *what, const ms_conn *conn,
                       const ms_error *err, const struct cli_ending *ending);
 
-/* A line about a peer that is still there, "multiserver: WHAT: ADDRESS: WHY". */
+/* A line about a peer that is still there, "multiserver: WHAT: ADDRESS: WHY", a warning. */
 void cli_report_line(struct cli_report *r, const char *what, const ms_conn *conn, const char *why);
+
+/* A line about what somebody has met, with `more` behind it, a warning. */
+void cli_report_say(struct cli_report *r, const char *what, const ms_error *err, const char *more,
+                    ...) __attribute__((format(printf, 4, 5)));
 
 /* Takes a connection on only to fail it (ms_conn_fail) and to report that: nobody can serve it, and
  * its peer shall not take that for an end. */
@@ -517,8 +555,10 @@ struct cli_room {
 };
 void cli_chat(struct cli_room *room, ms_conn *conn);
 
-/* `address` must outlive the context. */
-void cli_forward(struct cli_report *report, uv_loop_t *loop, ms_conn *conn, const char *address);
+/* `address` must outlive the context. A dial that fails is repeated for `retry_msec` (0: 5
+ * seconds); one that has opened is not. */
+void cli_forward(struct cli_report *report, uv_loop_t *loop, ms_conn *conn, const char *address,
+                 uint32_t retry_msec);
 
 /* ---- Pages (http_root.c, http_condition.c, page.c) ---- */
 

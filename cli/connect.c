@@ -5,6 +5,17 @@
 
 #include "cli.h"
 
+struct options {
+  struct cli_given given;
+  const char *key, *network;
+  uint8_t network_key[MS_KEY_BYTES];
+  const char *security;
+  struct cli_texts prefer;
+  uint32_t timeout_msec, linger_msec, retry_msec;
+  bool verbose, receive, retry;
+  ms_tls_opts tls;
+};
+
 struct session {
   uv_loop_t *loop;
   ms_ctx *ctx;
@@ -13,6 +24,8 @@ struct session {
   struct cli_me me;
   bool legacy;
   ms_dialer *dialer;
+  const struct options *opts;
+  struct cli_retry retry;
   int status;
   bool verbose;
   bool keyless; /* the peer has not proved a key */
@@ -34,11 +47,17 @@ static void note_silence(const struct session *s) {
         "one missing, as ~shs:KEY?");
 }
 
+static void end(struct session *s, int status, uint32_t drain_msec) {
+  s->status = status;
+  if (!uv_is_closing((uv_handle_t *)&s->retry.timer))
+    uv_close((uv_handle_t *)&s->retry.timer, NULL);
+  ms_ctx_close(s->ctx, drain_msec, on_ctx_closed, NULL);
+}
+
 static void on_done(int status, void *user) {
   struct session *s = user;
-  s->status = status;
   note_silence(s);
-  ms_ctx_close(s->ctx, 1000, on_ctx_closed, NULL);
+  end(s, status, 1000);
 }
 
 static void add(ms_error *err, const char *more) {
@@ -50,8 +69,7 @@ static void add(ms_error *err, const char *more) {
 static int tell_other(const struct session *s, const ms_error *err) {
   const ms_alternative *a = ms_addr_at(s->addr, 0);
   ms_error told = *err;
-  if (err->phase < MS_PHASE_CONNECT)
-    return cli_error_typed("connect", s->typed, MS_ADDR_DIAL, err);
+  if (err->phase < MS_PHASE_CONNECT) return cli_error_typed("connect", s->typed, MS_ADDR_DIAL, err);
   if (cli_advice(err, a && a->count ? a->sections[0].host : NULL))
     add(&told, " (multiserver check ADDRESS tells more)");
   return cli_error_from("connect", &told);
@@ -73,12 +91,25 @@ static int tell(const struct session *s, const ms_error *err) {
   return cli_error_from("connect", &told);
 }
 
+/* With --retry, as long as there is time. */
+static bool wait_for_more(struct session *s, const ms_error *err) {
+  uint32_t msec = s->opts->retry ? cli_retry_begin(&s->retry) : 0;
+  char again[64];
+  ms_error told = *err;
+  if (!msec) return false;
+  (void)snprintf(again, sizeof again, "; again in %.1f s", (double)msec / 1000);
+  add(&told, again);
+  cli_say_error(MS_LOG_WARN, "connect", &told);
+  return true;
+}
+
 static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
   struct session *s = user;
+  if (err && wait_for_more(s, err)) return;
   if (err) {
-    s->status = tell(s, err);
+    (void)tell(s, err);
     if (!s->verbose) cli_attempts(s->dialer);
-    ms_ctx_close(s->ctx, 0, on_ctx_closed, NULL);
+    end(s, CLI_FAILED, 0);
     return;
   }
   ms_addr_free(s->addr); /* a seed need not be there as long as the connection is */
@@ -92,17 +123,6 @@ static void on_attempt(const ms_attempt *attempt, void *user) {
   (void)user;
   cli_attempt(attempt);
 }
-
-struct options {
-  struct cli_given given;
-  const char *key, *network;
-  uint8_t network_key[MS_KEY_BYTES];
-  const char *security;
-  struct cli_texts prefer;
-  uint32_t timeout_msec, linger_msec;
-  bool verbose, receive;
-  ms_tls_opts tls;
-};
 
 /* -1: it is none. */
 static int read_security(const char *name) {
@@ -142,7 +162,8 @@ static int check_use(const ms_addr *addr, const struct options *o) {
 }
 
 /* CLI_OK, and its callback tells the rest in time; else an error line has been printed. */
-static int dial(struct session *s, const char *text, const struct options *o) {
+static int dial(struct session *s) {
+  const struct options *o = s->opts;
   ms_dial_opts opts = MS_OPTS_INIT(ms_dial_opts);
   char *translated = NULL;
   ms_error err;
@@ -154,24 +175,33 @@ static int dial(struct session *s, const char *text, const struct options *o) {
   opts.on_dialled = on_dialled;
   opts.on_attempt = o->verbose ? on_attempt : NULL;
   opts.user = s;
-  if (cli_dial_stacks("connect", s->ctx, cli_address_keyed(s->addr), &o->tls) != CLI_OK)
-    return CLI_FAILED;
   if (s->legacy && !(translated = cli_address_text(s->addr, 0)))
     return cli_error("connect", NULL, "out of memory");
-  r = ms_dial(s->ctx, &s->dialer, s->legacy ? translated : text, &opts, &err);
+  r = ms_dial(s->ctx, &s->dialer, s->legacy ? translated : s->typed, &opts, &err);
   cli_address_free(translated);
-  return r < 0 ? cli_error_typed("connect", text, MS_ADDR_DIAL, &err) : CLI_OK;
+  return r < 0 ? cli_error_typed("connect", s->typed, MS_ADDR_DIAL, &err) : CLI_OK;
 }
 
-static int begin(struct session *s, const char *text, const struct options *o,
-                 const ms_identity *id) {
+static void dial_again(void *user) {
+  struct session *s = user;
+  if (dial(s) != CLI_OK) end(s, CLI_FAILED, 0);
+}
+
+static int begin(struct session *s, const ms_identity *id) {
+  const struct options *o = s->opts;
   ms_ctx_opts opts = MS_OPTS_INIT(ms_ctx_opts);
   ms_error err;
   opts.loop = s->loop;
   opts.network_key = o->network_key;
   opts.identity = id;
   if (ms_ctx_new(&s->ctx, &opts, &err) < 0) return cli_error_from("connect", &err);
-  if (dial(s, text, o) == CLI_OK) return CLI_OK;
+  cli_retry_init(&s->retry, s->loop, o->retry_msec);
+  s->retry.again = dial_again;
+  s->retry.user = s;
+  if (cli_dial_stacks("connect", s->ctx, cli_address_keyed(s->addr), &o->tls) == CLI_OK &&
+      dial(s) == CLI_OK)
+    return CLI_OK;
+  uv_close((uv_handle_t *)&s->retry.timer, NULL);
   ms_ctx_free(s->ctx);
   return CLI_FAILED;
 }
@@ -180,6 +210,7 @@ static int connect_to(const char *text, const struct options *o) {
   uv_loop_t loop;
   struct session s = {.loop = &loop,
                       .typed = text,
+                      .opts = o,
                       .status = CLI_FAILED,
                       .verbose = o->verbose,
                       .stdio = {.hold = o->receive ? CLI_HOLD : CLI_HOLD_NEVER,
@@ -199,7 +230,7 @@ static int connect_to(const char *text, const struct options *o) {
     (void)cli_error("connect", NULL, "no event loop");
     goto out;
   }
-  (void)begin(&s, text, o, id);
+  (void)begin(&s, id);
   ms_identity_free(id); /* the context has a copy */
   id = NULL;
   (void)uv_run(&loop, UV_RUN_DEFAULT);
@@ -220,6 +251,8 @@ static int run(int argc, char **argv) {
       {"timeout", 0, CLI_MSEC, &o.timeout_msec},
       {"linger", 0, CLI_MSEC, &o.linger_msec},
       {"receive", 0, CLI_FLAG, &o.receive},
+      {"retry", 0, CLI_FLAG, &o.retry},
+      {"retry-for", 0, CLI_MSEC, &o.retry_msec},
       {"tls-ca", 0, CLI_TEXT, &o.tls.ca},
       {"tls-insecure", 0, CLI_FLAG, &o.tls.insecure},
       {"verbose", 'v', CLI_FLAG, &o.verbose},
@@ -230,6 +263,7 @@ static int run(int argc, char **argv) {
   o.given = (struct cli_given){&cli_connect, options, sizeof options / sizeof *options};
   if (cli_options(&cli_connect, argc, argv, options, sizeof options / sizeof *options, &rest,
                   &status) == 0) {
+    if (o.retry_msec) o.retry = true;
     status = cli_one_address(&cli_connect, &rest, o.network, o.network_key);
     if (status == CLI_OK && read_security(o.security) < 0)
       status = cli_usage(&cli_connect, "--security", "is one of none, server, key");
@@ -274,6 +308,10 @@ const struct cli_command cli_connect = {
         "so\n"
         "                        that its exit status 0 means that; a terminal is not read\n"
         "  --timeout MSEC        for reaching the peer, all attempts together (default 15000)\n"
+        "  --retry               dial again while it has never opened, after 0.25 seconds, then\n"
+        "                        twice as long each time, up to 30; each failure is told. A\n"
+        "                        connection that was open and ends is not resumed\n"
+        "  --retry-for MSEC      the same, for so long at the most\n"
         "  --linger MSEC         how long a pipe may be silent after the peer's end; and where a\n"
         "                        stack has no half-close (WebSocket with nothing on it), how long\n"
         "                        the peer may be silent after the end of standard input, which is\n"
@@ -293,6 +331,7 @@ const struct cli_command cli_connect = {
         "  multiserver connect 'net:localhost:8008~shs:KEY'\n"
         "  multiserver connect @invite < hello.txt\n"
         "  multiserver connect 'wss://pub.example/path~shs:KEY'\n"
+        "  multiserver connect --retry 'net:10.0.0.7:8008~shs:KEY' < backup.tar\n"
         "  multiserver connect -v 'net:10.0.0.7:8008~shs:KEY;unix:/run/x/socket~noauth'\n",
     .run = run,
 };

@@ -1,17 +1,33 @@
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "cli.h"
 
-static int print(const char *what, const char *where, char *why) {
+/* Where standard error is the journal, how much a line matters (sd-daemon(3)). */
+static const char *priority(enum ms_log_level level) {
+  static const char *const marks[] = {"", "<3>", "<4>", "<6>", "<7>"};
+  const char *stream = getenv("JOURNAL_STREAM");
+  char own[64];
+  struct stat st;
+  if (!stream || fstat(STDERR_FILENO, &st) < 0) return "";
+  (void)snprintf(own, sizeof own, "%llu:%llu", (unsigned long long)st.st_dev,
+                 (unsigned long long)st.st_ino);
+  return strcmp(stream, own) == 0 ? marks[level] : "";
+}
+
+static int print(enum ms_log_level level, const char *what, const char *where, char *why) {
   char place[512] = "";
   if (where && *where) {
     (void)snprintf(place, sizeof place, "%s", where);
     cli_clean(place, strlen(place));
   }
   cli_clean(why, strlen(why));
-  (void)fprintf(stderr, "multiserver: %s: %s%s%s\n", what, place, *place ? ": " : "", why);
+  (void)fprintf(stderr, "%smultiserver: %s: %s%s%s\n", priority(level), what, place,
+                *place ? ": " : "", why);
   return CLI_FAILED;
 }
 
@@ -21,17 +37,38 @@ int cli_error(const char *what, const char *where, const char *why, ...) {
   va_start(ap, why);
   (void)vsnprintf(text, sizeof text, why, ap);
   va_end(ap);
-  return print(what, where, text);
+  return print(MS_LOG_ERROR, what, where, text);
 }
 
-int cli_error_from(const char *what, const ms_error *err) {
+void cli_say(enum ms_log_level level, const char *what, const char *where, const char *why, ...) {
+  char text[1024];
+  va_list ap;
+  va_start(ap, why);
+  (void)vsnprintf(text, sizeof text, why, ap);
+  va_end(ap);
+  (void)print(level, what, where, text);
+}
+
+void cli_say_error(enum ms_log_level level, const char *what, const ms_error *err) {
   char text[1024], place[64] = "";
   if (err->phase == MS_PHASE_PARSE)
     (void)snprintf(place, sizeof place, "at byte %zu: ", err->offset);
   else if (err->phase == MS_PHASE_HANDSHAKE || err->phase == MS_PHASE_AUTHORISE)
     (void)snprintf(place, sizeof place, "%s %s: ", err->layer, ms_phase_text(err->phase));
   (void)snprintf(text, sizeof text, "%s%s", place, err->message);
-  return print(what, err->address, text);
+  (void)print(level, what, err->address, text);
+}
+
+int cli_error_from(const char *what, const ms_error *err) {
+  cli_say_error(MS_LOG_ERROR, what, err);
+  return CLI_FAILED;
+}
+
+void cli_log(enum ms_log_level level, const char *text) {
+  char line[1024];
+  (void)snprintf(line, sizeof line, "%s", text);
+  cli_clean(line, strlen(line));
+  (void)fprintf(stderr, "%smultiserver: %s\n", priority(level), line);
 }
 
 void cli_note(const char *text, ...) {
@@ -40,8 +77,7 @@ void cli_note(const char *text, ...) {
   va_start(ap, text);
   (void)vsnprintf(line, sizeof line, text, ap);
   va_end(ap);
-  cli_clean(line, strlen(line));
-  (void)fprintf(stderr, "multiserver: %s\n", line);
+  cli_log(MS_LOG_INFO, line);
 }
 
 int cli_flush(const char *what) {

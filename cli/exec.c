@@ -301,7 +301,7 @@ static void on_end(ms_conn *conn, void *user) {
  * with it; no other hears an end of it before it is gone. */
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
   struct child *c = user;
-  const struct cli_ending ending = {c->ending, c->number};
+  const struct cli_ending ending = {.name = c->ending, .number = c->number};
   c->conn = NULL;
   if (err && err->code == MS_EABORTED) /* not by us */
     cli_report_line(c->exec->report, "exec", conn, "cut: the command had not ended when it had to");

@@ -1,12 +1,16 @@
 /* serve --forward ADDRESS: a bridge between any two stacks. Each side stops reading when the other
  * does not take what was read; ends are carried over one by one, and a failure of one side is one
  * of the other, once it has had what came before. Whoever is left over ends, too. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "cli.h"
 
 /* How long a side whose other side has left in peace may take to end without another byte. */
 enum { LEFT_OVER_MSEC = 5000 };
+
+/* How long a peer waits for a dial that fails, unless --retry-for says. */
+enum { RETRY_MSEC = 5000 };
 
 struct bridge;
 
@@ -21,10 +25,17 @@ struct side {
 struct bridge {
   struct cli_report *report;
   struct side in, out;
+  const char *address;
   ms_dialer *dialer;
-  uv_timer_t patience; /* with the one that is left over */
-  int timers;          /* open */
+  struct cli_retry retry; /* of the dial, as long as it has never opened */
+  uv_timer_t patience;    /* with the one that is left over */
+  int timers;             /* open */
+  char cause[520];        /* what has failed at the far side, or "" */
 };
+
+static bool is_dialling(const struct bridge *b) {
+  return b->dialer || b->retry.waits;
+}
 
 static void timer_closed(struct bridge *b) {
   if (--b->timers == 0) free(b);
@@ -39,8 +50,14 @@ static void on_linger_closed(uv_handle_t *handle) {
   timer_closed(((struct side *)l->user)->bridge);
 }
 
+static void on_retry_closed(uv_handle_t *handle) {
+  const struct cli_retry *r = handle->data;
+  timer_closed(r->user);
+}
+
 static void free_if_over(struct bridge *b) {
-  if (b->in.conn || b->out.conn || b->dialer) return;
+  if (b->in.conn || b->out.conn || is_dialling(b)) return;
+  uv_close((uv_handle_t *)&b->retry.timer, on_retry_closed);
   uv_close((uv_handle_t *)&b->patience, on_patience_closed);
   uv_close((uv_handle_t *)&b->in.linger.timer, on_linger_closed);
   uv_close((uv_handle_t *)&b->out.linger.timer, on_linger_closed);
@@ -87,7 +104,7 @@ static void on_readable(ms_conn *conn, void *user) {
   struct side *s = user;
   (void)conn;
   cli_linger_heard(&s->linger);
-  if (!s->other->conn && !s->bridge->dialer)
+  if (!s->other->conn && !is_dialling(s->bridge))
     leave_over(s);
   else
     pump(s);
@@ -121,13 +138,20 @@ static void on_end(ms_conn *conn, void *user) {
   end(s->other);
 }
 
+static void keep_cause(struct bridge *b, const ms_error *err) {
+  (void)snprintf(b->cause, sizeof b->cause, "%s: %s", err->address, err->message);
+}
+
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
   struct side *s = user, *other = s->other;
   struct bridge *b = s->bridge;
+  struct cli_ending ending = {.cause = *b->cause ? b->cause : NULL};
   s->conn = NULL;
   (void)cli_linger_stop(&s->linger);
-  cli_report_closed(b->report, other->conn ? "forward" : NULL, conn, err);
+  if (err && s == &b->out) keep_cause(b, err);
+  cli_report_ended(b->report, other->conn ? "forward" : NULL, conn, err, &ending);
   if (b->dialer) ms_dial_abort(b->dialer);
+  cli_retry_stop(&b->retry);
   if (other->conn && (err || !s->ended))
     ms_conn_fail(other->conn, err ? "the other side of the bridge has failed" : left);
   else if (other->conn)
@@ -150,18 +174,32 @@ static void take(struct side *s, ms_conn *conn) {
 /* To the peer. Where the target is, and why it is not, is for our own log. */
 static const char unreachable[] = "the other side of the bridge cannot be reached";
 
+static void give_up(struct bridge *b) {
+  if (b->in.conn) ms_conn_fail(b->in.conn, unreachable);
+  free_if_over(b);
+}
+
+/* The peer waits meanwhile. */
+static void failed(struct bridge *b, const ms_error *err) {
+  uint32_t msec = b->in.conn ? cli_retry_begin(&b->retry) : 0;
+  keep_cause(b, err);
+  if (msec)
+    cli_report_say(b->report, "forward", err, "; again in %.1f s", (double)msec / 1000);
+  else
+    cli_report_say(b->report, "forward", err, "%s", "");
+}
+
 static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
   struct bridge *b = user;
-  if (err && err->code != MS_EABORTED) {
-    (void)cli_error_from("forward", err);
-    cli_attempts(b->dialer);
-  }
+  const ms_dialer *dialer = b->dialer;
   b->dialer = NULL;
   if (err) {
-    if (b->in.conn) ms_conn_fail(b->in.conn, unreachable);
-    free_if_over(b);
+    if (err->code != MS_EABORTED) failed(b, err);
+    if (!b->retry.waits && err->code != MS_EABORTED) cli_attempts(dialer);
+    if (!b->retry.waits) give_up(b);
     return;
   }
+  *b->cause = '\0';
   take(&b->out, conn);
   pump(&b->in);
   if (b->in.ended) end(&b->out);
@@ -175,10 +213,21 @@ static void init_side(struct side *s, struct bridge *b, struct side *other, uv_l
   s->linger.user = s;
 }
 
-void cli_forward(struct cli_report *report, uv_loop_t *loop, ms_conn *conn, const char *address) {
-  struct bridge *b = calloc(1, sizeof *b);
-  ms_dial_opts dial = MS_OPTS_INIT(ms_dial_opts);
+static void dial(void *user) {
+  struct bridge *b = user;
+  ms_dial_opts opts = MS_OPTS_INIT(ms_dial_opts);
   ms_error err;
+  opts.on_dialled = on_dialled;
+  opts.user = b;
+  if (ms_dial(ms_conn_ctx(b->in.conn), &b->dialer, b->address, &opts, &err) == 0) return;
+  keep_cause(b, &err);
+  cli_report_say(b->report, "forward", &err, "%s", "");
+  ms_conn_fail(b->in.conn, unreachable);
+}
+
+void cli_forward(struct cli_report *report, uv_loop_t *loop, ms_conn *conn, const char *address,
+                 uint32_t retry_msec) {
+  struct bridge *b = calloc(1, sizeof *b);
   if (!b) { /* nobody takes it on */
     (void)cli_error("forward", ms_conn_address(conn), "out of memory");
     ms_conn_abort(conn);
@@ -189,12 +238,11 @@ void cli_forward(struct cli_report *report, uv_loop_t *loop, ms_conn *conn, cons
   init_side(&b->out, b, &b->in, loop);
   (void)uv_timer_init(loop, &b->patience);
   b->patience.data = b;
-  b->timers = 3;
+  cli_retry_init(&b->retry, loop, retry_msec ? retry_msec : RETRY_MSEC);
+  b->retry.again = dial;
+  b->retry.user = b;
+  b->timers = 4;
+  b->address = address;
   take(&b->in, conn);
-  dial.on_dialled = on_dialled;
-  dial.user = b;
-  if (ms_dial(ms_conn_ctx(conn), &b->dialer, address, &dial, &err) < 0) {
-    (void)cli_error_from("forward", &err);
-    ms_conn_fail(conn, unreachable);
-  }
+  dial(b);
 }

@@ -41,7 +41,7 @@ static size_t room(void) {
  * sent has no whole. */
 static void describe(const struct cli_progress *p, char line[LINE]) {
   uint64_t msec = uv_now(p->timer.loop) - p->started;
-  char done[32], whole[32], rate[32], part[LINE] = "";
+  char done[24], whole[24], rate[24], part[24] = "";
   size_t most = room();
   ms_conn_stats n;
   ms_conn_stat(p->conn, &n);

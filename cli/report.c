@@ -1,6 +1,7 @@
 /* What serve says of its connections: lines for people on standard error, and with --json events on
  * standard output, one JSON object a line. */
 #include <jansson.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,13 +48,25 @@ char *cli_event_lost(uint64_t count) {
   return make_event("lost", 0, json_pack("{s:I}", "count", (json_int_t)count));
 }
 
-static void write_error(struct cli_report *r, uint64_t id, const ms_error *err) {
+/* The key of a peer: null, where none is proved. */
+static json_t *remote_of(const ms_conn *conn) {
+  const uint8_t *key = ms_conn_key(conn);
+  char text[MS_KEY_TEXT];
+  if (!key) return json_null();
+  (void)ms_key_format(key, text, sizeof text);
+  return json_string(text);
+}
+
+/* Of a connection, or with NULL of the stack of that number. */
+static void write_error(struct cli_report *r, uint64_t id, const ms_conn *conn,
+                        const ms_error *err) {
   json_t *o = json_object();
   o = cli_json_with(o, "address", cli_json_text(err->address));
   o = cli_json_with(o, "layer", json_string(err->layer));
   o = cli_json_with(o, "phase", json_string(ms_phase_text(err->phase)));
   o = cli_json_with(o, "code", json_string(ms_code_name(err->code)));
   o = cli_json_with(o, "message", cli_json_text(err->message));
+  if (conn) o = cli_json_with(o, "remote", remote_of(conn));
   write_event(r, "error", id, o);
 }
 
@@ -100,8 +113,10 @@ static void write_closed(struct cli_report *r, const ms_conn *conn, const ms_err
   ms_conn_stat(conn, &n);
   o = json_pack("{s:s, s:I, s:I}", "reason", reason(err), "in", (json_int_t)n.in, "out",
                 (json_int_t)n.out);
+  json_object_set_new(o, "remote", remote_of(conn));
   if (err) json_object_set_new(o, "message", cli_json_text(err->message));
   if (ending && ending->name) json_object_set_new(o, ending->name, json_integer(ending->number));
+  if (ending && ending->cause) json_object_set_new(o, "cause", cli_json_text(ending->cause));
   write_event(r, "closed", ms_conn_id(conn), o);
 }
 
@@ -153,7 +168,7 @@ void cli_report_listen(struct cli_report *r, const ms_ctx *ctx, int stack, const
   }
   if (!r->json) return;
   if (err) {
-    write_error(r, (uint64_t)stack, err);
+    write_error(r, (uint64_t)stack, NULL, err);
     return;
   }
   address = addresses_of(r, ctx, stack);
@@ -198,19 +213,6 @@ void cli_report_addresses(struct cli_report *r, const ms_ctx *ctx) {
     cli_note("now reached at: %s", *addresses ? addresses : "nothing");
 }
 
-void cli_report_connection(struct cli_report *r, const ms_conn *conn) {
-  const uint8_t *key = ms_conn_key(conn);
-  char text[MS_KEY_TEXT];
-  json_t *o;
-  if (!r->json) return;
-  if (key) (void)ms_key_format(key, text, MS_KEY_TEXT);
-  o = json_object();
-  o = cli_json_with(o, "address", cli_json_text(ms_conn_address(conn)));
-  o = cli_json_with(o, "remote", key ? json_string(text) : json_null());
-  o = cli_json_with(o, "stack", json_string(ms_conn_stack(conn)));
-  write_event(r, "connection", ms_conn_id(conn), o);
-}
-
 static void tell_untold(struct cli_report *r) {
   if (r->untold) cli_note("%llu more lines about peers", (unsigned long long)r->untold);
   r->untold = 0;
@@ -229,11 +231,42 @@ static bool may_tell(struct cli_report *r) {
   return false;
 }
 
+/* Is a line of that level asked for, and has it room? NULL: no report, and so no limit. */
+static bool shall_tell(struct cli_report *r, enum ms_log_level level) {
+  return !r || (level <= r->level && may_tell(r));
+}
+
+void cli_report_connection(struct cli_report *r, const ms_conn *conn) {
+  json_t *o;
+  if (shall_tell(r, MS_LOG_INFO))
+    cli_say(MS_LOG_INFO, "peer", ms_conn_address(conn), "entered, as number %llu",
+            (unsigned long long)ms_conn_id(conn));
+  if (!r->json) return;
+  o = json_object();
+  o = cli_json_with(o, "address", cli_json_text(ms_conn_address(conn)));
+  o = cli_json_with(o, "remote", remote_of(conn));
+  o = cli_json_with(o, "stack", json_string(ms_conn_stack(conn)));
+  write_event(r, "connection", ms_conn_id(conn), o);
+}
+
+/* Who is refused is told with its key, ready to be let in. */
+static void tell_failed(const ms_conn *conn, const ms_error *err) {
+  const uint8_t *key = ms_conn_key(conn);
+  char text[MS_KEY_TEXT];
+  if (err->code != MS_EREFUSED || !key) {
+    cli_say_error(MS_LOG_WARN, "peer", err);
+    return;
+  }
+  (void)ms_key_format(key, text, sizeof text);
+  cli_say(MS_LOG_WARN, "peer", err->address, "refused: no --allow has its key, %s", text);
+}
+
+/* The events, too, are bounded so. */
 void cli_report_failed(struct cli_report *r, const ms_conn *conn, const ms_error *err) {
   if (err->code == MS_EABORTED || err->code == MS_EGONE || !may_tell(r)) return; /* counted */
-  (void)cli_error_from("peer", err);
+  if (r->level >= MS_LOG_WARN) tell_failed(conn, err);
   if (!r->json) return;
-  write_error(r, ms_conn_id(conn), err);
+  write_error(r, ms_conn_id(conn), conn, err);
   write_closed(r, conn, err, NULL);
 }
 
@@ -247,13 +280,24 @@ void cli_report_stats(struct cli_report *r, const ms_ctx *ctx) {
   write_event(r, "stats", 0, o);
 }
 
+static void tell_left(const ms_conn *conn, const ms_error *err) {
+  ms_conn_stats n;
+  ms_conn_stat(conn, &n);
+  cli_say(MS_LOG_INFO, "peer", ms_conn_address(conn),
+          "%s, number %llu, after %.1f s, %llu bytes in, %llu out", err ? reason(err) : "left",
+          (unsigned long long)ms_conn_id(conn), (double)n.open_msec / 1000,
+          (unsigned long long)n.in, (unsigned long long)n.out);
+}
+
 void cli_report_ended(struct cli_report *r, const char *what, const ms_conn *conn,
                       const ms_error *err, const struct cli_ending *ending) {
   bool theirs = ms_conn_is_server(conn) && err && err->code == MS_EGONE; /* no failure of ours */
-  if (err && what && err->code != MS_EABORTED && !theirs && (!r || may_tell(r)))
-    (void)cli_error_from(what, err);
-  if (!r || !r->json || !ms_conn_is_server(conn)) return;
-  if (err && !theirs) write_error(r, ms_conn_id(conn), err);
+  if (err && what && err->code != MS_EABORTED && !theirs && shall_tell(r, MS_LOG_WARN))
+    cli_say_error(MS_LOG_WARN, what, err);
+  if (!r || !ms_conn_is_server(conn)) return;
+  if (shall_tell(r, MS_LOG_INFO)) tell_left(conn, err);
+  if (!r->json) return;
+  if (err && !theirs) write_error(r, ms_conn_id(conn), conn, err);
   write_closed(r, conn, err, ending);
 }
 
@@ -263,7 +307,19 @@ void cli_report_closed(struct cli_report *r, const char *what, const ms_conn *co
 }
 
 void cli_report_line(struct cli_report *r, const char *what, const ms_conn *conn, const char *why) {
-  if (may_tell(r)) (void)cli_error(what, ms_conn_address(conn), "%s", why);
+  if (shall_tell(r, MS_LOG_WARN)) cli_say(MS_LOG_WARN, what, ms_conn_address(conn), "%s", why);
+}
+
+void cli_report_say(struct cli_report *r, const char *what, const ms_error *err, const char *more,
+                    ...) {
+  ms_error told = *err;
+  size_t n = strlen(told.message);
+  va_list ap;
+  if (!shall_tell(r, MS_LOG_WARN)) return;
+  va_start(ap, more);
+  (void)vsnprintf(told.message + n, sizeof told.message - n, more, ap);
+  va_end(ap);
+  cli_say_error(MS_LOG_WARN, what, &told);
 }
 
 static void on_failed(ms_conn *conn, const ms_error *err, void *user) {

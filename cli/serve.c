@@ -28,7 +28,9 @@ struct server {
   const char *http_root;
   struct cli_pages pages;
   ms_tls_opts tls;
-  bool allow_any, insecure_noauth, reuse_port, echo, chat, stdio;
+  bool allow_any, insecure_noauth, reuse_port, echo, chat, stdio, no_evict, verbose, quiet;
+  const char *log;
+  uint32_t accept_msec, retry_msec;
   unsigned scopes, unix_mode;
   const char *unix_group;
 
@@ -92,15 +94,40 @@ static void reload_tls(struct server *s) {
   cli_note("certificates read again");
 }
 
-/* Who is in stays in; who comes is judged by the new list, or by the old one after an error. */
+/* Those of keys that were taken out of the file, and that no --allow has. */
+static size_t evict(struct server *s, const struct cli_keys *old) {
+  const uint8_t *key;
+  size_t n = 0;
+  for (size_t i = 0; (key = cli_keys_gone(old, &s->filed, &i));)
+    if (!cli_keys_has(&s->allowed, key))
+      n += ms_ctx_evict(s->ctx, key, "its key is not allowed any more");
+  return n;
+}
+
+/* A file without a key is one that is being written, or cut off: it puts nobody out. */
+static void reload_keys(struct server *s) {
+  struct cli_keys found = {NULL, 0}, old = s->filed;
+  size_t ended = 0;
+  if (cli_keys_read(&found, s->allow_file) != CLI_OK) return;
+  if (!found.count) {
+    (void)cli_error("allow", s->allow_file, "has no key: who may enter is as before");
+    return;
+  }
+  s->filed = found;
+  if (!s->no_evict) ended = evict(s, &old);
+  cli_keys_free(&old);
+  cli_note("%s: %zu keys", s->allow_file, found.count);
+  if (ended) cli_note("%s: %zu connections put out: their keys are gone", s->allow_file, ended);
+}
+
+/* Who comes is judged by the new list, or by the old one after an error. */
 static void on_hangup(uv_signal_t *handle, int number) {
   struct server *s = handle->data;
   (void)number;
   if (s->closing) return;
   if (s->ready) cli_systemd_reloading();
   reload_tls(s);
-  if (s->allow_file && cli_keys_read(&s->filed, s->allow_file) == CLI_OK)
-    cli_note("%s: %zu keys", s->allow_file, s->filed.count);
+  if (s->allow_file) reload_keys(s);
   if (s->ready) cli_systemd_tell("READY=1\n");
 }
 
@@ -113,11 +140,11 @@ static void on_user(uv_signal_t *handle, int number) {
   if (!s->report.json || s->report.events.broken) cli_stats_note(s->ctx, s->metrics.events_lost);
 }
 
-/* What no event tells: who is turned away, that there are no descriptors. */
+/* What no event tells: who is turned away, that there are no descriptors, how a dial goes. Who
+ * comes and goes the report tells. */
 static void on_log(enum ms_log_level level, const char *text, void *user) {
-  (void)level;
-  (void)user;
-  cli_note("%s", text);
+  const struct server *s = user;
+  if (level <= s->report.level && level != MS_LOG_INFO) cli_log(level, text);
 }
 
 /* Where no key is proved, that the stack is served at all is the operator's word. */
@@ -176,7 +203,7 @@ static void on_connection(ms_conn *conn, void *user) {
   } else if (s->chat) {
     cli_chat(&s->room, conn);
   } else if (s->forward) {
-    cli_forward(&s->report, &s->loop, conn, s->forward);
+    cli_forward(&s->report, &s->loop, conn, s->forward, s->retry_msec);
   } else if (s->exec.command) {
     cli_exec(&s->exec, &s->loop, conn);
   } else {
@@ -287,6 +314,8 @@ static int start(struct server *s) {
   opts.on_authorise = on_authorise;
   opts.user = s;
   opts.on_log = on_log;
+  opts.log_level = s->report.level;
+  opts.accept_timeout_msec = s->accept_msec;
   (void)cli_limits(&s->limits, &opts.limits, &why);
   if (s->exec.command) each = 3;
   if (s->forward) each = 2;
@@ -428,6 +457,21 @@ static int check_addresses(struct server *s, const struct cli_given *given) {
   return status;
 }
 
+/* How much is told: errors, and what makes one look, unless it is said otherwise. */
+static int check_level(struct server *s) {
+  static const char *const names[] = {"", "error", "warn", "info", "debug"};
+  if (s->verbose + s->quiet + (s->log != NULL) > 1)
+    return cli_usage(&cli_serve, "--log", "one of --log LEVEL, --verbose and --quiet is enough");
+  s->report.level = s->verbose ? MS_LOG_INFO : s->quiet ? MS_LOG_ERROR : MS_LOG_WARN;
+  if (!s->log) return CLI_OK;
+  for (int i = MS_LOG_ERROR; i <= MS_LOG_DEBUG; i++) {
+    if (strcmp(names[i], s->log) != 0) continue;
+    s->report.level = (enum ms_log_level)i;
+    return CLI_OK;
+  }
+  return cli_usage(&cli_serve, s->log, "is no level: error, warn, info, debug");
+}
+
 static int check(struct server *s, const struct cli_given *given) {
   int actions =
           s->echo + s->chat + s->stdio + (s->forward_given != NULL) + (s->exec.command != NULL),
@@ -451,6 +495,11 @@ static int check(struct server *s, const struct cli_given *given) {
     return cli_usage(&cli_serve, wrong, why);
   if ((wrong = cli_limits(&s->limits, &(ms_limits){0}, &why)))
     return cli_usage(&cli_serve, wrong, why);
+  if (s->retry_msec && !s->forward_given)
+    return cli_usage(&cli_serve, "--retry-for", "is about dials: it needs --forward ADDRESS");
+  if (s->no_evict && !s->allow_file)
+    return cli_usage(&cli_serve, "--no-evict", "is about keys in a file: it needs --allow-file");
+  if ((status = check_level(s)) != CLI_OK) return status;
   if (s->metrics_at && (why = cli_metrics_wrong(s->metrics_at)))
     return cli_usage(&cli_serve, s->metrics_at, why);
   if ((status = check_scopes(s)) != CLI_OK) return status;
@@ -489,6 +538,12 @@ static int run(int argc, char **argv) {
       {"exec", 0, CLI_TEXT, &s.exec.command},
       {"exec-clean", 0, CLI_TEXT, &s.exec_clean},
       {"forward", 0, CLI_TEXT, &s.forward_given},
+      {"retry-for", 0, CLI_MSEC, &s.retry_msec},
+      {"accept-timeout", 0, CLI_MSEC, &s.accept_msec},
+      {"no-evict", 0, CLI_FLAG, &s.no_evict},
+      {"verbose", 'v', CLI_FLAG, &s.verbose},
+      {"quiet", 'q', CLI_FLAG, &s.quiet},
+      {"log", 0, CLI_TEXT, &s.log},
   };
   const struct cli_given given = {&cli_serve, options, sizeof options / sizeof *options};
   int status;

@@ -29,12 +29,19 @@ const char cli_serve_help[] =
     "                        the peer has one, MULTISERVER_KEY. Both are sockets: what opens\n"
     "                        /dev/stdin by name wants a pipe, as in 'cat | COMMAND'\n"
     "  --forward ADDRESS     a bridge to any other address; one with a seed as @FILE, for a\n"
-    "                        command line is no secret\n"
-    "\n"
+    "                        command line is no secret. What other tools call a local listener\n"
+    "                        or a tunnel is this, from net:127.0.0.1:PORT (see the examples).\n"
+    "                        A dial that fails is repeated while its peer waits (--retry-for);\n"
+    "                        a pair that was open ends, and is not resumed\n"
+    "\n";
+
+const char *const cli_serve_more[] = {
     "who may enter, where a stack authenticates:\n"
     "  --allow KEY           this public key; may be repeated\n"
     "  --allow-file FILE     the keys in FILE, one a line, comments after #; read again on\n"
-    "                        SIGHUP, and kept as it was if it has an error then\n"
+    "                        SIGHUP. Whose key is gone then is put out; a file that has an\n"
+    "                        error, or no key, changes nothing\n"
+    "  --no-evict            who is in stays in when its key is gone\n"
     "  --allow-any           every key; without any of these only our own\n"
     "  --origin ORIGIN       let pages of this origin open WebSockets, https://app.example or\n"
     "                        http://localhost:3000 (repeatable; default: every page where\n"
@@ -57,9 +64,8 @@ const char cli_serve_help[] =
     "                        connect to a unix socket; may be repeated\n"
     "  --insecure-noauth     where nothing authenticates, and for metrics: listen off this\n"
     "                        machine, and let other users in at unix sockets\n"
-    "\n";
+    "\n",
 
-const char *const cli_serve_more[] = {
     "addresses, as peers are told them:\n"
     "  --scope SCOPE         from where the stacks can be reached: device, local or public;\n"
     "                        may be repeated (default: what each address itself is)\n"
@@ -101,8 +107,18 @@ const char *const cli_serve_more[] = {
     "                        addresses, connection, closed, error, lost (so many events\n"
     "                        that nobody read in time, or that could not be written: peers\n"
     "                        are served all the same); each with event, time and id; closed\n"
-    "                        with reason and message, and the status or signal of a command;\n"
-    "                        on SIGUSR1 an event stats with all counters\n"
+    "                        with reason and message, the status or signal of a command, the\n"
+    "                        cause of a bridge; on SIGUSR1 an event stats with all counters;\n"
+    "                        multiserver(1) has all fields and reasons\n"
+    "  -v, --verbose         tell on standard error who enters and leaves, as --log info does\n"
+    "  -q, --quiet           tell of no peer, as --log error does\n"
+    "  --log LEVEL           error, warn (default: also who is refused or fails, who is turned\n"
+    "                        away), info, debug (also each step of the dials of --forward)\n"
+    "  --accept-timeout MSEC what a peer has to come in, from its first byte to the end of its\n"
+    "                        handshake (default 5000)\n"
+    "  --retry-for MSEC      how long a peer waits for a --forward that cannot be reached: it is\n"
+    "                        dialled again after 0.25 seconds, twice as long each time, up to\n"
+    "                        30 (default 5000)\n"
     "  --reuse-port          share the port with other processes that say so too: the system\n"
     "                        spreads peers over them, a process to a core\n"
     "  --unix-mode MODE      the mode of the unix sockets that serve makes, in octal (default:\n"
@@ -126,6 +142,7 @@ const char *const cli_serve_more[] = {
     "  multiserver serve --echo --allow-any --trusted-proxy unix=x-forwarded-for \\\n"
     "    --unix-group www-data --external wss://pub.example/path unix:/run/x/socket~ws~shs\n"
     "  multiserver serve --forward unix:/run/app/socket~noauth --allow KEY net::0~shs\n"
+    "  multiserver serve --forward 'wss://pub.example~shs:KEY' net:127.0.0.1:5000~noauth\n"
     "  multiserver serve --echo --external pub.example --print-addresses public \\\n"
     "    --allow-any net::::8008~shs\n",
     NULL};

@@ -274,7 +274,7 @@ static void on_close(ms_conn *conn, const ms_error *cause) {
     if (put_out(l)) ms__text_copy(err.message, sizeof err.message, put_out(l));
     ms__text_init(&t, err.address, sizeof err.address);
     if (l->server)
-      format(l, &t, l->open);
+      format(l, &t, true);
     else
       ms__text_string(&t, ms_conn_address(conn)); /* where it was dialled */
     if (!err.layer[0]) ms__text_copy(err.layer, sizeof err.layer, l->stack->sections[0].name);

@@ -6,6 +6,7 @@ const { execFileSync } = require('child_process')
 const fs = require('fs')
 const net = require('net')
 const os = require('os')
+const path = require('path')
 const { scenario, closedPort, identity, secretFile, assertComplaint, command } = require('../world')
 
 async function connect(world, at, { as = identity(), input = 'hello' } = {}) {
@@ -46,7 +47,8 @@ scenario('--json: each step of a connection is an event', async (world) => {
   const [error] = serve.events('error')
   assert.deepStrictEqual([refused.id, refused.reason, refused.in, refused.out], [3, 'refused', 0, 0])
   assert.deepStrictEqual([error.id, error.layer, error.phase, error.code], [3, 'shs', 'authorise', 'MS_EREFUSED'])
-  assert.match(error.address, /^net:127\.0\.0\.1:\d+~shs:$/)
+  assert.match(error.address, /^net:127\.0\.0\.1:\d+~shs:/)
+  assert.deepStrictEqual([error.address.split('~shs:')[1], refused.remote], [error.remote, error.remote])
   assert.ok(error.message.length > 0)
   assert.strictEqual(serve.events('connection').length, 2)
 
@@ -296,8 +298,193 @@ scenario('--allow-file is read, and read again on SIGHUP', async (world) => {
   serve.kill('SIGHUP')
   await serve.until(() => /friends: cannot be read: No such file/.test(serve.err.slice(before)), 'an error')
   assert.deepStrictEqual(await statuses(), [1, 0, 0, 1], 'the old list is kept')
-  await hangup('', /friends: 0 keys\n/)
-  assert.deepStrictEqual(await statuses(), [1, 1, 0, 1])
+  await hangup('# nobody\n', /friends: has no key: who may enter is as before\n/)
+  assert.deepStrictEqual(await statuses(), [1, 0, 0, 1], 'the old list is kept')
+})
+
+// Who is connected, by name, and says something.
+async function guests(world, at, all) {
+  for (const [name, as] of Object.entries(all)) {
+    const guest = world.ours(['connect', at], { as })
+    guest.child.stdin.write('hello\n')
+    assert.strictEqual(await guest.line(), 'hello', name)
+    all[name] = guest
+  }
+  return all
+}
+
+scenario('a key that is taken out of --allow-file is put out on SIGHUP, with --no-evict it is not', async (world) => {
+  const [alice, bob, carol] = [identity(), identity(), identity()]
+  for (const keep of [[], ['--no-evict']]) {
+    const file = world.write('friends', [alice, bob, carol].map(({ key }) => key).join('\n'))
+    const serve = world.ours(['serve', '--echo', '--json', '--allow', carol.key, '--allow-file', file, ...keep, 'net:127.0.0.1:0~shs'])
+    const { address: at } = await serve.event('listening')
+    const all = await guests(world, at, { alice, bob, twice: bob, carol })
+    const hangup = async (text, word) => {
+      const before = serve.err.length
+      world.write('friends', text)
+      serve.kill('SIGHUP')
+      await serve.until(() => word.test(serve.err.slice(before)), `${word}`)
+    }
+    // what is no list puts nobody out
+    await hangup(`${alice.key}\nnonsense\n`, /line 2 is not a public key/)
+    await hangup('', /has no key: who may enter is as before/)
+    await hangup(`${alice.key}\n`, /friends: 1 keys\n/)
+    if (keep.length === 0) {
+      await serve.until(() => /friends: 2 connections put out: their keys are gone\n/.test(serve.err), 'how many')
+      for (const name of ['bob', 'twice']) assert.strictEqual(await all[name].exit(), 1)
+      const closed = await serve.event('closed', 1)
+      assert.deepStrictEqual([closed.reason, closed.remote, closed.message], ['failed', bob.key, 'its key is not allowed any more'])
+    }
+    for (const name of keep.length ? ['alice', 'bob', 'twice', 'carol'] : ['alice', 'carol']) {
+      all[name].child.stdin.write('there\n')
+      await all[name].until(() => all[name].stdout().toString() === 'hello\nthere\n', `${name} is still there`)
+    }
+    assert.strictEqual((await connect(world, at, { as: bob })).status, 1, 'and does not come in again')
+    serve.kill('SIGTERM')
+    await serve.exit()
+  }
+})
+
+scenario('check looks at the files before a reload', async (world) => {
+  const run = async (...args) => {
+    const proc = await world.run(['check', ...args])
+    return [proc.status, proc.err || proc.stdout().toString()]
+  }
+  const file = world.write('friends', `${identity().key}\n`)
+  assert.deepStrictEqual(await run('--allow-file', file), [0, `${file}: 1 keys\n`])
+  for (const [text, word] of [['', /has no key/], ['x\n', /line 1 is not a public key/]]) {
+    const [status, told] = await run('--allow-file', world.write('friends', text))
+    assert.strictEqual(status, 1)
+    assert.match(told, word)
+  }
+  assert.strictEqual((await run('--allow-file', world.path('nothing')))[0], 1)
+  assert.strictEqual((await run('--tls-key', file))[0], 2)
+  const [status, told] = await run('--tls-cert', file)
+  assert.strictEqual(status, 1)
+  assert.match(told, /friends/)
+  assert.strictEqual((await run())[0], 2)
+})
+
+// ---- who is told of ----
+
+scenario('the log names who is refused, and with --verbose who enters and leaves', async (world) => {
+  const [me, friend, stranger] = [identity(), identity(), identity()]
+  const said = async (...args) => {
+    const serve = world.ours(['serve', '--echo', '--allow', friend.key, ...args, 'net:127.0.0.1:0~shs'], { as: me })
+    const at = await serve.line()
+    assert.strictEqual((await connect(world, at, { as: friend })).status, 0)
+    assert.strictEqual((await connect(world, at, { as: stranger })).status, 1)
+    serve.kill('SIGTERM')
+    assert.strictEqual(await serve.exit(), 0)
+    return serve.err.replace(/net:127\.0\.0\.1:\d+/g, 'net').replace(/after [\d.]+ s/, 'after T')
+  }
+  const refused = `multiserver: peer: net~shs:${stranger.key}: refused: no --allow has its key, ${stranger.key}\n`
+  const came = `multiserver: peer: net~shs:${friend.key}: entered, as number 1\n`
+  const left = `multiserver: peer: net~shs:${friend.key}: left, number 1, after T, 5 bytes in, 5 out\n`
+  assert.strictEqual(await said(), refused)
+  assert.strictEqual(await said('--log', 'warn'), refused)
+  for (const info of [['-v'], ['--verbose'], ['--log', 'info']]) assert.strictEqual(await said(...info), came + left + refused)
+  for (const error of [['-q'], ['--quiet'], ['--log=error']]) assert.strictEqual(await said(...error), '')
+  for (const wrong of [['-v', '-q'], ['--log', 'loud'], ['-v', '--log', 'info']]) {
+    assert.strictEqual((await world.run(['serve', '--echo', ...wrong, 'net:127.0.0.1:0~noauth'])).status, 2)
+  }
+  // with --log debug the steps of a dial
+  const bridge = world.ours(['serve', '--forward', 'unix:/nowhere/at/all~noauth', '--retry-for', '1', '--log', 'debug', 'net:127.0.0.1:0~noauth'])
+  await connect(world, await bridge.line())
+  await bridge.until(() => /dial: unix:\/nowhere\/at\/all~noauth: connects/.test(bridge.err), 'a step')
+})
+
+scenario('in the journal each line has its priority', async (world) => {
+  const friend = identity()
+  const log = world.write('journal', '')
+  const secret = world.write('me', secretFile(identity()))
+  const serve = world.start('serve', 'sh', ['-c', `exec 2>>"$1"; JOURNAL_STREAM=$(stat -Lc %d:%i /dev/stderr) exec "$0" serve -v --echo --key "$2" --allow ${friend.key} net:127.0.0.1:0~shs`,
+    command, log, secret])
+  const at = await serve.line()
+  await connect(world, at, { as: friend })
+  await connect(world, at)
+  serve.kill('SIGTERM')
+  await serve.exit()
+  const lines = fs.readFileSync(log, 'utf8').trim().split('\n').map((line) => line.replace(/^(<\d>multiserver: \w+): net:[^ ]*: (\w+).*$/, '$1 $2'))
+  assert.deepStrictEqual(lines, ['<6>multiserver: peer entered', '<6>multiserver: peer left', '<4>multiserver: peer refused'])
+})
+
+scenario('--accept-timeout is what a handshake has', async (world) => {
+  const { serve, at } = await events(world, ['--echo', '--allow-any', '--accept-timeout', '300', 'net:127.0.0.1:0~shs'])
+  const from = Date.now()
+  const silent = net.connect(Number(at.match(/:(\d+)~/)[1]), '127.0.0.1')
+  silent.on('error', () => {})
+  const closed = await serve.event('closed')
+  assert.strictEqual(closed.reason, 'timeout')
+  assert.ok(Date.now() - from >= 290 && Date.now() - from < 4000, `${Date.now() - from}`)
+  silent.destroy()
+})
+
+scenario('--json: why a bridge has failed', async (world) => {
+  const target = `${world.socketDir('t')}/socket`
+  const { serve, at } = await events(world, ['--forward', `unix:${target}~noauth`, '--retry-for', '1', 'net:127.0.0.1:0~noauth'])
+  await connect(world, at)
+  const closed = await serve.event('closed')
+  assert.deepStrictEqual([closed.reason, closed.message], ['failed', 'the other side of the bridge cannot be reached'])
+  assert.match(closed.cause, /^unix:.*socket~noauth: could not connect: No such file or directory$/)
+  // and of one that was open
+  const far = net.createServer((socket) => setTimeout(() => socket.resetAndDestroy(), 100))
+  await new Promise((resolve) => far.listen(0, '127.0.0.1', resolve))
+  const second = await events(world, ['--forward', `net:127.0.0.1:${far.address().port}~noauth`, 'net:127.0.0.1:0~noauth'])
+  world.ours(['connect', second.at])
+  const lost = await second.serve.event('closed')
+  assert.match(lost.cause, /^net:127\.0\.0\.1:\d+~noauth: .*reset/)
+  far.close()
+})
+
+// ---- dialling again ----
+
+// A server that comes late.
+async function late(world, path, msec) {
+  await new Promise((resolve) => setTimeout(resolve, msec))
+  return world.ours(['serve', '--echo', `unix:${path}~noauth`])
+}
+
+scenario('connect --retry waits for a server that comes late, and resumes nothing', async (world) => {
+  const path = `${world.socketDir('s')}/socket`
+  const client = world.ours(['connect', '--retry', `unix:${path}~noauth`])
+  client.child.stdin.write('hello\n')
+  await client.until(() => /(.*again in \d\.\d s\n){2}/.test(client.err), 'two failures')
+  const serve = await late(world, path, 0)
+  assert.strictEqual(await client.line(), 'hello')
+  const waits = [...client.err.matchAll(/: could not connect: No such file or directory; again in ([\d.]+) s\n/g)].map((m) => Number(m[1]))
+  assert.ok(waits.length >= 2 && waits.length === client.err.split('\n').length - 1, client.err)
+  waits.forEach((wait, i) => assert.ok(wait >= 0.1 * 2 ** i && wait <= 0.3 * 2 ** i, `${waits}`))
+  serve.kill('SIGKILL')
+  const status = await client.exit()
+  assert.ok(status === 0 || status === 1) // a unix socket alone cannot tell
+  assert.strictEqual(client.err.split('again in').length, waits.length + 1, 'it is not dialled again')
+})
+
+scenario('--retry-for ends it', async (world) => {
+  const from = Date.now()
+  const client = await world.run(['connect', '--retry-for', '1000', 'unix:/nowhere/at/all~noauth'])
+  assert.strictEqual(client.status, 1)
+  assert.ok(Date.now() - from < 3000)
+  assert.ok(client.err.split('again in').length > 2, client.err)
+  assert.match(client.err, /No such file or directory \(multiserver check ADDRESS tells more\)\n$/)
+  assert.strictEqual((await world.run(['serve', '--echo', '--retry-for', '10', 'net:127.0.0.1:0~noauth'])).status, 2)
+})
+
+scenario('a peer of --forward waits for a far side that comes late', async (world) => {
+  const path = `${world.socketDir('s')}/socket`
+  const bridge = world.ours(['serve', '--forward', `unix:${path}~noauth`, '--retry-for', '20000', 'net:127.0.0.1:0~noauth'])
+  const at = await bridge.line()
+  const [client, gone] = [world.ours(['connect', at]), world.ours(['connect', at])]
+  client.child.stdin.write('hello\n')
+  await bridge.until(() => bridge.err.split('again in').length > 4, 'failures')
+  gone.kill('SIGKILL') // whose dial is given up with it
+  await late(world, path, 0)
+  assert.strictEqual(await client.line(), 'hello')
+  assert.strictEqual(await client.finish(), 0)
+  bridge.kill('SIGTERM')
+  assert.strictEqual(await bridge.exit(), 0)
 })
 
 scenario('--allow-file with an error does not start', async (world) => {
@@ -367,4 +554,13 @@ scenario('address --legacy translates', async (world) => {
   assertComplaint(bad, /no key/)
   const json = await world.run(['address', '--legacy', '--json', 'net:h:1~noauth'])
   assert.match(JSON.parse(json.stdout()).alternatives[0].reason, /no key/)
+})
+
+scenario('the manual has every event and every reason', async () => {
+  const source = (name) => fs.readFileSync(path.join(__dirname, '../..', name), 'utf8')
+  const [report, manual] = [source('cli/report.c'), source('docs/multiserver.1.in')]
+  const events = [...report.matchAll(/(?:write|make)_event\((?:r, )?"(\w+)"/g)].map((m) => m[1])
+  const reasons = [...report.match(/const char \*reason\([^]*?\n}/)[0].matchAll(/(?:return|:) "(\w+)"/g)].map((m) => m[1])
+  assert.ok(events.length >= 7 && reasons.length >= 8, `${events} ${reasons}`)
+  for (const word of [...events, ...reasons]) assert.match(manual, new RegExp(`^${word}\\t`, 'm'), word)
 })

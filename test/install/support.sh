@@ -58,7 +58,7 @@ options_of_help() {
 
 # The options that are followed by FILE.
 file_options_of_help() {
-  "$MULTISERVER" "$1" --help | sed '/^examples:/,$d' | grep -oE -- '--[a-z-]+ FILE' | sed 's/ FILE//'
+  "$MULTISERVER" "$1" --help | sed '/^examples:/,$d' | grep -oE -- '--[a-z-]+ FILE' | sed 's/ FILE//' | sort -u
 }
 
 # The words that an argument can be, as the command has them in what it says of one that is none:

@@ -11,7 +11,7 @@ systemd-analyze unit-paths | grep -qx /usr/lib/systemd/system || fail 'systemd d
 # The command is where it was staged; so are the units.
 mkdir "$scratch/units"
 for unit in multiserver.service multiserver.socket; do
-  sed "s|^ExecStart=multiserver |ExecStart=$scratch/stage/usr/local/bin/multiserver |" "$scratch/stage$dir/$unit" >"$scratch/units/$unit"
+  sed "s|^\(Exec[A-Za-z]*\)=multiserver |\1=$scratch/stage/usr/local/bin/multiserver |" "$scratch/stage$dir/$unit" >"$scratch/units/$unit"
 done
 # verify: systemd's words on both.
 verify() {
