@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-enum { WATCHDOG_MSEC = 20000 };
+enum { WATCHDOG_MSEC = 100000 };
 
 static void on_watchdog(uv_timer_t *timer) {
   (void)timer;
