@@ -116,7 +116,7 @@ const char *const cli_serve_more[] = {
     "                        away), info, debug (also each step of the dials of --forward)\n"
     "  --accept-timeout MSEC what a peer has to come in, from its first byte to the end of its\n"
     "                        handshake (default 5000)\n"
-    "  --retry-for MSEC      how long a peer waits for a --forward that cannot be reached: it is\n"
+    "  --retry-for MSEC      how long a peer waits for a --forward that is not reached: it is\n"
     "                        dialled again after 0.25 seconds, twice as long each time, up to\n"
     "                        30 (default 5000)\n"
     "  --reuse-port          share the port with other processes that say so too: the system\n"

@@ -121,7 +121,8 @@ scenario('the event names the status', async (world) => {
   ]) {
     const { serve, at } = await exec(world, what, STACKS[0], '--json')
     await peer(world, at)
-    const { event, time, id, in: read, out, ...rest } = await serve.event('closed')
+    const { event, time, id, in: read, out, remote, ...rest } = await serve.event('closed')
+    assert.strictEqual(Buffer.from(remote, 'base64').length, 32)
     assert.deepStrictEqual(rest, expected)
     assert.deepStrictEqual(serve.events('error').map(({ message }) => message), expected.message ? [expected.message] : [])
   }

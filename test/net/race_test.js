@@ -114,7 +114,7 @@ scenario('none that is good: every attempt is named, by the deadline', async (wo
   const took = Date.now() - begun
   assert.ok(took >= 2000 && took < 2000 + SLACK, `${took} ms`)
   assert.ok(at('failed', 1).msec >= 1990 && at('failed', 2).msec < 2000)
-  assert.match(client.err, /\(the furthest of 2 attempts\)\n$/)
+  assert.match(client.err, /\(the furthest of 2 attempts\) \(multiserver check ADDRESS tells more\)\n$/)
 })
 
 scenario('the way is lost in the middle of a handshake: the next alternative has its turn', async (world) => {
