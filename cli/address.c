@@ -166,22 +166,12 @@ static int print_canonical(const ms_addr *addr) {
   return cli_flush("address");
 }
 
-/* Why none is understood: the first alternative's fault. A malformed address may have a seed or a
- * password anywhere, so that only the place in it is told. */
-static int not_understood(const ms_addr *addr, const ms_error *whole) {
+/* Why none is understood: the first alternative's fault. */
+static int not_understood(const char *input, const ms_addr *addr, const ms_error *whole) {
   const ms_alternative *first = addr ? ms_addr_at(addr, 0) : NULL;
-  const ms_error *err = first ? &first->error : whole;
-  char names[256] = "";
-  if (err->code == MS_EADDRESS) {
-    (void)snprintf(names, sizeof names, "%s%sbyte %zu", err->layer, *err->layer ? ", " : "",
-                   err->offset);
-    return cli_error("address", names, "%s", err->message);
-  }
-  if (err->code) return cli_error("address", NULL, "%s", err->message);
-  for (size_t i = 0; i < first->count; i++)
-    (void)snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? "~" : "",
-                   first->sections[i].name);
-  return cli_error("address", names, "%s", why_not(first));
+  ms_error err = first ? first->error : *whole;
+  if (!err.code) (void)snprintf(err.message, sizeof err.message, "%s", why_not(first));
+  return cli_error_typed("address", input, MS_ADDR_DIAL, &err);
 }
 
 static int check(const char *input, bool json, bool legacy, const struct cli_texts *stacks) {
@@ -197,7 +187,7 @@ static int check(const char *input, bool json, bool legacy, const struct cli_tex
     status = print_json(input, addr, &err, legacy, stacks);
   else if (understood)
     status = print_canonical(addr);
-  if (!understood) status = not_understood(addr, &err);
+  if (!understood) status = not_understood(input, addr, &err);
   ms_addr_free(addr);
   return status;
 }

@@ -19,7 +19,8 @@ struct check {
   ms_ctx *ctx;
   ms_addr *addr;
   struct cli_me me;
-  size_t at; /* the alternative being tried */
+  const char *typed; /* NULL: it is a translation of what was */
+  size_t at;         /* the alternative being tried */
   const ms_alternative *tried;
   size_t open; /* those that could be opened */
   uint32_t timeout_msec;
@@ -59,8 +60,31 @@ static void print_refusal(const struct check *c, const ms_alternative *a) {
   print("", "->", how);
 }
 
+/* The alternative as it was typed, in malloc's memory; NULL: that is not known. */
+static char *typed_of(const struct check *c, const ms_alternative *a) {
+  return c->typed ? strndup(c->typed + a->offset, a->length) : NULL;
+}
+
+/* "": it is not known. */
+static void show_typed(const struct check *c, const ms_alternative *a, char shown[CLI_TYPED]) {
+  char *typed = typed_of(c, a);
+  *shown = '\0';
+  if (typed) cli_typed(typed, shown, CLI_TYPED);
+  cli_address_free(typed);
+}
+
+/* Another address may have been meant, if not even a place was found. False: none. */
+static bool print_meant(const struct check *c, const ms_alternative *a, const ms_error *err) {
+  char meant[1200] = "", *typed = err->phase < MS_PHASE_CONNECT ? typed_of(c, a) : NULL;
+  if (typed) cli_did_you_mean(typed, MS_ADDR_DIAL, meant, sizeof meant);
+  if (*meant) print("", "->", meant + strlen("; "));
+  cli_address_free(typed);
+  return *meant;
+}
+
 static void print_advice(const struct check *c, const ms_alternative *a, const ms_error *err) {
   const char *advice = cli_advice(err, a->count ? a->sections[0].host : NULL);
+  if (print_meant(c, a, err)) return;
   if (err->code == MS_EREFUSED) print_refusal(c, a);
   if (advice) print("", "->", advice);
 }
@@ -175,11 +199,14 @@ static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
 /* False: it can't be tried, and why has been printed. */
 static bool try_one(struct check *c, const ms_alternative *a) {
   ms_dial_opts dial = MS_OPTS_INIT(ms_dial_opts);
-  char *address = a->error.code ? NULL : cli_address_text(c->addr, c->at - 1), title[64];
+  char *address = a->error.code ? NULL : cli_address_text(c->addr, c->at - 1);
+  char title[CLI_TYPED + 64], shown[CLI_TYPED];
   ms_error err;
   int r;
   if (!address) {
-    (void)snprintf(title, sizeof title, "alternative %zu, at byte %zu", c->at, a->offset);
+    show_typed(c, a, shown);
+    (void)snprintf(title, sizeof title, "alternative %zu, at byte %zu%s%s", c->at, a->offset,
+                   *shown ? ": " : "", shown);
     print_title(c, title);
     print("parse", "", a->error.code ? a->error.message : "out of memory");
     print_advice(c, a, &a->error);
@@ -194,7 +221,8 @@ static bool try_one(struct check *c, const ms_alternative *a) {
   dial.user = c;
   r = ms_dial(c->ctx, NULL, address, &dial, &err);
   if (r < 0) {
-    print_title(c, err.address);
+    show_typed(c, a, shown);
+    print_title(c, *shown ? shown : err.address);
     print_failure(&err, "", "");
     print_advice(c, a, &err);
   }
@@ -236,10 +264,12 @@ static int begin(struct check *c, const struct options *o, bool keyed, const ms_
 }
 
 static int check(const char *address, const struct options *o) {
-  struct check c = {.timeout_msec = o->timeout_msec, .any_certificate = o->tls.insecure};
+  struct check c = {
+      .typed = address, .timeout_msec = o->timeout_msec, .any_certificate = o->tls.insecure};
   ms_identity *id = NULL;
   bool legacy, keyed;
   int status = cli_read_address(&cli_check, address, &c.addr, &legacy);
+  if (legacy) c.typed = NULL;
   if (status == CLI_OK) status = cli_unused_dialling(&o->given, c.addr);
   if (status != CLI_OK) {
     ms_addr_free(c.addr);

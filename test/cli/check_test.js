@@ -160,7 +160,7 @@ scenario('one bad alternative does not hide the others', async (world) => {
   const at = await server.line()
   const proc = world.ours(['check', `unknown:x~y;net:127.0.0.1:${await closedPort()}~noauth;${at}`], { as: me })
   assert.strictEqual(await proc.finish(), 0)
-  assert.match(proc.stdout().toString(), /alternative 1, at byte 0\n +parse +a section begins[^\n]*\n +-> an alternative is as in net:HOST[^]*refused[^]*open +\d+ ms in all\n$/)
+  assert.match(proc.stdout().toString(), /alternative 1, at byte 0: [^\n]*\n +parse +a section begins[^\n]*\n +-> an alternative is as in net:HOST[^]*refused[^]*open +\d+ ms in all\n$/)
 })
 
 scenario('advice is for an alternative, not for each address of its host', async (world) => {

@@ -6,6 +6,7 @@ const { once } = require('events')
 const fs = require('fs')
 const http = require('http')
 const net = require('net')
+const path = require('path')
 const { scenario, identity, assertComplaint, command } = require('../world')
 
 const SILENT = 10000
@@ -390,6 +391,13 @@ scenario('metrics, over TCP and over a unix socket', async (world) => {
   const limits = (text) => Object.fromEntries([...text.matchAll(/^multiserver_limit_(\w+) (.*)$/mg)].map((match) => match.slice(1)))
   assert.deepStrictEqual(limits(body), { connections: '4096', handshakes: '1024', per_address: '64', per_second: '32', pages_per_address: '128', pages_per_second: '256',
     idle_seconds: '+Inf', buffered_bytes: '268435456', buffered_each_bytes: '417792' })
+  // whoever writes them down writes down these
+  const defaults = Object.values(limits(body)).filter((value) => value !== '+Inf').map(Number)
+  const help = (await world.run(['serve', '--help'])).stdout().toString().match(/ {2}--limit NAME=NUMBER[^]*?\n {2}-/)[0]
+  assert.deepStrictEqual([...help.matchAll(/\(([^)]*)\)/g)].flatMap(([, text]) => (text.match(/\b\d+\b/g) || []).map(Number)), defaults)
+  const table = fs.readFileSync(path.join(__dirname, '../../docs/operating.md'), 'utf8').match(/^\| `[a-z-]+=N` \| (\d+)( [MK]iB)? \|/gm)
+  const units = { undefined: 1, ' KiB': 1024, ' MiB': 1 << 20 }
+  assert.deepStrictEqual(table.map((row) => row.match(/\| (\d+)( [MK]iB)? \|$/)).map(([, n, unit]) => n * units[unit]), defaults)
   assert.deepStrictEqual(limits(others.body), { ...limits(body), connections: '+Inf', buffered_bytes: '+Inf', per_second: '7', idle_seconds: '1.5' })
   const bad = net.connect(Number(where[1]), '127.0.0.1', () => bad.write('nonsense\r\n\r\n'))
   const answer = await new Promise((resolve) => bad.once('data', resolve))

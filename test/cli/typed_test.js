@@ -86,6 +86,24 @@ scenario('served', async (world) => {
   assert.match(forward.err, /^multiserver: serve: --forward: tcp:h:1: .*; did you mean net:h:1\?\n$/)
 })
 
+scenario('in check, and in address', async (world) => {
+  const checked = await world.run(['check', filled('tcp:h:1~shs:KEY;nett:h:1~shs:KEY:SEED;h:80')])
+  assert.deepStrictEqual(checked.stdout().toString().split('\n'), filled(`tcp:h:1~shs:KEY
+  match     failed: no stack understands it: there is no protocol "tcp" here
+            -> did you mean net:h:1~shs:KEY?
+
+nett:h:1~shs:...:...
+  match     failed: no stack understands it: there is no protocol "nett" here
+            -> use a version of multiserver that has this protocol, or another address
+
+alternative 3, at byte ${filled('tcp:h:1~shs:KEY;nett:h:1~shs:KEY:SEED;').length}: h:80
+  parse     a section begins with a name: two or more of a-z, 0-9 and -, a-z first
+            -> did you mean net:h:80?
+`).split('\n'))
+  const read = await world.run(['address', filled('tcp:h:1~shs:KEY')])
+  assert.ok(read.err.startsWith(filled('multiserver: address: tcp:h:1~shs:KEY: ')) && read.err.endsWith(filled('did you mean net:h:1~shs:KEY?\n')), read.err)
+})
+
 scenario('a key is one with its = or without, wherever it is read', async (world) => {
   const as = identity()
   for (const key of [as.key, as.key.slice(0, -1), `@${as.key}.ed25519`, `@${as.key.slice(0, -1)}.ed25519`]) {
