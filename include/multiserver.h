@@ -638,8 +638,8 @@ typedef struct ms_server_events {
    * connection fails (ms_conn_fail): nobody has heard the peer. */
   void (*on_connection)(ms_conn *conn, void *user);
   /* A peer did not get in. Who left before a byte of its had come is only counted (`probed`).
-   * `err->address` is its address, with its key if it has proved one; `conn` is valid inside the callback only, and
-   * only for what tells of it (ms_conn_id, ms_conn_stat, ms_conn_stack). */
+   * `err->address` is its address, with its key if it has proved one; `conn` is valid inside the
+   * callback only, and only for what tells of it (ms_conn_id, ms_conn_stat, ms_conn_stack). */
   void (*on_failed)(ms_conn *conn, const ms_error *err, void *user);
   /* ms_stringify gives other addresses than in on_ready or in the last of these, in one scope at
    * least. An interface has come, gone or got another address, or a stack has. Changes that come
