@@ -639,7 +639,7 @@ typedef struct ms_server_events {
   void (*on_connection)(ms_conn *conn, void *user);
   /* A peer did not get in. Who left before a byte of its had come is only counted (`probed`).
    * `err->address` is its address, with its key if it has proved one; `conn` is valid inside the
-   * callback only, and only for what tells of it (ms_conn_id, ms_conn_stat, ms_conn_stack). */
+   * callback only, and only for what tells of it (ms_conn_id, _key, _stat, _stack). */
   void (*on_failed)(ms_conn *conn, const ms_error *err, void *user);
   /* ms_stringify gives other addresses than in on_ready or in the last of these, in one scope at
    * least. An interface has come, gone or got another address, or a stack has. Changes that come
