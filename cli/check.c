@@ -33,7 +33,7 @@ struct check {
 /* ---- What is printed ---- */
 
 static void print(const char *what, const char *where, const char *how) {
-  char text[1024];
+  char text[2048];
   (void)snprintf(text, sizeof text, "  %-9s%s%s%s%s", what, *where ? " " : "", where,
                  *how ? " " : "", how);
   cli_clean(text, strlen(text));
