@@ -139,7 +139,8 @@ void cli_texts_free(struct cli_texts *texts);
 
 enum { CLI_TYPED = 512 };
 
-/* For an error line: user information, and what may be a seed, is "...". Cut to fit. */
+/* For an error line: user information, and what may be a seed, however it is mistyped, is "...".
+ * Cut to fit. */
 void cli_typed(const char *text, char *buf, size_t size);
 
 /* "; did you mean ANOTHER?", or "" where nothing that can be used for this is near. No secret is in

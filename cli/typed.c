@@ -37,13 +37,14 @@ static size_t base64_run(const char *s) {
   return n;
 }
 
-/* "//user:password@host/path" and its like, up to the next section. */
+/* "//user:password@host/path" and its like, up to the next section; slashes may lack. */
 static size_t put_url(struct line *l, const char *s) {
-  size_t n = strcspn(s, "~;"), host = 2, end = 2 + strcspn(s + 2, "/?~;");
-  for (size_t i = 2; i < end; i++)
+  size_t n = strcspn(s, "~;"), from = *s == '/' ? 1U + (s[1] == '/') : 0, host = from;
+  size_t end = from + strcspn(s + from, "/?~;");
+  for (size_t i = from; i < end; i++)
     if (s[i] == '@') host = i;
-  put(l, s, 2);
-  if (host > 2) put_text(l, "...");
+  put(l, s, from);
+  if (host > from) put_text(l, "...");
   put(l, s + host, n - host);
   return n;
 }
@@ -96,44 +97,121 @@ static size_t name_of(const char *s, size_t n, char name[NAME]) {
 
 /* ---- Without secrets ---- */
 
+/* What may be a key or a seed, however it is written: base64 of URLs and %XX are none here. */
+static size_t key_run(const char *s) {
+  size_t n = 0;
+  while (s[n] && (isalnum((unsigned char)s[n]) || strchr("+/=-_%", s[n])))
+    n++;
+  return n;
+}
+
+/* A protocol that has keys, or may be meant to be it. */
+static bool is_shs(const char *name) {
+  const char *protocol = meant(name);
+  return protocol && strcmp(protocol, "shs") == 0;
+}
+
+/* One that has none, named as it is: its data is a host or a path. */
+static bool is_keyless(const char *name) {
+  const char *protocol = meant(name);
+  return protocol && strcmp(protocol, name) == 0 && !is_shs(name);
+}
+
 /* Is what stands in this transform a public key, if it is one at all? */
 static bool has_public_key(const char *section) {
   char name[NAME];
   size_t n = strcspn(section, "~;"), k = name_of(section, n, name);
-  const char *protocol = meant(name);
-  return k == n || k >= KEY_LEAST || *section == '@' || (protocol && strcmp(protocol, "shs") == 0);
+  return k == n || k >= KEY_LEAST || *section == '@' || is_shs(name) || is_keyless(name);
 }
 
 /* How many keys this alternative has, or what may be one. */
 static unsigned keys_of(const char *s) {
   unsigned keys = 0;
   while (*s && *s != ';') {
-    size_t n = base64_run(s);
+    size_t n = key_run(s);
     keys += n >= KEY_LEAST;
     s += n ? n : 1;
   }
   return keys;
 }
 
+/* A first section that is a URL: the length of its name and ':', or 0. */
+static size_t url_name(const char *s) {
+  char name[NAME];
+  size_t k = name_of(s, strcspn(s, "~;"), name);
+  const char *protocol = meant(name);
+  return s[k] == ':' && protocol && *protocol == 'w' ? k + 1 : 0;
+}
+
+/* What is not shown of a transform, be it ever so short; up to its end. */
+struct hidden {
+  size_t from;
+  const char *as; /* NULL: nothing is hidden */
+};
+
+/* In KEY:SEED none of the two, for they may have changed places. Behind a key alone an invite has
+ * its seed. */
+static struct hidden hidden_of(const char *section, bool behind_key) {
+  static const char one[] = "...", two[] = "...:...";
+  char name[NAME];
+  size_t n = strcspn(section, "~;"), k = name_of(section, n, name);
+  if (k == n) return (struct hidden){0, behind_key && n >= NAME && !meant(name) ? one : NULL};
+  if (k >= KEY_LEAST || *section == '@') return (struct hidden){0, two};
+  if (is_shs(name))
+    return (struct hidden){k + 1, memchr(section + k + 1, ':', n - k - 1) ? two : NULL};
+  return (struct hidden){k + 1, !is_keyless(name) && n - k > NAME ? one : NULL};
+}
+
+/* ":SEED" behind a key of so many characters that has no section of its own: its length, or 0. A
+ * port is none. */
+static size_t seed_behind(const char *key, size_t n) {
+  static const char suffix[] = ".ed25519";
+  const char *s = key + n;
+  size_t k;
+  if (n < KEY_LEAST) return 0;
+  if (strncmp(s, suffix, sizeof suffix - 1) == 0) s += sizeof suffix - 1;
+  k = strcspn(s, "~;");
+  return *s == ':' && 1 + strspn(s + 1, "0123456789") < k ? (size_t)(s - key) - n + k : 0;
+}
+
+/* How much of the text was put. `hide`: no key is shown. */
+static size_t put_some(struct line *l, const char *s, bool hide) {
+  size_t n = key_run(s), seed = seed_behind(s, n);
+  if (strncmp(s, "//", 2) == 0) return put_url(l, s);
+  if (n >= KEY_LEAST && (hide || seed))
+    put_text(l, seed ? "...:..." : "...");
+  else
+    put(l, s, n ? n : 1);
+  return (n ? n : 1) + seed;
+}
+
 /* Of two keys one is a seed, and which is for nobody to say who has mistyped them; what stands in a
  * protocol that nobody knows may be one. */
 void cli_typed(const char *text, char *buf, size_t size) {
   struct line l = {buf, size, 0};
-  bool hide = keys_of(text) > 1;
+  bool hide = false, behind_key = false, begins = true;
   put(&l, "", 0);
   for (const char *s = text; *s;) {
-    size_t n = base64_run(s);
-    if (strncmp(s, "//", 2) == 0) {
-      s += put_url(&l, s);
-      continue;
+    size_t name = begins ? url_name(s) : 0;
+    if (begins) {
+      hide = keys_of(s) > 1;
+      behind_key = false;
     }
-    if (n >= KEY_LEAST && hide)
-      put_text(&l, "...");
-    else
-      put(&l, s, n ? n : 1);
-    if (*s == ';') hide = keys_of(s + 1) > 1;
-    if (*s == '~' && !has_public_key(s + 1)) hide = true;
-    s += n ? n : 1;
+    begins = *s == ';';
+    behind_key |= *s == '@' || key_run(s) >= KEY_LEAST;
+    if (name) {
+      put(&l, s, name);
+      s += name;
+      s += put_url(&l, s);
+    } else if (*s == '~') {
+      struct hidden h = hidden_of(s + 1, behind_key);
+      hide |= !has_public_key(s + 1);
+      put(&l, s, 1 + (h.as ? h.from : 0));
+      if (h.as) put_text(&l, h.as);
+      s += 1 + (h.as ? strcspn(s + 1, "~;") : 0);
+    } else {
+      s += put_some(&l, s, hide);
+    }
   }
 }
 
@@ -224,18 +302,21 @@ static void correct(struct line *l, const char *s) {
   }
 }
 
-/* Can it be used, all of it, and has it nothing that must not be shown? */
+/* Can it be used, all of it, and has it nothing that must not be shown? Of two keys one is a seed
+ * that has been mistyped. */
 static bool is_good(const char *text, enum ms_addr_use use) {
   ms_addr *addr;
   const ms_alternative *a;
   bool good = true;
   if (ms_addr_parse(&addr, text, strlen(text), use, NULL) < 0) return false;
   for (size_t i = 0; (a = ms_addr_at(addr, i)); i++) {
+    unsigned keys = 0;
     good = good && !a->error.code && a->count && a->sections[0].transport;
     for (size_t j = 0; good && j < a->count; j++) {
       const ms_section *s = &a->sections[j];
-      good = s->kind != MS_SECTION_OTHER && s->kind != MS_SECTION_ONION && !s->has_seed &&
-             !s->userinfo && (j == 0 || !s->transport || s->kind == MS_SECTION_WS);
+      keys += s->has_key;
+      good = keys <= 1 && s->kind != MS_SECTION_OTHER && s->kind != MS_SECTION_ONION &&
+             !s->has_seed && !s->userinfo && (j == 0 || !s->transport || s->kind == MS_SECTION_WS);
     }
   }
   ms_addr_free(addr);

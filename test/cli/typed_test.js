@@ -63,6 +63,42 @@ scenario('dialled', async (world) => {
   }
 })
 
+// A seed is one, too, where it or its key is not whole, or written in another form.
+scenario('a secret that is mistyped is none the less hidden', async (world) => {
+  const url = 'q_7-uT0b9_Zk3-Xw5_RvYh-1c_Jd8e-Fg2_Hi4-Kl6M=', cut = SEED.slice(0, 30)
+  const escaped = encodeURIComponent(SEED)
+  for (const [typed, shown] of [
+    [`net:h:1~shs:KEY:${url}`, 'net:h:1~shs:...:...'],
+    [`net:h:1~shs:KEY:${cut}`, 'net:h:1~shs:...:...'],
+    [`net:h:1~shs:KEY:${escaped}`, 'net:h:1~shs:...:...'],
+    ['net:h:1~shs::SEED', 'net:h:1~shs:...:...'],
+    [`net:h:1~shs:${KEY.slice(0, 30)}:SEED`, 'net:h:1~shs:...:...'],
+    [`net:h:1~KEY:${cut}`, 'net:h:1~...:...'],
+    [`net:h:1:KEY:${cut}`, 'net:h:1:...:...'],
+    [`net:h:1~later:${cut}`, 'net:h:1~later:...'],
+    [`h:1:@KEY.ed25519~${url}`, 'h:1:@....ed25519~...'],
+    [`h:1:@KEY.ed25519~${cut}`, 'h:1:@KEY.ed25519~...'],
+    [`h:1:@${KEY.slice(0, 30)}.ed25519~SEED`, `h:1:@${KEY.slice(0, 30)}.ed25519~...`],
+    ['h:1:KEY~SEED', 'h:1:...~...'],
+    ['tcp:h:1~shs:KEY~SEED', 'tcp:h:1~shs:...~...'],
+    ['net:h:1~KEY~SEED', 'net:h:1~...~...'],
+    ['wss:user:password@h/~shs:KEY', 'wss:...@h/~shs:KEY'],
+    ['ws:/user:password@h/', 'ws:/...@h/'],
+    ['tcp:h:1~nope;http:user:password@h', 'tcp:h:1~nope;http:...@h'],
+    // and what is none is shown
+    ['tcp:h:1~tls:h~shs:KEY', 'tcp:h:1~tls:h~shs:KEY'],
+    ['tcp:h:1~tls:h;nett:h:1~shs:KEY', 'tcp:h:1~tls:h;nett:h:1~shs:KEY'],
+    [`tor:${'a2'.repeat(28)}:80~shs`, `tor:${'a2'.repeat(28)}:80~shs`],
+  ]) {
+    const client = await world.run(['connect', '--timeout', '1', filled(typed)])
+    assert.notStrictEqual(client.done.code, 0, typed)
+    const line = client.err.split('\n').find((l) => l.startsWith('multiserver: connect: '))
+    assert.ok(line.startsWith(`multiserver: connect: ${filled(shown)}: `), line)
+    for (const secret of [SEED, url, cut, escaped, 'password'])
+      if (filled(typed).includes(secret)) assert.ok(!client.err.includes(secret), client.err)
+  }
+})
+
 scenario('served', async (world) => {
   for (const [typed, meant] of [
     ['tcp:127.0.0.1:0~shs', 'net:127.0.0.1:0~shs'],
