@@ -85,8 +85,7 @@ int cli_address_given(const struct cli_command *command, const char *arg, char *
   uint8_t key[MS_KEY_BYTES];
   bool line = strcmp(arg, "-") == 0;
   /* "@KEY.ed25519" is no file, but no address */
-  bool file = *arg == '@' && ms_key_parse(key, arg, strlen(arg), NULL) <
-                                 0; /* "@KEY.ed25519" is no file, but no address */
+  bool file = *arg == '@' && ms_key_parse(key, arg, strlen(arg), NULL) < 0;
   int status = CLI_OK;
   *out = NULL;
   if (strcmp(arg, "@") == 0) return cli_usage(command, arg, "names no file");
