@@ -934,9 +934,9 @@ MS_API void ms_conn_set_deadline(ms_conn *conn, uint32_t msec);
 
 /* How soon a peer is missed that is gone without a word, or whose network is: when it has not
  * answered the system for about so long, on_close has MS_ERESET. Rounded to seconds, no less than
- * some five of them where nothing is written; UINT32_MAX: never. Default: some two minutes. 0;
- * MS_EINVAL where the transport tells at once (unix), or for 0; MS_ESTATE when it is closed;
- * MS_ESYSTEM. (RFC 9293, section 3.8.4; TCP_USER_TIMEOUT, RFC 5482) */
+ * some five of them where nothing is written, and no more than 18 hours; UINT32_MAX: never.
+ * Default: some two minutes. 0; MS_EINVAL where the transport tells at once (unix), or for 0;
+ * MS_ESTATE when it is closed; MS_ESYSTEM. (RFC 9293, section 3.8.4; TCP_USER_TIMEOUT, RFC 5482) */
 MS_API int ms_conn_set_keepalive(ms_conn *conn, uint32_t msec);
 
 /* What a connection has carried. */

@@ -10,6 +10,7 @@
 #include "transport/transport.h"
 
 enum { BACKLOG = 511, KEEP_IDLE_SEC = 60, KEEP_EVERY_SEC = 15, KEEP_PROBES = 4 };
+enum { KEEP_MOST_MSEC = 65534000 }; /* Linux: no time of it has more than 32,767 seconds */
 
 /* 0 or a negative errno. */
 static int set_probes(int fd, int idle_sec, int every_sec) {
@@ -36,9 +37,12 @@ static void net_tune(int fd) {
 /* The idle time and four probes make up the whole; the least of each is a second. What was written
  * and is not acknowledged is not waited for any longer either. */
 static int net_keep(int fd, uint32_t msec) {
-  int on = msec != UINT32_MAX, idle = (int)(msec / 2000),
-      every = (int)(msec / (2000 * KEEP_PROBES));
-  unsigned most = on ? msec : 0;
+  int on = msec != UINT32_MAX, idle, every;
+  unsigned most;
+  if (msec > KEEP_MOST_MSEC) msec = KEEP_MOST_MSEC;
+  idle = (int)(msec / 2000);
+  every = (int)(msec / (2000 * KEEP_PROBES));
+  most = on ? msec : 0;
   if (idle < 1) idle = 1;
   if (every < 1) every = 1;
 #ifdef TCP_USER_TIMEOUT

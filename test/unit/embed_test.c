@@ -442,6 +442,10 @@ static void a_silent_network_is_missed(void **state) {
   assert_int_equal(option(seen.served[0], IPPROTO_TCP, TCP_USER_TIMEOUT), 0);
   assert_int_equal(ms_conn_set_keepalive(seen.served[0], 1), 0);
   assert_int_equal(option(seen.served[0], IPPROTO_TCP, TCP_KEEPIDLE), 1);
+  /* days, which are more than the system takes */
+  assert_int_equal(ms_conn_set_keepalive(seen.served[0], UINT32_MAX - 1), 0);
+  assert_int_equal(option(seen.served[0], IPPROTO_TCP, TCP_KEEPIDLE), 32767);
+  assert_int_equal(option(seen.served[0], SOL_SOCKET, SO_KEEPALIVE), 1);
   fixture_done(&w.f);
 }
 
