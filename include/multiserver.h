@@ -920,7 +920,7 @@ MS_API ms_conn *ms_conn_next(const ms_conn *conn);
 
 /* Ends all connections of peers that have proved this key, MS_KEY_BYTES, those too that are on the
  * point of coming in: as ms_conn_fail does, with `why`. Who still waits for an answer to
- * on_authorise is not among them. Returns how many there were. */
+ * on_authorise is not among them, nor who fails already. Returns how many there were. */
 MS_API size_t ms_ctx_evict(ms_ctx *ctx, const uint8_t *key, const char *why);
 
 /* How long this connection may carry nothing, in the place of ms_limits.idle_msec, counted from now

@@ -31,10 +31,15 @@ ms_conn *ms_conn_next(const ms_conn *conn) {
   return first_open(link_of(conn)->next);
 }
 
+/* Is it about to fail already, and has only what it said before to be taken? */
+static bool fails(const ms_conn *conn) {
+  return conn->failed || conn->aborted || conn->broken;
+}
+
 /* True: it has come as far as to prove this key, and nobody is about to judge it. */
 static bool has_entered_as(const struct ms__link *l, const uint8_t *key) {
   return l->server && l->has_key && l->conn && !l->conn->close_told && !l->conn->owed &&
-         sodium_memcmp(l->key, key, MS_KEY_BYTES) == 0;
+         !fails(l->conn) && sodium_memcmp(l->key, key, MS_KEY_BYTES) == 0;
 }
 
 size_t ms_ctx_evict(ms_ctx *ctx, const uint8_t *key, const char *why) {

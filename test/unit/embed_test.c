@@ -327,6 +327,7 @@ static void those_of_a_key_are_evicted(void **state) {
   assert_int_equal(ms_ctx_evict(w.f.client, ms_identity_key(w.f.server_id), "no"), 0);
   assert_int_equal(ms_ctx_evict(w.f.server, ms_identity_key(w.f.client_id), "you are not welcome"),
                    2);
+  assert_int_equal(ms_ctx_evict(w.f.server, ms_identity_key(w.f.client_id), "go on"), 0);
   while (seen.closed < 4)
     fixture_until(&w.f, &seen.closed, seen.closed);
   assert_int_equal(seen.served_error.code, MS_EFAILED);
@@ -355,6 +356,7 @@ static void evict_at_once(ms_conn *conn, const ms_peer *peer, void *user) {
   assert_int_equal(ms_ctx_evict(ms_conn_ctx(conn), key, "too early"), 0); /* it is asked for yet */
   assert_int_equal(ms_conn_answer(conn, true, NULL), 0);
   assert_int_equal(ms_ctx_evict(ms_conn_ctx(conn), key, "on second thoughts"), 1);
+  assert_int_equal(ms_ctx_evict(ms_conn_ctx(conn), key, "once more"), 0);
   answered++;
 }
 
