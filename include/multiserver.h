@@ -924,7 +924,8 @@ MS_API ms_conn *ms_conn_next(const ms_conn *conn);
 MS_API size_t ms_ctx_evict(ms_ctx *ctx, const uint8_t *key, const char *why);
 
 /* How long this connection may carry nothing, in the place of ms_limits.idle_msec, counted from now
- * on; for one that we have dialled, too. UINT32_MAX: for ever; 0: what it was at first. */
+ * on; for one that we have dialled, too. UINT32_MAX: for ever; 0: what it was at first. Of an
+ * answer to a request this and the next are the answer's, and end with it. */
 MS_API void ms_conn_set_idle(ms_conn *conn, uint32_t msec);
 
 /* When so much time has passed, whatever it carries, the connection is closed as an idle one is:

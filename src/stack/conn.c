@@ -412,7 +412,8 @@ void ms_conn_abort(ms_conn *c) {
 
 void ms__conn_set_idle(ms_conn *c, uint32_t msec, uint64_t now) {
   c->idle_msec = msec;
-  if (!c->opened || (c->deadline_of != MS__NO_DEADLINE && c->deadline_of != MS__IDLENESS)) return;
+  if (!ms__conn_carries(c) || (c->deadline_of != MS__NO_DEADLINE && c->deadline_of != MS__IDLENESS))
+    return;
   c->now = now;
   ms__conn_arm_idleness(c);
   ms__conn_mark(c);

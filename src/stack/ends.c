@@ -209,7 +209,7 @@ void ms__conn_close_idle(ms_conn *c) {
 }
 
 void ms__conn_close_late(ms_conn *c) {
-  if (!c->closing && !c->failed && !c->close_told)
+  if (!c->closing && !c->failed && !c->close_told && !c->said_all)
     close_for(c, "the time that it was given is over");
 }
 

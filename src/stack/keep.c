@@ -85,6 +85,8 @@ void ms__conn_come_back(ms_conn *c) {
   find_last(c);
   c->in_end = false; /* that of the layers below was no end of the peer's */
   c->resting = true;
+  c->idle_msec = c->env->idle_msec;
+  c->until = MS__NEVER;
   c->deadline_of = MS__ATTEMPT;
   c->deadline = c->now + c->env->rest_msec;
   c->moved = true;

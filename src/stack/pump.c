@@ -512,7 +512,7 @@ static void tell(ms_conn *c) {
 
 void ms__conn_on_time(ms_conn *c) {
   ms__conn_look(c);
-  if (c->opened && c->until <= c->now) {
+  if (ms__conn_carries(c) && c->until <= c->now) {
     c->until = MS__NEVER;
     ms__conn_close_late(c);
   }
@@ -557,7 +557,7 @@ void ms__conn_on_time(ms_conn *c) {
 static uint64_t next_time(const ms_conn *c) {
   uint64_t t = c->deadline_of == MS__NO_DEADLINE ? MS__NEVER : c->deadline;
   if (c->look_at < t) t = c->look_at;
-  if (c->opened && c->until < t) t = c->until;
+  if (ms__conn_carries(c) && c->until < t) t = c->until;
   for (size_t i = 0; i < c->n && !c->failed; i++)
     if (c->slots[i].started && c->slots[i].wake < t) t = c->slots[i].wake;
   return t;

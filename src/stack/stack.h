@@ -282,7 +282,8 @@ bool ms__conn_is_inside(const ms_conn *c);
 void ms__conn_sent(ms_conn *c, int status);
 
 /* From `now` on it may carry nothing for so long (0: for ever); it is closed at that time, at the
- * latest (MS__NEVER: it is not). */
+ * latest (MS__NEVER: it is not). Both as soon as it is open, or an answer has begun, with which
+ * they end. */
 void ms__conn_set_idle(ms_conn *c, uint32_t msec, uint64_t now);
 void ms__conn_set_until(ms_conn *c, uint64_t at);
 
@@ -463,6 +464,11 @@ void ms__conn_free(ms_conn *c);
 /* Wipes and frees a layer's state, or its scratch memory only. */
 void ms__slot_free(ms_conn *c, struct ms__slot *s);
 void ms__wipe_scratch(ms_conn *c, struct ms__slot *s);
+
+/* Has the application a stream of it: is it open, or is a question being answered? */
+static inline bool ms__conn_carries(const ms_conn *c) {
+  return c->opened || c->detached || c->aside;
+}
 
 /* What comes in is nobody's any more. */
 static inline bool ms__conn_discards(const ms_conn *c) {

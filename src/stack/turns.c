@@ -31,7 +31,7 @@ static void take_out(struct ms__queue *q, ms_conn *c) {
 
 /* An answer of many bytes is no handshake. */
 static bool knocks(const ms_conn *c) {
-  return !c->opened && !c->detached && !c->aside;
+  return !ms__conn_carries(c);
 }
 
 static struct ms__queue *queue_of(const ms_conn *c) {

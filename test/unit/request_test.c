@@ -546,6 +546,56 @@ static void without_a_word(void **state) {
   }
 }
 
+/* An answer that goes on, as a stream of events does. */
+static void answer_on(struct fixture *f, const char *length) {
+  ask(f, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", 0);
+  assert_int_equal(ms_conn_respond(page.conn, 200, length, &page_events, NULL), 0);
+  assert_int_equal(ms_conn_write(page.conn, "a", 1), 1);
+  until_answers(f, 1);
+}
+
+static void an_answer_has_deadlines_of_its_own(void **state) {
+  static const char *const lengths[] = {NULL, "Content-Length: 9\r\n"};
+  struct fixture f;
+  (void)state;
+  for (size_t i = 0; i < 4; i++) {
+    answer_on(&f, lengths[i % 2]);
+    if (i < 2)
+      ms_conn_set_deadline(page.conn, 20);
+    else
+      ms_conn_set_idle(page.conn, 20);
+    fixture_until(&f, &page.closed, 0);
+    assert_int_equal(page.error.code, MS_ETIMEDOUT);
+    fixture_until(&f, &browser.closed, 0);
+    fixture_done(&f);
+  }
+}
+
+/* What was set for one answer is nothing to the next. */
+static void the_deadlines_of_an_answer_end_with_it(void **state) {
+  struct fixture f;
+  uint64_t from;
+  (void)state;
+  answer_on(&f, "Content-Length: 2\r\n");
+  ms_conn_set_deadline(page.conn, 20);
+  ms_conn_set_idle(page.conn, 20);
+  assert_int_equal(ms_conn_write(page.conn, "b", 1), 1);
+  ms_conn_close(page.conn);
+  fixture_until(&f, &page.closed, 0);
+  assert_int_equal(page.error.code, 0);
+  say("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  fixture_until(&f, &page.asked, 1);
+  assert_int_equal(ms_conn_respond(page.conn, 200, NULL, &page_events, NULL), 0);
+  from = uv_now(&f.loop);
+  while (uv_now(&f.loop) - from < 100)
+    (void)uv_run(&f.loop, UV_RUN_NOWAIT);
+  assert_int_equal(page.closed, 1);
+  ms_conn_close(page.conn);
+  fixture_until(&f, &page.closed, 1);
+  assert_int_equal(page.error.code, 0);
+  fixture_done(&f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(later),
@@ -569,6 +619,8 @@ int main(void) {
       cmocka_unit_test(too_many_pages_in_a_second),
       cmocka_unit_test(healthy),
       cmocka_unit_test(without_a_word),
+      cmocka_unit_test(an_answer_has_deadlines_of_its_own),
+      cmocka_unit_test(the_deadlines_of_an_answer_end_with_it),
   };
   return cmocka_run_group_tests_name("request", tests, NULL, NULL);
 }
