@@ -220,8 +220,10 @@ static void dial(void *user) {
   opts.on_dialled = on_dialled;
   opts.user = b;
   if (ms_dial(ms_conn_ctx(b->in.conn), &b->dialer, b->address, &opts, &err) == 0) return;
-  keep_cause(b, &err);
-  cli_report_say(b->report, "forward", &err, "%s", "");
+  if (err.code != MS_ESTATE) { /* we are closing: what has failed before is the cause */
+    keep_cause(b, &err);
+    cli_report_say(b->report, "forward", &err, "%s", "");
+  }
   ms_conn_fail(b->in.conn, unreachable);
 }
 

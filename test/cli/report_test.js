@@ -438,6 +438,17 @@ scenario('--json: why a bridge has failed', async (world) => {
   far.close()
 })
 
+scenario('--json: why a bridge has failed whose server ends meanwhile', async (world) => {
+  const { serve, at } = await events(world, ['--forward', 'unix:/nowhere/at/all~noauth', '--retry-for', '60000', 'net:127.0.0.1:0~noauth'])
+  world.ours(['connect', at])
+  await serve.until(() => serve.err.includes('again in'), 'a failure')
+  serve.kill('SIGTERM')
+  const closed = await serve.event('closed')
+  assert.match(closed.cause, /^unix:.*all~noauth: could not connect: No such file or directory$/)
+  await serve.exit()
+  assert.ok(!serve.err.includes('the context is closing'), serve.err)
+})
+
 // ---- dialling again ----
 
 // A server that comes late.
