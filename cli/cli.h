@@ -151,6 +151,9 @@ void cli_did_you_mean(const char *text, enum ms_addr_use use, char *buf, size_t 
  * cli_error_from. */
 int cli_error_typed(const char *what, const char *text, enum ms_addr_use use, const ms_error *err);
 
+/* cli_usage about an address that was typed. */
+int cli_usage_typed(const struct cli_command *command, const char *text, const char *why);
+
 /* ---- Addresses to dial (options.c) ---- */
 
 /* Reads one, or what Scuttlebutt had before: then *legacy. CLI_OK, or an exit status after an error

@@ -318,7 +318,7 @@ int cli_metrics_open(struct cli_metrics *m, uv_loop_t *loop, const ms_ctx *of, c
   m->ctx = NULL;
   if (r == MS_EINSECURE)
     return cli_error("metrics", address, "%s; --insecure-noauth lets anybody ask", err.message);
-  (void)cli_error_from("metrics", &err);
+  (void)cli_error_typed("metrics", address, MS_ADDR_LISTEN, &err);
   return r == MS_EINVAL ? CLI_USAGE : CLI_FAILED;
 }
 

@@ -185,10 +185,11 @@ static const char *entry_of(const struct need *need, const struct cli_option *o)
 static int check_need(const struct cli_given *given, const struct need *need,
                       const struct cli_option *o, unsigned has) {
   const char *entry = need->value ? entry_of(need, o) : "";
-  char where[128], why[256];
+  char where[128], why[256], typed[CLI_TYPED];
   if (strcmp(need->option, o->name) != 0 || need->needs & has || !is_given(o) || !entry)
     return CLI_OK;
-  (void)snprintf(where, sizeof where, "--%s%s%s", o->name, *entry ? " " : "", entry);
+  cli_typed(entry, typed, sizeof typed);
+  (void)snprintf(where, sizeof where, "--%s%s%.100s", o->name, *entry ? " " : "", typed);
   (void)snprintf(why, sizeof why, "nothing here can use it: it needs %s", need->words);
   return cli_usage(given->command, where, why);
 }
@@ -251,8 +252,8 @@ int cli_unused_serving(const struct cli_given *given, const struct cli_texts *ad
     here = served(addr);
     ms_addr_free(addr);
     if (here & SERVES_TLS && here != ANYTHING && !is_given_by_name(given, "tls-cert"))
-      return cli_usage(given->command, text,
-                       "a server of TLS needs a certificate: --tls-cert FILE");
+      return cli_usage_typed(given->command, text,
+                             "a server of TLS needs a certificate: --tls-cert FILE");
     has |= here;
   }
   return check(given, has | of_fronts(given, has));

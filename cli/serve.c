@@ -242,6 +242,7 @@ static int refuse(const char *address, const ms_error *err) {
 static int add_stack(struct server *s, const char *address, ms_stack_opts *opts) {
   struct cli_texts external = {0};
   bool ok = cli_external(&s->external, address, &external);
+  char typed[CLI_TYPED];
   ms_error err;
   int r;
   opts->external = external.at;
@@ -251,7 +252,8 @@ static int add_stack(struct server *s, const char *address, ms_stack_opts *opts)
   if (!ok) return cli_error("serve", NULL, "out of memory");
   if (r >= 0) return CLI_OK;
   if (r != MS_EINSECURE) return refuse(address, &err);
-  (void)cli_error("serve", address, "%s; --insecure-noauth lets anybody in", err.message);
+  cli_typed(address, typed, sizeof typed);
+  (void)cli_error("serve", typed, "%s; --insecure-noauth lets anybody in", err.message);
   return CLI_USAGE;
 }
 
@@ -492,7 +494,7 @@ static int check(struct server *s, const struct cli_given *given) {
   if (s->exec_clean && !s->exec.command)
     return cli_usage(&cli_serve, "--exec-clean", "is about commands: it needs --exec COMMAND");
   if ((wrong = cli_external_wrong(&s->external, &s->addresses, &why)))
-    return cli_usage(&cli_serve, wrong, why);
+    return cli_usage_typed(&cli_serve, wrong, why);
   if ((wrong = cli_limits(&s->limits, &(ms_limits){0}, &why)))
     return cli_usage(&cli_serve, wrong, why);
   if (s->retry_msec && !s->forward_given)
@@ -501,7 +503,7 @@ static int check(struct server *s, const struct cli_given *given) {
     return cli_usage(&cli_serve, "--no-evict", "is about keys in a file: it needs --allow-file");
   if ((status = check_level(s)) != CLI_OK) return status;
   if (s->metrics_at && (why = cli_metrics_wrong(s->metrics_at)))
-    return cli_usage(&cli_serve, s->metrics_at, why);
+    return cli_usage_typed(&cli_serve, s->metrics_at, why);
   if ((status = check_scopes(s)) != CLI_OK) return status;
   if ((status = check_addresses(s, given)) != CLI_OK) return status;
   return read_allowed(s);

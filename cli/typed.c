@@ -124,15 +124,22 @@ static bool has_public_key(const char *section) {
   return k == n || k >= KEY_LEAST || *section == '@' || is_shs(name) || is_keyless(name);
 }
 
-/* How many keys this alternative has, or what may be one. */
+/* How many keys this alternative has, or what may be one; two may stand without anything between.
+ */
 static unsigned keys_of(const char *s) {
   unsigned keys = 0;
   while (*s && *s != ';') {
     size_t n = key_run(s);
-    keys += n >= KEY_LEAST;
+    keys += (unsigned)(n / KEY_LEAST);
     s += n ? n : 1;
   }
   return keys;
+}
+
+/* A key that is all there is may be the seed of the alternative before. */
+static bool is_alone(const char *s) {
+  size_t n = key_run(s);
+  return n >= KEY_LEAST && *s != '/' && strcspn(s, ";") == n;
 }
 
 /* A first section that is a URL: the length of its name and ':', or 0. */
@@ -194,7 +201,7 @@ void cli_typed(const char *text, char *buf, size_t size) {
   for (const char *s = text; *s;) {
     size_t name = begins ? url_name(s) : 0;
     if (begins) {
-      hide = keys_of(s) > 1;
+      hide = keys_of(s) > 1 || is_alone(s);
       behind_key = false;
     }
     begins = *s == ';';
@@ -357,4 +364,10 @@ int cli_error_typed(const char *what, const char *text, enum ms_addr_use use, co
   if (err->phase == MS_PHASE_PARSE)
     (void)snprintf(place, sizeof place, "at byte %zu: ", err->offset);
   return cli_error(what, typed, "%s%s%s", place, err->message, meant_by_it);
+}
+
+int cli_usage_typed(const struct cli_command *command, const char *text, const char *why) {
+  char typed[CLI_TYPED];
+  cli_typed(text, typed, sizeof typed);
+  return cli_usage(command, typed, why);
 }

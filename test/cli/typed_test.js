@@ -82,6 +82,9 @@ scenario('a secret that is mistyped is none the less hidden', async (world) => {
     ['h:1:KEY~SEED', 'h:1:...~...'],
     ['tcp:h:1~shs:KEY~SEED', 'tcp:h:1~shs:...~...'],
     ['net:h:1~KEY~SEED', 'net:h:1~...~...'],
+    ['net:h:1~shs:KEYSEED', 'net:h:1~shs:...'],
+    ['net:h:1~shs:KEY.SEED', 'net:h:1~shs:.......'],
+    ['nett:h:1~shs:KEY;SEED', 'nett:h:1~shs:KEY;...'],
     ['wss:user:password@h/~shs:KEY', 'wss:...@h/~shs:KEY'],
     ['ws:/user:password@h/', 'ws:/...@h/'],
     ['tcp:h:1~nope;http:user:password@h', 'tcp:h:1~nope;http:...@h'],
@@ -96,6 +99,24 @@ scenario('a secret that is mistyped is none the less hidden', async (world) => {
     assert.ok(line.startsWith(`multiserver: connect: ${filled(shown)}: `), line)
     for (const secret of [SEED, url, cut, escaped, 'password'])
       if (filled(typed).includes(secret)) assert.ok(!client.err.includes(secret), client.err)
+  }
+})
+
+scenario('nor is it shown by what an option or a stack is refused with', async (world) => {
+  const [seed, url] = [filled('net:h:1~shs:KEY:SEED'), 'http://user:password@h/p']
+  for (const [args, shown] of [
+    [['--metrics', seed, 'net:127.0.0.1:0~noauth'], 'net:h:1~shs:...:...: metrics'],
+    [['--metrics', filled('net:h:1:KEY:SEED'), 'net:127.0.0.1:0~noauth'], 'net:h:1:...:...: '],
+    [['--external', filled('tcp:h:1~shs:KEY:SEED'), 'net:127.0.0.1:0~noauth'], 'tcp:h:1~shs:...:...: is external'],
+    [['--external', url, 'net:127.0.0.1:0~noauth'], 'http://...@h/p: is external'],
+    [['--external', 'ws://user:password@h', 'unix:/nowhere/x~noauth'], 'ws://...@h: '],
+    [['wss://user:password@h'], 'wss://...@h: a server of TLS'],
+    [['ws://user:password@192.0.2.1:1'], 'ws://...@192.0.2.1:1: without auth'],
+  ]) {
+    const serve = await world.run(['serve', '--echo', ...args])
+    assert.notStrictEqual(serve.status, 0)
+    assert.ok(serve.err.includes(`: ${shown}`), `${args} ${serve.err}`)
+    assert.ok(!serve.err.includes(SEED) && !serve.err.includes('password'), serve.err)
   }
 })
 
