@@ -42,9 +42,9 @@ static bool tell(struct ms__attempt *a, enum ms_step step, const char *layer) {
   ms__text_copy(a->layer, sizeof a->layer, layer ? layer : "");
   if (!d->on_attempt && !ms__loop_logs(&d->ctx->loop, MS_LOG_DEBUG)) return true;
   ms__attempt_show(a, &shown);
-  ms__loop_log(&d->ctx->loop, MS_LOG_DEBUG, "dial: %s: %s %s%s%s%s", shown.address,
-               ms_step_text(step), shown.layer, *shown.layer ? " " : "", shown.place,
-               shown.error ? shown.error->message : "");
+  ms__loop_log(&d->ctx->loop, MS_LOG_DEBUG, "dial: %s: %s%s%s%s%s%s%s", shown.address,
+               ms_step_text(step), *shown.layer ? " " : "", shown.layer, *shown.place ? " " : "",
+               shown.place, shown.error ? ": " : "", shown.error ? shown.error->message : "");
   if (d->on_attempt) d->on_attempt(&shown, d->user);
   return !d->over && !d->aborted;
 }

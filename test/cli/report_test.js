@@ -392,7 +392,9 @@ scenario('the log names who is refused, and with --verbose who enters and leaves
   // with --log debug the steps of a dial
   const bridge = world.ours(['serve', '--forward', 'unix:/nowhere/at/all~noauth', '--retry-for', '1', '--log', 'debug', 'net:127.0.0.1:0~noauth'])
   await connect(world, await bridge.line())
-  await bridge.until(() => /dial: unix:\/nowhere\/at\/all~noauth: connects/.test(bridge.err), 'a step')
+  await bridge.until(() => / failed/.test(bridge.err), 'its end')
+  assert.match(bridge.err, /dial: unix:\/nowhere\/at\/all~noauth: connects unix \/nowhere\/at\/all\n/)
+  assert.match(bridge.err, /dial: unix:\/nowhere\/at\/all~noauth: failed unix \/nowhere\/at\/all: could not connect: No such file or directory\n/)
 })
 
 scenario('in the journal each line has its priority', async (world) => {
