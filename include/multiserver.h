@@ -377,7 +377,7 @@ typedef struct ms_limits {
   size_t buffered_each;
 } ms_limits;
 
-/* The defaults, in numbers: none is 0. */
+/* The defaults, in numbers: no member is 0, and idle_msec is UINT32_MAX. */
 MS_API void ms_limits_default(ms_limits *out);
 
 /* Options of a context. 0 and NULL ask for the default. */
