@@ -19,15 +19,17 @@ static const char *priority(enum ms_log_level level) {
   return strcmp(stream, own) == 0 ? marks[level] : "";
 }
 
+/* A line is one write: what several processes say does not mix. */
 static int print(enum ms_log_level level, const char *what, const char *where, char *why) {
-  char place[512] = "";
+  char place[512] = "", line[2048];
   if (where && *where) {
     (void)snprintf(place, sizeof place, "%s", where);
     cli_clean(place, strlen(place));
   }
   cli_clean(why, strlen(why));
-  (void)fprintf(stderr, "%smultiserver: %s: %s%s%s\n", priority(level), what, place,
-                *place ? ": " : "", why);
+  (void)snprintf(line, sizeof line, "%smultiserver: %s: %s%s%s\n", priority(level), what, place,
+                 *place ? ": " : "", why);
+  (void)fputs(line, stderr);
   return CLI_FAILED;
 }
 
@@ -65,10 +67,11 @@ int cli_error_from(const char *what, const ms_error *err) {
 }
 
 void cli_log(enum ms_log_level level, const char *text) {
-  char line[1024];
+  char line[1024], whole[sizeof line + 32];
   (void)snprintf(line, sizeof line, "%s", text);
   cli_clean(line, strlen(line));
-  (void)fprintf(stderr, "%smultiserver: %s\n", priority(level), line);
+  (void)snprintf(whole, sizeof whole, "%smultiserver: %s\n", priority(level), line);
+  (void)fputs(whole, stderr);
 }
 
 void cli_note(const char *text, ...) {
