@@ -37,15 +37,31 @@ static size_t base64_run(const char *s) {
   return n;
 }
 
-/* "//user:password@host/path" and its like, up to the next section; slashes may lack. */
+/* Where the last '@' of n characters stands; 0: nowhere behind the first. */
+static size_t last_at(const char *s, size_t n) {
+  while (n > 1 && s[n - 1] != '@')
+    n--;
+  return n > 1 ? n - 1 : 0;
+}
+
+/* Is there a ':' that begins no port? Then what is before a later '@' may be a password. */
+static bool has_odd_colon(const char *s, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    size_t digits = s[i] == ':' ? strspn(s + i + 1, "0123456789") : 0;
+    if (s[i] == ':' && (digits == 0 || !strchr("/?~;", s[i + 1 + digits]))) return true;
+  }
+  return false;
+}
+
+/* "//user:password@host/path" and its like, up to the next section; slashes may lack, and a
+ * password may have some. */
 static size_t put_url(struct line *l, const char *s) {
-  size_t n = strcspn(s, "~;"), from = *s == '/' ? 1U + (s[1] == '/') : 0, host = from;
-  size_t end = from + strcspn(s + from, "/?~;");
-  for (size_t i = from; i < end; i++)
-    if (s[i] == '@') host = i;
+  size_t n = strcspn(s, "~;"), from = *s == '/' ? 1U + (s[1] == '/') : 0;
+  size_t host = last_at(s + from, strcspn(s + from, "/?~;")), any = last_at(s + from, n - from);
+  if (!host && any && has_odd_colon(s + from, any)) host = any;
   put(l, s, from);
-  if (host > from) put_text(l, "...");
-  put(l, s + host, n - host);
+  if (host) put_text(l, "...");
+  put(l, s + from + host, n - from - host);
   return n;
 }
 
@@ -150,6 +166,19 @@ static size_t url_name(const char *s) {
   return s[k] == ':' && protocol && *protocol == 'w' ? k + 1 : 0;
 }
 
+/* "net:user:password@host:port", or without a name: how much of it was put, up to the '@'; 0: it is
+ * no such thing, but a path, or the key of an old address. */
+static size_t put_user(struct line *l, const char *s) {
+  char name[NAME];
+  size_t n = strcspn(s, "~;"), at = last_at(s, n), k = name_of(s, n, name);
+  const char *protocol = meant(name);
+  if (!at || s[at - 1] == ':' || strchr("/.", *s) || (protocol && strcmp(protocol, "unix") == 0))
+    return 0;
+  if (protocol && k < at) put(l, s, k + 1);
+  put_text(l, "...");
+  return at;
+}
+
 /* What is not shown of a transform, be it ever so short; up to its end. */
 struct hidden {
   size_t from;
@@ -199,11 +228,12 @@ void cli_typed(const char *text, char *buf, size_t size) {
   bool hide = false, behind_key = false, begins = true;
   put(&l, "", 0);
   for (const char *s = text; *s;) {
-    size_t name = begins ? url_name(s) : 0;
+    size_t name = begins ? url_name(s) : 0, user = begins && !name ? put_user(&l, s) : 0;
     if (begins) {
       hide = keys_of(s) > 1 || is_alone(s);
       behind_key = false;
     }
+    s += user;
     begins = *s == ';';
     behind_key |= *s == '@' || key_run(s) >= KEY_LEAST;
     if (name) {

@@ -87,6 +87,11 @@ scenario('a secret that is mistyped is none the less hidden', async (world) => {
     ['nett:h:1~shs:KEY;SEED', 'nett:h:1~shs:KEY;...'],
     ['wss:user:password@h/~shs:KEY', 'wss:...@h/~shs:KEY'],
     ['ws:/user:password@h/', 'ws:/...@h/'],
+    ['ws://user:password/x@h', 'ws://...@h'],
+    ['ws://us/er:password@h', 'ws://...@h'],
+    ['wss:u:password@h:1', 'wss:...@h:1'],
+    ['user:password@127.0.0.1:1', '...@127.0.0.1:1'],
+    ['net:user:password@h:1~noauth', 'net:...@h:1~noauth'],
     ['tcp:h:1~nope;http:user:password@h', 'tcp:h:1~nope;http:...@h'],
     // and what is none is shown
     ['tcp:h:1~tls:h~shs:KEY', 'tcp:h:1~tls:h~shs:KEY'],
