@@ -3,12 +3,8 @@
 
 #include "api/ctx.h"
 
-static const struct ms__link *link_of(const ms_conn *conn) {
-  return conn->owner;
-}
-
 static struct ms_ctx *ctx_of(const ms_conn *conn) {
-  return link_of(conn)->stack->ctx;
+  return ms__link_of(conn)->stack->ctx;
 }
 
 /* ---- All of them ---- */
@@ -28,7 +24,7 @@ ms_conn *ms_conn_first(const ms_ctx *ctx) {
 }
 
 ms_conn *ms_conn_next(const ms_conn *conn) {
-  return first_open(link_of(conn)->next);
+  return first_open(ms__link_of(conn)->next);
 }
 
 /* Is it about to fail already, and has only what it said before to be taken? */
@@ -70,7 +66,7 @@ size_t ms_conn_local(const ms_conn *conn, char *buf, size_t size) {
 
 void ms_conn_set_idle(ms_conn *conn, uint32_t msec) {
   struct ms_ctx *ctx = ctx_of(conn);
-  if (msec == 0) msec = link_of(conn)->server ? ctx->loop.env.idle_msec : UINT32_MAX;
+  if (msec == 0) msec = ms__link_of(conn)->server ? ctx->loop.env.idle_msec : UINT32_MAX;
   ms__conn_set_idle(conn, msec == UINT32_MAX ? 0 : msec, ms__ctx_now(ctx));
 }
 
@@ -79,7 +75,7 @@ void ms_conn_set_deadline(ms_conn *conn, uint32_t msec) {
 }
 
 int ms_conn_set_keepalive(ms_conn *conn, uint32_t msec) {
-  const struct ms__transport *transport = link_of(conn)->stack->transport;
+  const struct ms__transport *transport = ms__link_of(conn)->stack->transport;
   int fd = ms_conn_fd(conn);
   if (msec == 0 || !transport->keep) return MS_EINVAL;
   if (fd < 0) return MS_ESTATE;

@@ -257,6 +257,11 @@ int ms__link_raise(struct ms__link *link, struct ms__uv_wire *wire, const ms_sec
 /* Ends one that is not open, and that the caller has counted. `why` stays valid. */
 void ms__link_put_out(struct ms__link *link, const char *why);
 
+/* What the application knows of a connection. */
+static inline const struct ms__link *ms__link_of(const ms_conn *conn) {
+  return conn->owner;
+}
+
 /* Frees one that was never raised. */
 void ms__link_free(struct ms__link *link);
 

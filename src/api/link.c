@@ -419,10 +419,6 @@ int ms__link_raise(struct ms__link *l, struct ms__uv_wire *wire, const ms_sectio
 
 /* ---- The public face ---- */
 
-static const struct ms__link *link_of(const ms_conn *conn) {
-  return conn->owner;
-}
-
 int ms_conn_answer(ms_conn *conn, bool yes, void *auth) {
   struct ms__answer answer = {.yes = yes};
   struct ms__link *l = conn->owner;
@@ -442,32 +438,32 @@ void ms_conn_set_whole(ms_conn *conn, bool whole) {
 }
 
 void *ms_conn_user(const ms_conn *conn) {
-  return link_of(conn)->user;
+  return ms__link_of(conn)->user;
 }
 ms_ctx *ms_conn_ctx(const ms_conn *conn) {
-  return link_of(conn)->stack->ctx;
+  return ms__link_of(conn)->stack->ctx;
 }
 void *ms_conn_auth(const ms_conn *conn) {
-  return link_of(conn)->auth;
+  return ms__link_of(conn)->auth;
 }
 const char *ms_conn_stack(const ms_conn *conn) {
-  return link_of(conn)->stack->name;
+  return ms__link_of(conn)->stack->name;
 }
 int ms_conn_stack_number(const ms_conn *conn) {
-  return link_of(conn)->stack->number;
+  return ms__link_of(conn)->stack->number;
 }
 uint64_t ms_conn_id(const ms_conn *conn) {
-  return link_of(conn)->id;
+  return ms__link_of(conn)->id;
 }
 bool ms_conn_is_server(const ms_conn *conn) {
-  return link_of(conn)->server;
+  return ms__link_of(conn)->server;
 }
 
 void ms_conn_stat(const ms_conn *conn, ms_conn_stats *out) {
-  ms__conn_stat(conn, uv_now(link_of(conn)->stack->ctx->loop.uv), out);
+  ms__conn_stat(conn, uv_now(ms__link_of(conn)->stack->ctx->loop.uv), out);
 }
 
 const uint8_t *ms_conn_key(const ms_conn *conn) {
-  const struct ms__link *l = link_of(conn);
+  const struct ms__link *l = ms__link_of(conn);
   return l->has_key ? l->key : NULL;
 }
