@@ -39,13 +39,6 @@ static void put_percent(struct ms__text *t, unsigned char c) {
   ms__text_char(t, "0123456789ABCDEF"[c & 15]);
 }
 
-/* The value of a hexadecimal digit; -1: it is none. */
-static int hex(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  c = (char)(c | 32);
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* ---- Hosts ---- */
 
 /* Resolvers and browsers take any host whose last label is a number for an IPv4 address, in four
@@ -155,7 +148,8 @@ static bool keep_ws_ipv6(ms_section *out, struct ms__reading *r, const char *hos
   for (; i < n; i++) {
     int c = (unsigned char)host[i], low;
     if (c == '%') {
-      if (n - i < 3 || (c = hex(host[i + 1])) < 0 || (low = hex(host[i + 2])) < 0) return false;
+      if (n - i < 3 || (c = ms__hex(host[i + 1])) < 0 || (low = ms__hex(host[i + 2])) < 0)
+        return false;
       c = c << 4 | low;
       i += 2;
     }
@@ -245,7 +239,7 @@ static bool read_ws_path(ms_section *out, struct ms__reading *r, const char *pat
 /* NAME or NAME:PASSWORD. An empty one says nothing. */
 static bool read_userinfo(ms_section *out, struct ms__reading *r, const char *s, size_t n) {
   for (size_t i = 0; i < n; i++)
-    if (s[i] == '%' && !(n - i > 2 && hex(s[i + 1]) >= 0 && hex(s[i + 2]) >= 0))
+    if (s[i] == '%' && !(n - i > 2 && ms__hex(s[i + 1]) >= 0 && ms__hex(s[i + 2]) >= 0))
       return bad(r, s + i, "two hexadecimal digits follow a % here");
   if (n) out->userinfo = keep_percent(r, s, n, "\"<>@[]^`{|}");
   return true;

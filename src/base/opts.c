@@ -4,6 +4,10 @@
 
 #include "base/error.h"
 
+MS__OPTS_END(ms_ctx_opts, on_wake);
+MS__OPTS_END(ms_stack_opts, unix_group);
+MS__OPTS_END(ms_dial_opts, local_host);
+
 enum { SIZE_MOST = 4096 }; /* what is larger was never initialised */
 
 int ms__opts_read(void *out, size_t known, const void *given, ms_error *err) {

@@ -54,3 +54,9 @@ void ms__text_copy(char *buf, size_t size, const char *s) {
   ms__text_init(&t, buf, size);
   ms__text_string(&t, s);
 }
+
+int ms__hex(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  c = (char)(c | 32);
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}

@@ -23,4 +23,7 @@ void ms__text_base64(struct ms__text *t, const unsigned char *p, size_t n);
 /* Copies a string, cut to fit, always ended. */
 void ms__text_copy(char *buf, size_t size, const char *s);
 
+/* The value of a hexadecimal digit; -1: it is none. */
+int ms__hex(char c);
+
 #endif

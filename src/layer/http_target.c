@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "addr/addr.h"
+#include "base/text.h"
 #include "layer/http_head.h"
 
 enum { ENCODED = 0x100 };
@@ -66,18 +67,12 @@ const struct ms__slice *ms__http_host(const struct ms__http_head *head, bool *tw
 
 /* ---- Paths ---- */
 
-static int hex(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  c = (char)(c | 32);
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The next character: %72 is r, but %2F no '/' (RFC 3986, section 6.2.2). */
 static int take(struct ms__slice *s) {
   int c = (unsigned char)*s->p, high = -1, low = -1;
   if (c == '%' && s->n > 2) {
-    high = hex(s->p[1]);
-    low = hex(s->p[2]);
+    high = ms__hex(s->p[1]);
+    low = ms__hex(s->p[2]);
   }
   if (high >= 0 && low >= 0) {
     c = high << 4 | low;
