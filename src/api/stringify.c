@@ -16,6 +16,7 @@ static void add_section(struct ms__text *t, const struct ms__stack *s, const ms_
   for (size_t i = above; i < s->count; i++) {
     ms_section own = {.kind = s->sections[i].kind,
                       .name = s->sections[i].name,
+                      .host = s->sections[i].host,
                       .path = s->sections[i].path,
                       .port = -1};
     if (s->impl[i]->authenticates) {

@@ -95,6 +95,15 @@ scenario('localhost. is localhost, and its dot is in no server name', async (wor
   assert.deepStrictEqual([proc.status, proc.stdout().toString()], [0, 'x'], proc.err)
 })
 
+scenario('an address that is told names what the certificate is for', async (world) => {
+  const own = certificate(world, 'cert', { names: 'DNS:pub.example' })
+  const proc = world.ours(['serve', '--echo', '--tls-cert', own.cert, '--tls-key', own.key, 'net:127.0.0.1:0~tls:pub.example'])
+  const address = await proc.line()
+  assert.match(address, /^net:127\.0\.0\.1:\d+~tls:pub\.example$/)
+  const [status, said] = await connects(world, address, '--tls-ca', own.cert)
+  assert.strictEqual(status, 0, said)
+})
+
 scenario('what --tls-ca names is trusted: a root, one below it, the server\'s own', async (world) => {
   const root = certificate(world, 'root', { ca: true, names: null })
   const middle = certificate(world, 'middle', { ca: true, names: null, issuer: root })
