@@ -361,7 +361,19 @@ static void on_connected(uv_connect_t *request, int status) {
   if (!copy.wire->closed) copy.cb(copy.user, status);
 }
 
+/* ip(7): the port is chosen once the peer is known, so that as many go from one address to each
+ * peer as there are ports, and not to all of them together. Where there is no such option each has
+ * a port of its own. */
 int ms__uv_wire_bind(struct ms__uv_wire *w, const union ms__inet *local) {
+  int fd = socket(local->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), r;
+  if (fd < 0) return -errno;
+#ifdef IP_BIND_ADDRESS_NO_PORT
+  (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){1}, sizeof(int));
+#endif
+  if ((r = uv_tcp_open(&w->io.tcp, fd)) < 0) {
+    (void)close(fd);
+    return r;
+  }
   return uv_tcp_bind(&w->io.tcp, (const struct sockaddr *)local, 0);
 }
 

@@ -2,6 +2,7 @@
  * versions, waking, what is open, and what is set on one connection. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -533,6 +534,15 @@ static void the_place_to_dial_from_is_chosen(void **state) {
   fixture_until(&w.f, &seen.dialled_count, 0);
   (void)ms_conn_local(seen.dialled[0], local, sizeof local);
   assert_int_equal(strncmp(local, "127.0.0.77:", 11), 0);
+#ifdef IP_BIND_ADDRESS_NO_PORT
+  { /* its port is shared with dials to others */
+    int late = 0;
+    socklen_t n = sizeof late;
+    assert_int_equal(
+        getsockopt(ms_conn_fd(seen.dialled[0]), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &late, &n), 0);
+    assert_int_equal(late, 1);
+  }
+#endif
   /* of the other family, and of another machine */
   opts.local_host = "::1";
   assert_int_equal(ms_dial(w.f.client, NULL, w.address, &opts, &err), 0);
