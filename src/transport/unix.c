@@ -1,5 +1,5 @@
 /* unix: stream sockets in the file system, and Linux' abstract ones. */
-#define _GNU_SOURCE /* SOCK_NONBLOCK, flock */
+#define _GNU_SOURCE /* SOCK_NONBLOCK, O_PATH, flock */
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
@@ -99,18 +99,48 @@ static int lock_folder(const char *path) {
   return -1;
 }
 
-/* Its file is nobody else's when it is bound: first the group, then what the group may. Where who
- * may write the folder puts a link in its place, that is not followed. Nobody gets in before it
- * listens. */
-static int let_in(const char *path, const struct ms__listening *how, ms_error *err) {
-  if (how->group != (gid_t)-1 &&
-      fchownat(AT_FDCWD, path, (uid_t)-1, how->group, AT_SYMLINK_NOFOLLOW) < 0)
+/* A descriptor of the file that has just been bound, for nothing but what it is; -1 and an errno.
+ * Whoever may write the folder may have put another in its place: ours is a socket that is there
+ * once, and nobody else's where its mode or group are to change. */
+static int open_file(const char *path, bool changes, struct stat *st) {
+  int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return -1;
+  if (fstat(fd, st) == 0 && S_ISSOCK(st->st_mode) && st->st_nlink == 1 &&
+      (!changes || st->st_uid == geteuid()))
+    return fd;
+  (void)close(fd);
+  errno = ESTALE;
+  return -1;
+}
+
+/* proc(5): the mode of a file that is known by a descriptor of O_PATH. */
+static int set_mode(int fd, mode_t mode) {
+  char path[sizeof "/proc/self/fd/-2147483648"];
+  (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+  return chmod(path, mode);
+}
+
+/* First the group, then what the group may. Nobody gets in before it listens. Notes what to unlink,
+ * and whose members the mode lets in. */
+static int let_in(struct ms__socket *s, const struct ms__listening *how, ms_error *err) {
+  bool regroup = how->group != (gid_t)-1, remode = how->mode != OWN_MODE;
+  struct stat st;
+  int r = 0, fd = open_file(path_of(&s->place), regroup || remode, &st);
+  if (fd < 0)
     return ms__error_sys(err, MS_ELISTEN, errno, MS_PHASE_LISTEN, "unix",
-                         "the file cannot be given to the group %lu", (unsigned long)how->group);
-  if (how->mode != OWN_MODE && fchmodat(AT_FDCWD, path, how->mode, AT_SYMLINK_NOFOLLOW) < 0)
-    return ms__error_sys(err, MS_ELISTEN, errno, MS_PHASE_LISTEN, "unix",
-                         "the file cannot be given the mode %04o", (unsigned)how->mode);
-  return 0;
+                         "the file is not the one that was made just now");
+  s->device = st.st_dev;
+  s->inode = st.st_ino;
+  if (regroup && fchownat(fd, "", (uid_t)-1, how->group, AT_EMPTY_PATH) < 0)
+    r = ms__error_sys(err, MS_ELISTEN, errno, MS_PHASE_LISTEN, "unix",
+                      "the file cannot be given to the group %lu", (unsigned long)how->group);
+  else if (remode && set_mode(fd, how->mode) < 0)
+    r = ms__error_sys(err, MS_ELISTEN, errno, MS_PHASE_LISTEN, "unix",
+                      "the file cannot be given the mode %04o", (unsigned)how->mode);
+  if (regroup) st.st_gid = how->group;
+  if (how->mode & S_IWGRP && st.st_gid != ms__groups_unknown()) s->group = st.st_gid;
+  (void)close(fd);
+  return r;
 }
 
 static int failed(int sys, const struct ms__place *place, ms_error *err) {
@@ -140,22 +170,18 @@ static int bind_file(int fd, const struct ms__place *place) {
   return sys;
 }
 
-/* What is at its place is ours: whose members the mode lets in, and what to unlink. */
-static void note_file(struct ms__socket *out, mode_t mode) {
+/* Another process may have taken the place over since. */
+static void remove_file(const struct ms__socket *s) {
   struct stat st;
-  if (lstat(path_of(&out->place), &st) < 0) return;
-  out->device = st.st_dev;
-  out->inode = st.st_ino;
-  if (mode & S_IWGRP && st.st_gid != ms__groups_unknown()) out->group = st.st_gid;
+  if (lstat(path_of(&s->place), &st) == 0 && st.st_dev == s->device && st.st_ino == s->inode)
+    (void)unlink(path_of(&s->place));
 }
 
 static int listen_at_file(struct ms__socket *s, const struct ms__listening *how, ms_error *err) {
-  const char *path = path_of(&s->place);
-  int lock = lock_folder(path), sys = bind_file(s->fd, &s->place);
-  int r = sys ? failed(sys, &s->place, err) : let_in(path, how, err);
+  int lock = lock_folder(path_of(&s->place)), sys = bind_file(s->fd, &s->place);
+  int r = sys ? failed(sys, &s->place, err) : let_in(s, how, err);
   if (r == 0 && listen(s->fd, BACKLOG) < 0) r = failed(errno, &s->place, err);
-  if (r == 0) note_file(s, how->mode);
-  if (r < 0 && !sys) (void)unlink(path);
+  if (r < 0) remove_file(s);
   if (lock >= 0) close(lock);
   return r;
 }
@@ -179,12 +205,8 @@ static int unix_listen(const struct ms__place *place, const struct ms__listening
 }
 
 static void unix_unlisten(struct ms__socket *s) {
-  struct stat st;
   if (s->fd < 0) return;
-  /* another process may have taken the place over since */
-  if (!ms__place_is_abstract(&s->place) && lstat(path_of(&s->place), &st) == 0 &&
-      st.st_dev == s->device && st.st_ino == s->inode)
-    (void)unlink(path_of(&s->place));
+  if (!ms__place_is_abstract(&s->place)) remove_file(s);
   close(s->fd);
   s->fd = -1;
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -43,19 +44,37 @@ static void note(enum moment at) {
 int fchownat(int fd, const char *file, uid_t user, gid_t group, int flags) {
   int (*real)(int, const char *, uid_t, gid_t, int);
   *(void **)&real = dlsym(RTLD_NEXT, "fchownat");
-  assert_int_equal(flags, AT_SYMLINK_NOFOLLOW);
+  assert_int_equal(flags, AT_EMPTY_PATH);
   note(CHOWN);
   if (!fails) return real(fd, file, user, group, flags);
   errno = fails;
   return -1;
 }
 
-int fchmodat(int fd, const char *file, mode_t mode, int flags) {
-  int (*real)(int, const char *, mode_t, int);
-  *(void **)&real = dlsym(RTLD_NEXT, "fchmodat");
-  assert_int_equal(flags, AT_SYMLINK_NOFOLLOW);
+int chmod(const char *file, mode_t mode) {
+  int (*real)(const char *, mode_t);
+  *(void **)&real = dlsym(RTLD_NEXT, "chmod");
   note(CHMOD);
-  return real(fd, file, mode, flags);
+  return real(file, mode);
+}
+
+/* Somebody else's file, and how it comes to the place of ours when that is bound. */
+static char theirs[sizeof path + 8];
+static int (*swap)(const char *from, const char *to);
+
+int open(const char *file, int flags, ...) {
+  int (*real)(const char *, int, ...);
+  va_list more;
+  mode_t mode;
+  va_start(more, flags);
+  mode = flags & O_CREAT ? va_arg(more, mode_t) : 0;
+  va_end(more);
+  *(void **)&real = dlsym(RTLD_NEXT, "open");
+  if (swap && flags & O_PATH) {
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(swap(theirs, path), 0);
+  }
+  return real(file, flags, mode);
 }
 
 int listen(int fd, int backlog) {
@@ -82,6 +101,7 @@ static int in_folder(void **state) {
   (void)snprintf(path, sizeof path, "%s/socket", folder);
   memset(seen, 0, sizeof seen);
   fails = 0;
+  swap = NULL;
   return 0;
 }
 
@@ -137,6 +157,47 @@ static void a_group_that_it_may_not_give_away(void **state) {
   assert_int_equal(err.sys, EPERM);
   assert_non_null(strstr(err.message, "to the group "));
   assert_int_equal(access(path, F_OK), -1);
+}
+
+/* A socket, or a plain file. */
+static void make_theirs(bool socket_file) {
+  struct sockaddr_un un = {.sun_family = AF_UNIX};
+  int fd;
+  (void)snprintf(theirs, sizeof theirs, "%s-theirs", path);
+  if (socket_file) {
+    (void)snprintf(un.sun_path, sizeof un.sun_path, "%s", theirs);
+    fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&un, sizeof un), 0);
+  } else {
+    fd = open(theirs, O_CREAT | O_EXCL | O_WRONLY, 0600);
+  }
+  assert_true(fd >= 0);
+  (void)close(fd);
+  assert_int_equal(chmod(theirs, 0600), 0);
+}
+
+static void a_file_that_takes_the_place_of_ours_is_left_alone(void **state) {
+  static const struct {
+    bool socket_file;
+    int (*swap)(const char *, const char *);
+  } rows[] = {{true, link}, {true, symlink}, {false, rename}, {false, symlink}};
+  struct ms__listening how = {.mode = 0660, .group = another_group()};
+  (void)state;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    struct ms__socket s;
+    struct stat st;
+    ms_error err;
+    make_theirs(rows[i].socket_file);
+    swap = rows[i].swap;
+    if (open_it(&how, &s, &err) != MS_ELISTEN) fail_msg("row %zu: it listens", i);
+    swap = NULL;
+    assert_int_equal(err.sys, ESTALE);
+    assert_int_equal(stat(path, &st), 0); /* it is still there */
+    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_int_equal(st.st_gid, getegid());
+    assert_int_equal(unlink(path), 0);
+    (void)unlink(theirs);
+  }
 }
 
 /* Who comes, in another process: with these groups. */
@@ -255,6 +316,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(never_more_open_than_it_ends_up, in_folder, out_of_folder),
       cmocka_unit_test_setup_teardown(a_group_that_it_may_not_give_away, in_folder, out_of_folder),
+      cmocka_unit_test_setup_teardown(a_file_that_takes_the_place_of_ours_is_left_alone, in_folder,
+                                      out_of_folder),
       cmocka_unit_test_setup_teardown(whose_members_it_knows, in_folder, out_of_folder),
       cmocka_unit_test(groups_by_name_and_number),
       cmocka_unit_test(what_a_stack_may_ask_for),
