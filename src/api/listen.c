@@ -103,6 +103,33 @@ static void close_sockets(struct ms__stack *s) {
   s->listens = false;
 }
 
+/* Another stack that listens on the port. */
+static const struct ms__stack *holder_of(const struct ms__stack *s, int port) {
+  const struct ms_ctx *ctx = s->ctx;
+  for (size_t i = 0; i < ctx->stack_count; i++) {
+    const struct ms__stack *other = ms__stack_at(ctx, i);
+    if (other && other != s && other->transport->by_host && other->bound && other->port == port)
+      return other;
+  }
+  return NULL;
+}
+
+/* Who has the port is known where we have it ourselves: IPv4 may be part of what "::" serves. */
+static int name_holder(const struct ms__stack *s, const struct ms__place *place, ms_error *err) {
+  int port = ms__inet_port(&place->inet), sys = err->sys;
+  const struct ms__stack *holder = s->transport->by_host ? holder_of(s, port) : NULL;
+  char address[sizeof err->address];
+  if (!holder) return MS_EADDRINUSE;
+  (void)ms__addr_format_safe(holder->addr, 0, address, sizeof address);
+  ms__error(err, MS_EADDRINUSE, MS_PHASE_LISTEN, s->transport->name,
+            "port %d is in use by this context's own %s%s", port, address,
+            is_every(holder) && !is_ipv4_wildcard(s) ? ", which has both families"
+            : is_every(holder) ? ", which leaves IPv4 to what is there when it begins to listen"
+                               : "");
+  err->sys = sys;
+  return MS_EADDRINUSE;
+}
+
 /* A unix socket of our own has the mode that was asked for; one that we are given may have any, and
  * where it lets others in they are not turned away behind somebody's back. An abstract one has
  * none. */
@@ -111,8 +138,10 @@ static int open_socket(struct ms__stack *s, const struct ms__place *place, struc
   struct ms_ctx *ctx = s->ctx;
   struct ms__listening how = s->how;
   how.ipv6_only = leaves_ipv4(s, ms__inet_port(&place->inet));
-  if (!ms__inherited_take(ctx->inherited, ctx->inherited_count, place, out))
-    return s->transport->listen(place, &how, out, err);
+  if (!ms__inherited_take(ctx->inherited, ctx->inherited_count, place, out)) {
+    int r = s->transport->listen(place, &how, out, err);
+    return r == MS_EADDRINUSE ? name_holder(s, place, err) : r;
+  }
   if (s->asks_access)
     ms__loop_log(&ctx->loop, MS_LOG_WARN,
                  "listen: unix:%s: who handed the socket over has set its mode and group "

@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/resource.h>
@@ -682,6 +683,42 @@ static void both_wildcards_have_one_port(void **state) {
   }
 }
 
+/* The port is another stack's of ours: which, and why. */
+static void who_has_the_port_is_named(void **state) {
+  static const struct {
+    const char *first, *later, *why;
+  } rows[] = {
+      {"127.0.0.1", "127.0.0.1", NULL},
+      {"::", "127.0.0.1", "which has both families"},
+      {"::", "0.0.0.0", "leaves IPv4 to what is there"},
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    struct fixture f;
+    ms_ctx_opts server, client;
+    int port = free_port();
+    char first[TEXT], later[TEXT];
+    ms_error err;
+    begin(&f, &server, &client);
+    server_events = fixture_events(echo_connection);
+    (void)snprintf(first, sizeof first, "net:%s:%d~shs", rows[i].first, port);
+    (void)snprintf(later, sizeof later, "ws://%s:%d~shs", rows[i].later, port);
+    assert_int_equal(ms_ctx_new(&f.server, &server, &err), 0);
+    assert_int_equal(ms_add(f.server, first, NULL, &err), 0);
+    assert_int_equal(ms_listen(f.server, &server_events, &f, &err), 0);
+    fixture_until(&f, &f.ready, -1);
+    assert_int_equal(ms_add(f.server, later, NULL, &err), 1);
+    fixture_until(&f, &f.listened, 1);
+    assert_int_equal(f.listen_error.code, MS_EADDRINUSE);
+    assert_int_equal(f.listen_error.sys, EADDRINUSE);
+    if (!strstr(f.listen_error.message, "in use by this context's own net:") ||
+        (rows[i].why ? !strstr(f.listen_error.message, rows[i].why)
+                     : strstr(f.listen_error.message, "which") != NULL))
+      fail_msg("row %zu: %s", i, f.listen_error.message);
+    fixture_done(&f);
+  }
+}
+
 static void a_suspension_has_a_deadline(void **state) {
   struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
   struct fixture f;
@@ -776,6 +813,7 @@ int main(void) {
       cmocka_unit_test(both_wildcards_may_be_inherited),
       cmocka_unit_test(both_wildcards_have_one_port),
       cmocka_unit_test(a_suspended_context_comes_back),
+      cmocka_unit_test(who_has_the_port_is_named),
       cmocka_unit_test(a_suspension_has_a_deadline),
       cmocka_unit_test(a_suspension_may_come_first),
   };
