@@ -122,7 +122,7 @@ static int name_holder(const struct ms__stack *s, const struct ms__place *place,
   if (!holder) return MS_EADDRINUSE;
   (void)ms__addr_format_safe(holder->addr, 0, address, sizeof address);
   ms__error(err, MS_EADDRINUSE, MS_PHASE_LISTEN, s->transport->name,
-            "port %d is in use by this context's own %s%s", port, address,
+            "port %d is in use by this process' own %s%s", port, address,
             is_every(holder) && !is_ipv4_wildcard(s) ? ", which has both families"
             : is_every(holder) ? ", which leaves IPv4 to what is there when it begins to listen"
                                : "");

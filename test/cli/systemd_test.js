@@ -66,7 +66,7 @@ scenario('fewer sockets than it is told of are a note, and nothing of its own pa
     { LISTEN_FDS: '40' })
   tcp.close()
   assert.strictEqual(await proc.line(), `net:127.0.0.1:${port};net:127.0.0.1:${other}`)
-  assert.match(proc.err, /^multiserver: LISTEN_FDS promises 40 sockets, but descriptor 4 is not open: those before are used\n[^\n]* in use: [^\n]*\n$/)
+  assert.match(proc.err, /^multiserver: LISTEN_FDS promises 40 sockets, but descriptor 4 is not open: those before are used\n[^\n]* in use by this process' own [^\n]*\n$/)
   proc.kill('SIGTERM')
   assert.strictEqual(await proc.exit(), 0)
 })

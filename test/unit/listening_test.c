@@ -711,7 +711,7 @@ static void who_has_the_port_is_named(void **state) {
     fixture_until(&f, &f.listened, 1);
     assert_int_equal(f.listen_error.code, MS_EADDRINUSE);
     assert_int_equal(f.listen_error.sys, EADDRINUSE);
-    if (!strstr(f.listen_error.message, "in use by this context's own net:") ||
+    if (!strstr(f.listen_error.message, "in use by this process' own net:") ||
         (rows[i].why ? !strstr(f.listen_error.message, rows[i].why)
                      : strstr(f.listen_error.message, "which") != NULL))
       fail_msg("row %zu: %s", i, f.listen_error.message);
