@@ -16,7 +16,7 @@ for page in "$page1" "$page3"; do
   said=$(mandoc -T lint -W warning "$page") || fail "mandoc on ${page##*/}:" "$said"
   [ -z "$said" ] || fail "mandoc on ${page##*/}:" "$said"
   if command -v groff >/dev/null 2>&1; then
-    said=$(groff -man -Tascii -ww "$page" 2>&1 >/dev/null)
+    said=$(groff -t -man -Tascii -ww "$page" 2>&1 >/dev/null)
     [ -z "$said" ] || fail "groff on ${page##*/}:" "$said"
   fi
 done
