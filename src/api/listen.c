@@ -249,8 +249,10 @@ static void report(struct ms__stack *s, ms_error *err) {
   if (err)
     ms__loop_log(&ctx->loop, ctx->events->on_listen ? MS_LOG_INFO : MS_LOG_ERROR, "listen: %s: %s",
                  address, err->message);
-  else
+  else if (s->transport->by_host)
     ms__loop_log(&ctx->loop, MS_LOG_INFO, "listen: %s: port %d", address, s->port);
+  else
+    ms__loop_log(&ctx->loop, MS_LOG_INFO, "listen: %s", address);
   if (!ctx->ready_told) {
     ctx->listening_due--;
     if (!err) ctx->listening_up++;

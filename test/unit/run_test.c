@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "multiserver.h"
@@ -315,6 +316,15 @@ static void a_stranger_is_counted_and_logged(void **state) {
   assert_true(logged(&server, "peer: net:127.0.0.1:"));
 }
 
+static void a_path_has_no_port_in_the_log(void **state) {
+  char stack[64], line[128], address[ADDRESS];
+  (void)state;
+  (void)snprintf(stack, sizeof stack, "unix:@ms-run-test-%ld~shs", (long)getpid());
+  serve(stack, address);
+  (void)snprintf(line, sizeof line, "%d listen: %s", MS_LOG_INFO, stack);
+  assert_string_equal(server.log[0], line);
+}
+
 static void a_resolver_answers_at_once_or_later(void **state) {
   static const char *const found[] = {"no address", "127.0.0.1", "::1"};
   char address[ADDRESS], other[ADDRESS];
@@ -467,6 +477,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(poll_is_all_it_takes, begin, end),
       cmocka_unit_test_setup_teardown(a_stranger_is_counted_and_logged, begin, end),
+      cmocka_unit_test_setup_teardown(a_path_has_no_port_in_the_log, begin, end),
       cmocka_unit_test_setup_teardown(a_resolver_answers_at_once_or_later, begin, end),
       cmocka_unit_test_setup_teardown(nobody_is_asked_for_localhost, begin, end),
       cmocka_unit_test_setup_teardown(a_resolver_may_be_too_late, begin, end),
