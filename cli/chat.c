@@ -12,9 +12,10 @@ struct cli_guest {
   struct cli_room *room;
   ms_conn *conn;
   char name[32];
-  bool gone;     /* our goodbye is said */
-  size_t n;      /* bytes of the line so far */
-  bool too_long; /* the line is longer than LINE: it is skipped */
+  bool gone;           /* our goodbye is said */
+  const char *dropped; /* why; NULL: it was not by us */
+  size_t n;            /* bytes of the line so far */
+  bool too_long;       /* the line is longer than LINE: it is skipped */
   char line[LINE];
 };
 
@@ -22,8 +23,7 @@ struct cli_guest {
 static void tell(struct cli_guest *to, const char *text, size_t n) {
   ptrdiff_t k = to->gone ? MS_EPIPE : ms_conn_write(to->conn, text, n);
   if (k == MS_EPIPE || k == (ptrdiff_t)n) return;
-  cli_report_line(to->room->report, "chat", to->conn,
-                  k < 0 ? ms_code_text((int)k) : "dropped: it reads too slowly");
+  to->dropped = k < 0 ? ms_code_text((int)k) : "dropped: it reads too slowly";
   to->gone = true;
   ms_conn_abort(to->conn);
 }
@@ -66,7 +66,8 @@ static void greet(struct cli_guest *g) {
   if (!others)
     n += (size_t)snprintf(text + n, sizeof text - n, "nobody else is");
   else if (others > TOLD)
-    n += (size_t)snprintf(text + n, sizeof text - n, " and %zu more are", others - TOLD);
+    n += (size_t)snprintf(text + n, sizeof text - n, " and %zu more %s", others - TOLD,
+                          others - TOLD == 1 ? "is" : "are");
   else
     n += (size_t)snprintf(text + n, sizeof text - n, "%s", others == 1 ? " is" : " are");
   n += (size_t)snprintf(text + n, sizeof text - n,
@@ -128,7 +129,10 @@ static void on_end(ms_conn *conn, void *user) {
 
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
   struct cli_guest *g = user;
-  cli_report_closed(g->room->report, NULL, conn, err);
+  ms_error cut;
+  if (err && err->code == MS_EABORTED && g->dropped)
+    err = cli_report_cut(g->room->report, "chat", conn, err, &cut, g->dropped);
+  cli_report_closed(g->room->report, "chat", conn, err);
   if (g->prev)
     g->prev->next = g->next;
   else

@@ -75,7 +75,7 @@ static void show_typed(const struct check *c, const ms_alternative *a, char show
 
 /* Another address may have been meant, if not even a place was found. False: none. */
 static bool print_meant(const struct check *c, const ms_alternative *a, const ms_error *err) {
-  char meant[1200] = "", *typed = err->phase < MS_PHASE_CONNECT ? typed_of(c, a) : NULL;
+  char meant[CLI_MEANT] = "", *typed = err->phase < MS_PHASE_CONNECT ? typed_of(c, a) : NULL;
   if (typed) cli_did_you_mean(typed, MS_ADDR_DIAL, meant, sizeof meant);
   if (*meant) print("", "->", meant + strlen("; "));
   cli_address_free(typed);
@@ -301,7 +301,7 @@ static int check_allowed(const char *path) {
   if (status == CLI_OK && !keys.count)
     status =
         cli_error("allow", path, "has no key: it lets nobody in, and changes nothing that runs");
-  if (status == CLI_OK) (void)printf("%s: %zu keys\n", path, keys.count);
+  if (status == CLI_OK) (void)printf("%s: %zu key%s\n", path, keys.count, cli_plural(keys.count));
   cli_keys_free(&keys);
   return status;
 }

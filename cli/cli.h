@@ -39,6 +39,9 @@ size_t cli_character(const char *s, size_t n, uint32_t *c);
  * that is no UTF-8, becomes '?'. */
 void cli_clean(char *s, size_t n);
 
+/* "" behind what is counted where there is one of it, else "s". */
+const char *cli_plural(uint64_t n);
+
 /* ---- Errors (error.c) ---- */
 
 /* One line on stderr: "multiserver: WHAT: WHERE: WHY", cleaned. `where` may be NULL or "". Returns
@@ -53,6 +56,9 @@ int cli_error_from(const char *what, const ms_error *err);
 void cli_say(enum ms_log_level level, const char *what, const char *where, const char *why, ...)
     __attribute__((format(printf, 4, 5)));
 void cli_say_error(enum ms_log_level level, const char *what, const ms_error *err);
+
+/* Its WHY. */
+void cli_why(const ms_error *err, char *buf, size_t size);
 
 /* The end of what is printed: CLI_OK, or CLI_FAILED after an error line when standard output has
  * not taken all of it. */
@@ -137,14 +143,15 @@ void cli_texts_free(struct cli_texts *texts);
 
 /* ---- Addresses as they are typed (typed.c) ---- */
 
-enum { CLI_TYPED = 512 };
+enum { CLI_TYPED = 512, CLI_MEANT = 1200 };
 
 /* For an error line: user information, and what may be a seed, however it is mistyped, is "...".
  * Cut to fit. */
 void cli_typed(const char *text, char *buf, size_t size);
 
-/* "; did you mean ANOTHER?", or "" where nothing that can be used for this is near. No secret is in
- * it. */
+/* "; did you mean ANOTHER?", or "" where nothing that can be used for this is near; where several
+ * addresses seem to be meant, that ';' joins them as well. No secret is in it, and `buf` has
+ * CLI_MEANT bytes. */
 void cli_did_you_mean(const char *text, enum ms_addr_use use, char *buf, size_t size);
 
 /* An error line about an address that was typed, with what may have been meant. A number: see
@@ -358,12 +365,15 @@ struct cli_ending {
 void cli_report_ended(struct cli_report *r, const char *what, const ms_conn *conn,
                       const ms_error *err, const struct cli_ending *ending);
 
-/* A line about a peer that is still there, "multiserver: WHAT: ADDRESS: WHY", a warning. */
-void cli_report_line(struct cli_report *r, const char *what, const ms_conn *conn, const char *why);
+/* For an on_close, before the event: a line, "multiserver: WHAT: ADDRESS: WHY", about a peer that
+ * was cut. What the event shall tell then, in `told`: the same. */
+const ms_error *cli_report_cut(struct cli_report *r, const char *what, const ms_conn *conn,
+                               const ms_error *err, ms_error *told, const char *why);
 
-/* A line about what somebody has met, with `more` behind it, a warning. */
-void cli_report_say(struct cli_report *r, const char *what, const ms_error *err, const char *more,
-                    ...) __attribute__((format(printf, 4, 5)));
+/* A line about what has failed elsewhere for the peer at an address, with `more` behind it, a
+ * warning: "multiserver: WHAT: PEER: ADDRESS: WHY". */
+void cli_report_far(struct cli_report *r, const char *what, const char *peer, const ms_error *err,
+                    const char *more);
 
 /* Takes a connection on only to fail it (ms_conn_fail) and to report that: nobody can serve it, and
  * its peer shall not take that for an end. */

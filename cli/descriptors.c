@@ -15,8 +15,8 @@ unsigned long cli_descriptors(uint32_t connections, unsigned each) {
   if (setrlimit(RLIMIT_NOFILE, &limit) < 0) (void)getrlimit(RLIMIT_NOFILE, &limit);
   if (limit.rlim_cur < wanted && wanted != RLIM_INFINITY)
     cli_note(
-        "%llu descriptors are not enough for %lu connections: peers will wait for others to leave "
+        "%llu descriptors are not enough for %lu connection%s: peers will wait for others to leave "
         "(ulimit -n, LimitNOFILE, --limit connections=N)",
-        (unsigned long long)limit.rlim_cur, (unsigned long)connections);
+        (unsigned long long)limit.rlim_cur, (unsigned long)connections, cli_plural(connections));
   return before;
 }

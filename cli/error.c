@@ -51,13 +51,18 @@ void cli_say(enum ms_log_level level, const char *what, const char *where, const
   (void)print(level, what, where, text);
 }
 
-void cli_say_error(enum ms_log_level level, const char *what, const ms_error *err) {
-  char text[1024], place[64] = "";
+void cli_why(const ms_error *err, char *buf, size_t size) {
+  char place[64] = "";
   if (err->phase == MS_PHASE_PARSE)
     (void)snprintf(place, sizeof place, "at byte %zu: ", err->offset);
   else if (err->phase == MS_PHASE_HANDSHAKE || err->phase == MS_PHASE_AUTHORISE)
     (void)snprintf(place, sizeof place, "%s %s: ", err->layer, ms_phase_text(err->phase));
-  (void)snprintf(text, sizeof text, "%s%s", place, err->message);
+  (void)snprintf(buf, size, "%s%s", place, err->message);
+}
+
+void cli_say_error(enum ms_log_level level, const char *what, const ms_error *err) {
+  char text[1024];
+  cli_why(err, text, sizeof text);
   (void)print(level, what, err->address, text);
 }
 

@@ -161,7 +161,9 @@ void cli_events_end(struct cli_events *e) {
 }
 
 void cli_events_free(struct cli_events *e) {
-  if (e->lost_ever) cli_note("%llu events were not written", (unsigned long long)e->lost_ever);
+  if (e->lost_ever)
+    cli_note("%llu event%s not written", (unsigned long long)e->lost_ever,
+             e->lost_ever == 1 ? " was" : "s were");
   free(e->waiting.at);
   free(e->writing.at);
 }

@@ -302,9 +302,11 @@ static void on_end(ms_conn *conn, void *user) {
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
   struct child *c = user;
   const struct cli_ending ending = {.name = c->ending, .number = c->number};
+  ms_error cut;
   c->conn = NULL;
   if (err && err->code == MS_EABORTED) /* not by us */
-    cli_report_line(c->exec->report, "exec", conn, "cut: the command had not ended when it had to");
+    err = cli_report_cut(c->exec->report, "exec", conn, err, &cut,
+                         "cut: the command had not ended when it had to");
   cli_report_ended(c->exec->report, "exec", conn, err, &ending);
   (void)uv_read_stop((uv_stream_t *)&c->out);
   if (c->running) {

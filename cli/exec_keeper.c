@@ -232,7 +232,9 @@ static void run(struct keeper *k) {
   lost = lose_serve(k);
   while (k->n)
     wait_for_news(k, kill_round(k));
-  if (lost) cli_note("exec: serve is gone without a word: %zu commands were killed", lost);
+  if (lost)
+    cli_note("exec: serve is gone without a word: %zu command%s killed", lost,
+             lost == 1 ? " was" : "s were");
 }
 
 /* Neither a terminal nor who stops the service by a signal is meant for it: it goes when serve

@@ -3,6 +3,7 @@
  * of the other, once it has had what came before. Whoever is left over ends, too. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli.h"
 
@@ -26,11 +27,13 @@ struct bridge {
   struct cli_report *report;
   struct side in, out;
   const char *address;
+  char *peer; /* where it is, for lines; NULL: no memory */
   ms_dialer *dialer;
   struct cli_retry retry; /* of the dial, as long as it has never opened */
   uv_timer_t patience;    /* with the one that is left over */
   int timers;             /* open */
   char cause[520];        /* what has failed at the far side, or "" */
+  bool told;              /* the first failure: what it makes fail is no other */
 };
 
 static bool is_dialling(const struct bridge *b) {
@@ -38,7 +41,9 @@ static bool is_dialling(const struct bridge *b) {
 }
 
 static void timer_closed(struct bridge *b) {
-  if (--b->timers == 0) free(b);
+  if (--b->timers > 0) return;
+  free(b->peer);
+  free(b);
 }
 
 static void on_patience_closed(uv_handle_t *handle) {
@@ -142,14 +147,24 @@ static void keep_cause(struct bridge *b, const ms_error *err) {
   (void)snprintf(b->cause, sizeof b->cause, "%s: %s", err->address, err->message);
 }
 
+/* A failure, in the words of the side that has failed first. */
+static void tell(struct bridge *b, const ms_error *err, const char *more) {
+  keep_cause(b, err);
+  cli_report_far(b->report, "forward", b->peer, err, more);
+}
+
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
   struct side *s = user, *other = s->other;
   struct bridge *b = s->bridge;
   struct cli_ending ending = {.cause = *b->cause ? b->cause : NULL};
   s->conn = NULL;
   (void)cli_linger_stop(&s->linger);
-  if (err && s == &b->out) keep_cause(b, err);
-  cli_report_ended(b->report, other->conn ? "forward" : NULL, conn, err, &ending);
+  if (err && s == &b->out) {
+    if (!b->told && err->code != MS_EABORTED) tell(b, err, "");
+    keep_cause(b, err);
+  }
+  cli_report_ended(b->report, s == &b->out || b->told ? NULL : "forward", conn, err, &ending);
+  if (err) b->told = true;
   if (b->dialer) ms_dial_abort(b->dialer);
   cli_retry_stop(&b->retry);
   if (other->conn && (err || !s->ended))
@@ -182,11 +197,10 @@ static void give_up(struct bridge *b) {
 /* The peer waits meanwhile. */
 static void failed(struct bridge *b, const ms_error *err) {
   uint32_t msec = b->in.conn ? cli_retry_begin(&b->retry) : 0;
-  keep_cause(b, err);
-  if (msec)
-    cli_report_say(b->report, "forward", err, "; again in %.1f s", (double)msec / 1000);
-  else
-    cli_report_say(b->report, "forward", err, "%s", "");
+  char again[32] = "";
+  if (msec) (void)snprintf(again, sizeof again, "; again in %.1f s", (double)msec / 1000);
+  tell(b, err, again);
+  b->told = !msec;
 }
 
 static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
@@ -194,8 +208,10 @@ static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
   const ms_dialer *dialer = b->dialer;
   b->dialer = NULL;
   if (err) {
-    if (err->code != MS_EABORTED) failed(b, err);
-    if (!b->retry.waits && err->code != MS_EABORTED) cli_attempts(dialer);
+    if (err->code != MS_EABORTED) {
+      failed(b, err);
+      if (!b->retry.waits && b->report->level >= MS_LOG_WARN) cli_attempts(dialer);
+    }
     if (!b->retry.waits) give_up(b);
     return;
   }
@@ -220,10 +236,8 @@ static void dial(void *user) {
   opts.on_dialled = on_dialled;
   opts.user = b;
   if (ms_dial(ms_conn_ctx(b->in.conn), &b->dialer, b->address, &opts, &err) == 0) return;
-  if (err.code != MS_ESTATE) { /* we are closing: what has failed before is the cause */
-    keep_cause(b, &err);
-    cli_report_say(b->report, "forward", &err, "%s", "");
-  }
+  if (err.code != MS_ESTATE) tell(b, &err, ""); /* else we are closing: what was before is it */
+  b->told = true;
   ms_conn_fail(b->in.conn, unreachable);
 }
 
@@ -231,8 +245,7 @@ void cli_forward(struct cli_report *report, uv_loop_t *loop, ms_conn *conn, cons
                  uint32_t retry_msec) {
   struct bridge *b = calloc(1, sizeof *b);
   if (!b) { /* nobody takes it on */
-    (void)cli_error("forward", ms_conn_address(conn), "out of memory");
-    ms_conn_abort(conn);
+    cli_fail(report, conn, "out of memory");
     return;
   }
   b->report = report;
@@ -245,6 +258,7 @@ void cli_forward(struct cli_report *report, uv_loop_t *loop, ms_conn *conn, cons
   b->retry.user = b;
   b->timers = 4;
   b->address = address;
+  b->peer = strdup(ms_conn_address(conn));
   take(&b->in, conn);
   dial(b);
 }

@@ -1,7 +1,6 @@
 /* What serve says of its connections: lines for people on standard error, and with --json events on
  * standard output, one JSON object a line. */
 #include <jansson.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -214,7 +213,8 @@ void cli_report_addresses(struct cli_report *r, const ms_ctx *ctx) {
 }
 
 static void tell_untold(struct cli_report *r) {
-  if (r->untold) cli_note("%llu more lines about peers", (unsigned long long)r->untold);
+  if (r->untold)
+    cli_note("%llu more line%s about peers", (unsigned long long)r->untold, cli_plural(r->untold));
   r->untold = 0;
 }
 
@@ -249,25 +249,28 @@ void cli_report_connection(struct cli_report *r, const ms_conn *conn) {
   write_event(r, "connection", ms_conn_id(conn), o);
 }
 
-/* Who is refused is told with its key, ready to be let in. */
-static void tell_failed(const ms_conn *conn, const ms_error *err) {
+/* Who is refused is told with its key, ready to be let in. False: nobody is, or has none. */
+static bool explain_refusal(const ms_conn *conn, ms_error *err) {
   const uint8_t *key = ms_conn_key(conn);
   char text[MS_KEY_TEXT];
-  if (err->code != MS_EREFUSED || !key) {
-    cli_say_error(MS_LOG_WARN, "peer", err);
-    return;
-  }
+  if (err->code != MS_EREFUSED || !key) return false;
   (void)ms_key_format(key, text, sizeof text);
-  cli_say(MS_LOG_WARN, "peer", err->address, "refused: no --allow has its key, %s", text);
+  (void)snprintf(err->message, sizeof err->message, "refused: no --allow has its key, %s", text);
+  return true;
 }
 
-/* The events, too, are bounded so. */
+/* The events, too, are bounded so, and say what the line says. */
 void cli_report_failed(struct cli_report *r, const ms_conn *conn, const ms_error *err) {
+  ms_error told = *err;
+  bool refused = explain_refusal(conn, &told);
   if (err->code == MS_EABORTED || err->code == MS_EGONE || !may_tell(r)) return; /* counted */
-  if (r->level >= MS_LOG_WARN) tell_failed(conn, err);
+  if (r->level >= MS_LOG_WARN && refused)
+    cli_say(MS_LOG_WARN, "peer", told.address, "%s", told.message);
+  else if (r->level >= MS_LOG_WARN)
+    cli_say_error(MS_LOG_WARN, "peer", &told);
   if (!r->json) return;
-  write_error(r, ms_conn_id(conn), conn, err);
-  write_closed(r, conn, err, NULL);
+  write_error(r, ms_conn_id(conn), conn, &told);
+  write_closed(r, conn, &told, NULL);
 }
 
 void cli_report_stats(struct cli_report *r, const ms_ctx *ctx) {
@@ -284,9 +287,9 @@ static void tell_left(const ms_conn *conn, const ms_error *err) {
   ms_conn_stats n;
   ms_conn_stat(conn, &n);
   cli_say(MS_LOG_INFO, "peer", ms_conn_address(conn),
-          "%s, number %llu, after %.1f s, %llu bytes in, %llu out", err ? reason(err) : "left",
+          "%s, number %llu, after %.1f s, %llu byte%s in, %llu out", err ? reason(err) : "left",
           (unsigned long long)ms_conn_id(conn), (double)n.open_msec / 1000,
-          (unsigned long long)n.in, (unsigned long long)n.out);
+          (unsigned long long)n.in, cli_plural(n.in), (unsigned long long)n.out);
 }
 
 void cli_report_ended(struct cli_report *r, const char *what, const ms_conn *conn,
@@ -306,20 +309,20 @@ void cli_report_closed(struct cli_report *r, const char *what, const ms_conn *co
   cli_report_ended(r, what, conn, err, NULL);
 }
 
-void cli_report_line(struct cli_report *r, const char *what, const ms_conn *conn, const char *why) {
+const ms_error *cli_report_cut(struct cli_report *r, const char *what, const ms_conn *conn,
+                               const ms_error *err, ms_error *told, const char *why) {
   if (shall_tell(r, MS_LOG_WARN)) cli_say(MS_LOG_WARN, what, ms_conn_address(conn), "%s", why);
+  *told = *err;
+  (void)snprintf(told->message, sizeof told->message, "%s", why);
+  return told;
 }
 
-void cli_report_say(struct cli_report *r, const char *what, const ms_error *err, const char *more,
-                    ...) {
-  ms_error told = *err;
-  size_t n = strlen(told.message);
-  va_list ap;
+void cli_report_far(struct cli_report *r, const char *what, const char *peer, const ms_error *err,
+                    const char *more) {
+  char why[512];
   if (!shall_tell(r, MS_LOG_WARN)) return;
-  va_start(ap, more);
-  (void)vsnprintf(told.message + n, sizeof told.message - n, more, ap);
-  va_end(ap);
-  cli_say_error(MS_LOG_WARN, what, &told);
+  cli_why(err, why, sizeof why);
+  cli_say(MS_LOG_WARN, what, peer, "%s: %s%s", err->address, why, more);
 }
 
 static void on_failed(ms_conn *conn, const ms_error *err, void *user) {

@@ -116,8 +116,10 @@ static void reload_keys(struct server *s) {
   s->filed = found;
   if (!s->no_evict) ended = evict(s, &old);
   cli_keys_free(&old);
-  cli_note("%s: %zu keys", s->allow_file, found.count);
-  if (ended) cli_note("%s: %zu connections put out: their keys are gone", s->allow_file, ended);
+  cli_note("%s: %zu key%s", s->allow_file, found.count, cli_plural(found.count));
+  if (ended)
+    cli_note("%s: %zu connection%s put out: %s gone", s->allow_file, ended, cli_plural(ended),
+             ended == 1 ? "its key is" : "their keys are");
 }
 
 /* Who comes is judged by the new list, or by the old one after an error. */
@@ -194,7 +196,7 @@ static void on_connection(ms_conn *conn, void *user) {
   struct server *s = user;
   struct cli_stdio_opts stdio = {.hold = CLI_HOLD_SILENT, .report = &s->report};
   if (s->taken) { /* --stdio has its peer */
-    ms_conn_fail(conn, "another peer was first");
+    cli_fail(&s->report, conn, "another peer was first");
     return;
   }
   cli_report_connection(&s->report, conn);

@@ -32,8 +32,8 @@ int cli_systemd_sockets(struct cli_sockets *out) {
     n++;
   if (n < (size_t)told)
     cli_note(
-        "LISTEN_FDS promises %ld sockets, but descriptor %d is not open: those before are used",
-        told, FIRST + (int)n);
+        "LISTEN_FDS promises %ld socket%s, but descriptor %d is not open: those before are used",
+        told, cli_plural((uint64_t)told), FIRST + (int)n);
   if (n == 0) return CLI_OK;
   out->fds = malloc(n * sizeof *out->fds);
   if (!out->fds) return cli_error("serve", NULL, "out of memory");

@@ -41,6 +41,10 @@ size_t cli_character(const char *text, size_t n, uint32_t *c) {
   return k;
 }
 
+const char *cli_plural(uint64_t n) {
+  return n == 1 ? "" : "s";
+}
+
 void cli_clean(char *s, size_t n) {
   uint32_t c;
   for (size_t k; n; s += k, n -= k) {

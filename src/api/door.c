@@ -15,8 +15,9 @@ enum { SILENT_MSEC = 50, ENOUGH_MSEC = 1000, ROOM = 16 };
 static void tell(struct ms_ctx *ctx) {
   struct ms__damper *d = &ctx->damper;
   uint64_t now = uv_now(ctx->loop.uv);
-  ms__loop_log(&ctx->loop, MS_LOG_WARN, "turned away: %llu peers, the last for %s",
-               (unsigned long long)d->untold, d->why);
+  ms__loop_log(&ctx->loop, MS_LOG_WARN, "turned away: %llu peer%s, %s%s",
+               (unsigned long long)d->untold, ms__text_plural(d->untold),
+               d->untold == 1 ? "for " : "the last for ", d->why);
   d->told_at = now ? now : 1;
   d->untold = 0;
 }
@@ -41,8 +42,8 @@ void ms__door_probed(struct ms__link *l, const char *address) {
     return;
   }
   if (d->untold)
-    (void)snprintf(others, sizeof others, ", as did %llu others since the last such line",
-                   (unsigned long long)d->untold);
+    (void)snprintf(others, sizeof others, ", as did %llu other%s since the last such line",
+                   (unsigned long long)d->untold, ms__text_plural(d->untold));
   ms__loop_log(&ctx->loop, MS_LOG_WARN, "probe: %s: it connected and left without a byte%s",
                address, others);
   d->told_at = now ? now : 1;

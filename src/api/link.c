@@ -259,9 +259,9 @@ static void note_close(struct ms__link *l, const ms_error *err) {
   ctx->open--;
   if (!ms__loop_logs(&ctx->loop, MS_LOG_INFO)) return;
   ms_conn_stat(l->conn, &n);
-  ms__loop_log(&ctx->loop, MS_LOG_INFO, "close: %s: %s, %llu bytes in, %llu out",
+  ms__loop_log(&ctx->loop, MS_LOG_INFO, "close: %s: %s, %llu byte%s in, %llu out",
                ms_conn_address(l->conn), err ? err->message : "ended", (unsigned long long)n.in,
-               (unsigned long long)n.out);
+               ms__text_plural(n.in), (unsigned long long)n.out);
 }
 
 static void on_close(ms_conn *conn, const ms_error *cause) {

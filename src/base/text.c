@@ -60,3 +60,7 @@ int ms__hex(char c) {
   c = (char)(c | 32);
   return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
+
+const char *ms__text_plural(unsigned long long n) {
+  return n == 1 ? "" : "s";
+}

@@ -20,6 +20,9 @@ void ms__text_uint(struct ms__text *t, unsigned long v);
 /* Standard base64 with '='. */
 void ms__text_base64(struct ms__text *t, const unsigned char *p, size_t n);
 
+/* "" behind what is counted where there is one of it, else "s". */
+const char *ms__text_plural(unsigned long long n);
+
 /* Copies a string, cut to fit, always ended. */
 void ms__text_copy(char *buf, size_t size, const char *s);
 

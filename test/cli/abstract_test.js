@@ -97,7 +97,7 @@ scenario('where nothing authenticates, another user is turned away; it has no mo
   }
   const own = await echo(world, address)
   assert.strictEqual(await asOther(address), '')
-  assert.match(await own.line('stderr'), /turned away: 1 peers, the last for another user at a unix socket/)
+  assert.match(await own.line('stderr'), /turned away: 1 peer, for another user at a unix socket/)
   assert.deepStrictEqual(await says(world, address), [0, 'hello'])
   const open = await echo(world, `unix:@${aName()}~noauth`, ['--insecure-noauth'])
   assert.strictEqual(await asOther(open.address), 'hello')

@@ -4,6 +4,7 @@
 const assert = require('assert')
 const crypto = require('crypto')
 const fs = require('fs')
+const tcp = require('net')
 const { scenario, identity, sha256, assertComplaint, closedPort } = require('../world')
 
 // ---- --chat ----
@@ -51,6 +52,55 @@ scenario('a room: names, joining, leaving, lines', async (world) => {
   await one.until(() => /\* guest-\d left\n/.test(one.stdout().toString()), 'a guest leaving')
 })
 
+// A connection of net that can be reset, and has said something: who has not is nobody yet.
+async function plain(at) {
+  const socket = tcp.connect(Number(at.match(/:(\d+)~/)[1]), '127.0.0.1')
+  socket.on('error', () => {})
+  await new Promise((resolve) => socket.once('connect', resolve))
+  socket.write('hello\n')
+  return socket
+}
+
+scenario('a guest whose connection is reset has a line, as with every action, and none with --quiet', async (world) => {
+  const far = tcp.createServer((socket) => socket.on('error', () => {}).resume())
+  await new Promise((resolve) => far.listen(0, '127.0.0.1', resolve))
+  world.atEnd(() => far.close())
+  for (const [what, ...action] of [['chat', '--chat'], ['echo', '--echo'], ['exec', '--exec', 'cat'],
+    ['forward', '--forward', `net:127.0.0.1:${far.address().port}~noauth`]]) {
+    for (const quiet of [false, true]) {
+      const serve = world.ours(['serve', '--json', ...action, ...quiet ? ['-q'] : [], 'net:127.0.0.1:0~noauth'])
+      const { address } = await serve.event('listening')
+      const socket = await plain(address)
+      const { address: peer } = await serve.event('connection')
+      socket.resetAndDestroy()
+      await serve.event('closed')
+      const line = `multiserver: ${what}: ${peer}: `
+      if (quiet) {
+        serve.kill('SIGTERM')
+        await serve.exit()
+        assert.strictEqual(serve.err, '', what)
+      } else {
+        await serve.until(() => new RegExp(`^${line.replace(/[.[\]]/g, '\\$&')}.*(reset|lost)`, 'm').test(serve.err), 'a line')
+      }
+    }
+  }
+})
+
+scenario('one of anything is counted as one', async (world) => {
+  const { serve, unix } = await room(world, '--verbose')
+  const one = world.ours(['connect', unix])
+  one.child.stdin.end('\n')
+  await serve.until(() => /, 1 byte in, \d+ out\n/.test(serve.err), 'one byte')
+  await one.exit()
+  for (let others = 0; others <= 12; others++) {
+    const guest = world.ours(['connect', unix])
+    await heard(guest, 'leaves.\n')
+    const more = others - 10 // ten are named
+    const said = guest.stdout().toString()
+    assert.ok(more > 0 ? said.includes(` and ${more} more ${more === 1 ? 'is' : 'are'} here`) : !said.includes('more'), said)
+  }
+})
+
 scenario('a room: 4 KiB a line and no more', async (world) => {
   const { unix } = await room(world)
   const [one, two] = await pair(world, unix)
@@ -92,7 +142,8 @@ scenario('a room that is closed says goodbye to everybody, however slow', async 
   assert.strictEqual(await slow.exit(), 0, slow.err)
   deaf.kill()
   assert.strictEqual(await serve.exit(), 0)
-  assert.strictEqual(serve.err, '')
+  assert.ok(serve.err.startsWith('multiserver: chat: net:'), serve.err)
+  assertComplaint(serve, new RegExp(`~shs:${as.key.replaceAll('+', '\\+')}: .*(lost|reset|ended before)`))
 })
 
 // Until the process has read all its standard input and sleeps.
@@ -213,7 +264,7 @@ scenario('--forward: a broken end is no clean end', async (world) => {
   target.kill('SIGKILL')
   assert.strictEqual(await client.exit(), 1)
   assertComplaint(client, /lost|ended before/)
-  await proc.until(() => /forward: net:.*(lost|ended before)/.test(proc.err), 'its own word')
+  await proc.until(() => /forward: net:[^ ]+: net:[^ ]+: .*(lost|ended before)/.test(proc.err), 'its own word')
 
   // and the other way round: the client is killed, the target hears of it
   const other = world.ours(['serve', '--echo', '--allow-any', 'net:127.0.0.1:0~shs'])
@@ -270,13 +321,48 @@ scenario('--forward: a target that is down is an error for that peer only', asyn
   const { proc, at } = await bridge(world, `unix:${dir}/socket~noauth`, 'net:127.0.0.1:0~shs')
   const refused = world.ours(['connect', at])
   assert.strictEqual(await refused.exit(), 1)
-  await proc.until(() => /forward: unix:.*No such file/.test(proc.err), 'its own word')
+  await proc.until(() => /forward: net:[^ ]+: unix:.*No such file/.test(proc.err), 'its own word')
   const target = world.ours(['serve', '--echo', `unix:${dir}/socket~noauth`])
   await target.line()
   const client = world.ours(['connect', at])
   client.child.stdin.end('now')
   assert.deepStrictEqual([await client.exit(), client.stdout().toString()], [0, 'now'])
   assert.ok(!fs.existsSync(world.path('config')))
+})
+
+scenario('--forward: a line about a far side names the peer that it has failed for, once', async (world) => {
+  // one that never opens
+  const dead = `net:127.0.0.1:${await closedPort()}~noauth`
+  const serve = world.ours(['serve', '--json', '--forward', dead, '--retry-for', '400', 'net:127.0.0.1:0~noauth'])
+  await plain((await serve.event('listening')).address)
+  const { address: peer } = await serve.event('connection')
+  await serve.event('closed')
+  const lines = serve.err.trim().split('\n')
+  assert.ok(lines.length >= 2, serve.err)
+  for (const line of lines) assert.ok(line.startsWith(`multiserver: forward: ${peer}: ${dead}: could not connect`), serve.err)
+  assert.ok(lines.slice(0, -1).every((line) => / again in [\d.]+ s$/.test(line)) && !/ again in /.test(lines.at(-1)), serve.err)
+  // one that was open
+  const far = tcp.createServer((socket) => socket.once('data', () => socket.resetAndDestroy()).on('error', () => {}))
+  await new Promise((resolve) => far.listen(0, '127.0.0.1', resolve))
+  world.atEnd(() => far.close())
+  const target = `net:127.0.0.1:${far.address().port}~noauth`
+  const open = world.ours(['serve', '--json', '--forward', target, 'net:127.0.0.1:0~noauth'])
+  await plain((await open.event('listening')).address)
+  const { address: other } = await open.event('connection')
+  await open.event('closed')
+  assert.match(open.err, /^[^\n]*\n$/)
+  assert.ok(open.err.startsWith(`multiserver: forward: ${other}: ${target}: `), open.err)
+})
+
+scenario('--forward: a peer that the far side has left is told of', async (world) => {
+  const far = tcp.createServer((socket) => socket.once('data', () => socket.end('bye')).on('error', () => {}))
+  await new Promise((resolve) => far.listen(0, '127.0.0.1', resolve))
+  world.atEnd(() => far.close())
+  const serve = world.ours(['serve', '--json', '--forward', `ws://127.0.0.1:${far.address().port}`, 'net:127.0.0.1:0~noauth'])
+  await plain((await serve.event('listening')).address)
+  const { address: peer } = await serve.event('connection')
+  await serve.event('closed')
+  assert.match(serve.err, new RegExp(`^multiserver: forward: ${peer}: ws://`))
 })
 
 scenario('--forward: each way to a target that is down is told', async (world) => {

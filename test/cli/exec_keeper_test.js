@@ -62,7 +62,7 @@ scenario('who has left the group of its command is gone, too, if it has its inpu
   serve.kill('SIGKILL')
   await become(() => isGone(shell) && isGone(grandchild) && keepers(world).length === 0)
   assert.ok(!fs.existsSync(file))
-  await serve.until(() => /serve is gone without a word: 1 commands were killed\n/.test(serve.err) || serve.done, 'a line')
+  await serve.until(() => /serve is gone without a word: 1 command was killed\n/.test(serve.err) || serve.done, 'a line')
 })
 
 scenario('who is left behind with the input of a command does not take the end of all for its own', async (world) => {

@@ -49,7 +49,9 @@ scenario('--json: each step of a connection is an event', async (world) => {
   assert.deepStrictEqual([error.id, error.layer, error.phase, error.code], [3, 'shs', 'authorise', 'MS_EREFUSED'])
   assert.match(error.address, /^net:127\.0\.0\.1:\d+~shs:/)
   assert.deepStrictEqual([error.address.split('~shs:')[1], refused.remote], [error.remote, error.remote])
-  assert.ok(error.message.length > 0)
+  const why = `refused: no --allow has its key, ${error.remote}`
+  assert.deepStrictEqual([error.message, refused.message], [why, why])
+  assert.ok(serve.err.includes(`: ${why}\n`), serve.err)
   assert.strictEqual(serve.events('connection').length, 2)
 
   const victim = world.ours(['connect', at], { as })
@@ -287,7 +289,7 @@ scenario('--allow-file is read, and read again on SIGHUP', async (world) => {
     await serve.until(() => word.test(serve.err.slice(before)), `${word}`)
   }
   assert.deepStrictEqual(await statuses(), [0, 0, 0, 1])
-  await hangup(`${bob.key}`, /friends: 1 keys\n/)
+  await hangup(`${bob.key}`, /friends: 1 key\n/)
   assert.deepStrictEqual(await statuses(), [1, 0, 0, 1])
   await hangup(`${alice.key}\nnonsense\n`, /allow: .*friends: line 2 is not a public key/)
   assert.deepStrictEqual(await statuses(), [1, 0, 0, 1], 'the old list is kept')
@@ -329,7 +331,7 @@ scenario('a key that is taken out of --allow-file is put out on SIGHUP, with --n
     // what is no list puts nobody out
     await hangup(`${alice.key}\nnonsense\n`, /line 2 is not a public key/)
     await hangup('', /has no key: who may enter is as before/)
-    await hangup(`${alice.key}\n`, /friends: 1 keys\n/)
+    await hangup(`${alice.key}\n`, /friends: 1 key\n/)
     if (keep.length === 0) {
       await serve.until(() => /friends: 2 connections put out: their keys are gone\n/.test(serve.err), 'how many')
       for (const name of ['bob', 'twice']) assert.strictEqual(await all[name].exit(), 1)
@@ -352,7 +354,7 @@ scenario('check looks at the files before a reload', async (world) => {
     return [proc.status, proc.err || proc.stdout().toString()]
   }
   const file = world.write('friends', `${identity().key}\n`)
-  assert.deepStrictEqual(await run('--allow-file', file), [0, `${file}: 1 keys\n`])
+  assert.deepStrictEqual(await run('--allow-file', file), [0, `${file}: 1 key\n`])
   for (const [text, word] of [['', /has no key/], ['x\n', /line 1 is not a public key/]]) {
     const [status, told] = await run('--allow-file', world.write('friends', text))
     assert.strictEqual(status, 1)

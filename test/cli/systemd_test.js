@@ -201,7 +201,7 @@ scenario('SIGHUP before it is ready, and while it drains, tells nothing', async 
   const at = `unix:${world.socketDir('s')}/socket~noauth`
   const proc = world.ours(['serve', '--json', '--echo', '--allow-file', friends, at, 'net:slow:0~shs'], { env: { ...env, ...slow.env } })
   await proc.event('listening')
-  const read = () => proc.err.split('friends: 1 keys\n').length - 1
+  const read = () => proc.err.split('friends: 1 key\n').length - 1
   proc.kill('SIGHUP')
   await proc.until(() => read() === 1, 'the keys read again')
   assert.strictEqual(proc.events('error').length, 0, 'the name is still looked up')

@@ -101,7 +101,7 @@ scenario('who connects counts: another user is turned away, and told of', async 
     fs.chmodSync(at, 0o666) // somebody means well
     for (const user of OTHERS) assert.ok(!(await ask(at, 'hello', user)), `${user} is in`)
     assert.strictEqual(await ask(at, 'hello'), 'hello')
-    assert.match(await proc.line('stderr'), /turned away: 1 peers, the last for another user at a unix socket, where nothing proves who it is/)
+    assert.match(await proc.line('stderr'), /turned away: 1 peer, for another user at a unix socket, where nothing proves who it is/)
     proc.kill('SIGUSR1')
     await proc.until(() => / entered=1 .* refused=2 failed=0 /.test(proc.err), 'the counters')
     proc.kill('SIGTERM')

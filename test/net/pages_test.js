@@ -105,5 +105,5 @@ scenario('who comes as one that may want a page gets no WebSocket beyond its lim
     request.on('response', ({ statusCode, headers }) => say(statusCode + (headers['retry-after'] ? ' later' : '')))
     request.on('upgrade', () => say('open')).on('error', ({ code }) => say(code)).end()`])
   assert.strictEqual((await socket.event('over')).what, '503 later')
-  await server.until(() => /turned away: 1 peers, the last for too many connections of one address in a second/.test(server.err), 'a line')
+  await server.until(() => /turned away: 1 peer, for too many connections of one address in a second/.test(server.err), 'a line')
 })
