@@ -53,6 +53,18 @@ static bool has_odd_colon(const char *s, size_t n) {
   return false;
 }
 
+/* A query, or a fragment, up to the next section: its values may be secrets. "": neither. */
+static size_t put_query(struct line *l, const char *s) {
+  const char *p = s;
+  while (*p == '?' || *p == '&' || *p == '#') {
+    size_t name = 1 + strcspn(p + 1, "=&#~;");
+    put(l, p, p[name] == '=' ? name + 1 : 1);
+    put_text(l, "...");
+    p += name + strcspn(p + name, "&#~;");
+  }
+  return (size_t)(p - s);
+}
+
 /* "//user:password@host/path" and its like, up to the next section; slashes may lack, and a
  * password may have some. */
 static size_t put_url(struct line *l, const char *s) {
@@ -61,8 +73,10 @@ static size_t put_url(struct line *l, const char *s) {
   if (!host && any && has_odd_colon(s + from, any)) host = any;
   put(l, s, from);
   if (host) put_text(l, "...");
-  put(l, s + from + host, n - from - host);
-  return n;
+  host += from;
+  from = host + strcspn(s + host, "?#~;");
+  put(l, s + host, from - host);
+  return from + put_query(l, s + from);
 }
 
 /* ---- Names ---- */
@@ -109,6 +123,13 @@ static size_t name_of(const char *s, size_t n, char name[NAME]) {
   for (char *c = name; *c; c++)
     *c = (char)tolower((unsigned char)*c);
   return k;
+}
+
+/* The same of a first section, the ':' behind whose name may lack before a '/'. */
+static size_t transport_name(const char *s, size_t n, char name[NAME]) {
+  size_t k = strcspn(s, "/:~;");
+  if (k && k < n && s[k] == '/' && name_of(s, k, name) == k && meant(name)) return k;
+  return name_of(s, n, name);
 }
 
 /* ---- Without secrets ---- */
@@ -214,6 +235,7 @@ static size_t seed_behind(const char *key, size_t n) {
 static size_t put_some(struct line *l, const char *s, bool hide) {
   size_t n = key_run(s), seed = seed_behind(s, n);
   if (strncmp(s, "//", 2) == 0) return put_url(l, s);
+  if (*s == '?' || *s == '#') return put_query(l, s);
   if (n >= KEY_LEAST && (hide || seed))
     put_text(l, seed ? "...:..." : "...");
   else
@@ -287,13 +309,25 @@ static void put_net(struct line *l, const char *s, size_t n) {
   put(l, s + port + 1, key);
 }
 
+/* Skips the slashes that stand before what a transport is given: how many. A path keeps one where
+ * no ':' was before it. */
+static size_t slashes(const char **data, const char *name, char before) {
+  const char *s = *data;
+  size_t n = strspn(s, "/");
+  if (strcmp(name, "net") == 0) n = n == 2 ? 0 : 1; /* a URL has a path, too: put_net */
+  if (strcmp(name, "unix") == 0) n = before != ':' ? n - 1 : n >= 2 ? 2 : 0;
+  *data += n;
+  return n;
+}
+
 /* The first section, n characters of it. */
 static void put_transport(struct line *l, const char *s, size_t n) {
   char typed[NAME];
-  size_t k = name_of(s, n, typed);
-  const char *name = meant(typed), *data = s + k + (k < n);
+  size_t k = transport_name(s, n, typed);
+  const char *name = meant(typed), *data = s + k + (k < n && s[k] == ':');
   size_t rest = n - (size_t)(data - s);
-  if (*s == '/' || *s == '.' || (*s == '@' && k == n)) { /* a path */
+  if (name && *data == '/') rest -= slashes(&data, name, s[k]);
+  if (*s == '/' || *s == '.' || (*s == '@' && k == n && n < KEY_LEAST)) { /* a path */
     put_text(l, "unix:");
     put(l, s, n);
   } else if (!name && (*s == '[' || strspn(k < n ? data : s, "0123456789"))) { /* a host */
@@ -303,11 +337,7 @@ static void put_transport(struct line *l, const char *s, size_t n) {
   } else {
     put_text(l, name ? name : typed);
     put_text(l, ":");
-    if (*(name ? name : typed) == 'w' && strncmp(data, "//", 2) != 0) put_text(l, "//");
-    if (name && strcmp(name, "unix") == 0 && strncmp(data, "//", 2) == 0) {
-      data += 2;
-      rest -= 2;
-    }
+    if (name && *name == 'w') put_text(l, "//");
     put(l, data, rest);
   }
 }
@@ -339,6 +369,10 @@ static void correct(struct line *l, const char *s) {
   }
 }
 
+static bool has_query(const ms_section *s) {
+  return s->kind == MS_SECTION_WS && s->path && strchr(s->path, '?');
+}
+
 /* Can it be used, all of it, and has it nothing that must not be shown? Of two keys one is a seed
  * that has been mistyped. */
 static bool is_good(const char *text, enum ms_addr_use use) {
@@ -353,42 +387,67 @@ static bool is_good(const char *text, enum ms_addr_use use) {
       const ms_section *s = &a->sections[j];
       keys += s->has_key;
       good = keys <= 1 && s->kind != MS_SECTION_OTHER && s->kind != MS_SECTION_ONION &&
-             !s->has_seed && !s->userinfo && (j == 0 || !s->transport || s->kind == MS_SECTION_WS);
+             !s->has_seed && !s->userinfo && !has_query(s) &&
+             (j == 0 || !s->transport || s->kind == MS_SECTION_WS);
     }
   }
   ms_addr_free(addr);
   return good;
 }
 
-/* What stands around an address that was copied: blanks, quotes, and commas for ';'. */
-static void bare(const char *text, char *out, size_t size) {
-  static const char around[] = " \t\"'`<>";
+/* What may be meant by a blank before this: ';' where an address begins, '~' where a transform
+ * does, else nothing, NUL. */
+static char joint(const char *s) {
+  char name[NAME];
+  size_t n = strcspn(s, "~;, \t"), k = transport_name(s, n, name);
+  const char *protocol = meant(name);
+  if (protocol && strchr("st", *protocol)) return '~';
+  if (protocol && strcmp(protocol, "noauth") == 0) return '~';
+  return (protocol && k < n) || (*s && strchr("/.[", *s)) || host_of(s, n) ? ';' : '\0';
+}
+
+/* What stands around an address that was copied: blanks, quotes, and commas for ';'. Does it seem
+ * to be several, with a blank or a comma between them? */
+static bool bare(const char *text, char *out, size_t size) {
+  static const char around[] = " \t\"'`<>", blank[] = " \t";
   struct line l = {out, size, 0};
+  bool several = false;
   size_t n;
   text += strspn(text, around);
   for (n = strlen(text); n && strchr(around, text[n - 1]); n--) {
   }
   put(&l, "", 0);
   for (size_t i = 0; i < n; i++) {
-    if (text[i] == ' ' || text[i] == '\t') continue;
-    put(&l, text[i] == ',' ? ";" : text + i, 1);
+    const char *next = text + i + 1 + strspn(text + i + 1, blank);
+    char c = text[i];
+    if (c == ',' || ((c == ' ' || c == '\t') && l.n && !strchr(";~:", out[l.n - 1])))
+      several |= joint(next) == ';';
+    if (c == ' ' || c == '\t') c = l.n && !strchr(";~:", out[l.n - 1]) ? joint(next) : '\0';
+    if (c == ',') c = ';';
+    if (c) put(&l, &c, 1);
   }
+  return several;
 }
 
 void cli_did_you_mean(const char *text, enum ms_addr_use use, char *buf, size_t size) {
   char typed[SUGGESTED], better[SUGGESTED + 64];
   struct line l = {better, sizeof better, 0};
+  const char *join = "";
+  bool at_file;
   *buf = '\0';
   if (strlen(text) >= sizeof typed) return;
-  bare(text, typed, sizeof typed);
+  if (bare(text, typed, sizeof typed)) join = "; alternatives are joined by ';'";
+  at_file = *typed == '@' && strchr(typed, ':');
   put(&l, "", 0);
-  correct(&l, typed);
+  correct(&l, typed + at_file);
   if (strcmp(better, text) != 0 && is_good(better, use))
-    (void)snprintf(buf, size, "; did you mean %s?", better);
+    (void)snprintf(buf, size, "%s%s did you mean %s?", join, *join ? ":" : ";", better);
+  else
+    (void)snprintf(buf, size, "%s", join);
 }
 
 int cli_error_typed(const char *what, const char *text, enum ms_addr_use use, const ms_error *err) {
-  char typed[CLI_TYPED], meant_by_it[SUGGESTED + 96], place[64] = "";
+  char typed[CLI_TYPED], meant_by_it[CLI_MEANT], place[64] = "";
   cli_typed(text, typed, sizeof typed);
   cli_did_you_mean(text, use, meant_by_it, sizeof meant_by_it);
   if (err->phase == MS_PHASE_PARSE)

@@ -111,11 +111,17 @@ static bool read_onion(ms_section *out, struct ms__reading *r, const char *data)
   return read_host(out, r, data, (size_t)(colon - data));
 }
 
+/* What stands before an '@' is no part of a host, but of what was taken for a URL: a password,
+ * perhaps. */
 static void write_host_port(struct ms__text *t, const ms_section *s, bool safe) {
-  (void)safe;
+  const char *host = s->host ? s->host : "", *at = strrchr(host, '@');
   if (s->port < 0) return;
   ms__text_char(t, ':');
-  put(t, s->host ? s->host : "");
+  if (safe && at && !ms__host_is_address(host)) {
+    ms__text_string(t, "...");
+    host = at;
+  }
+  put(t, host);
   ms__text_char(t, ':');
   ms__text_uint(t, (unsigned long)s->port);
 }

@@ -30,6 +30,25 @@ const dialled = [
   ['/run/x', 'unix:/run/x'],
   ['./x~noauth', 'unix:./x~noauth'],
   ['@x', null], // names a file that has an address
+  ['@/run/x', null],
+  ['@net:h:1', 'net:h:1'], // a file of that name is not there
+  ['@unix:/nowhere/x', 'unix:/nowhere/x'],
+  ['@wss://h/p~shs:KEY', 'wss://h/p~shs:KEY'],
+  ['@tcp:h:1', 'net:h:1'],
+  ['@net:h:1~shs:KEY:SEED', null],
+  ['@KEY.ed25519', null],
+  // without a colon
+  ['wss//host', 'wss://host'],
+  ['ws//host:1', 'ws://host:1'],
+  ['https//h~shs:KEY', 'wss://h~shs:KEY'],
+  ['unix//tmp/x', 'unix:/tmp/x'],
+  ['unix/tmp/x~noauth', 'unix:/tmp/x~noauth'],
+  ['net//h:1', 'net:h:1'],
+  ['tcp//h:1/', 'net:h:1'],
+  ['net/h:1', 'net:h:1'],
+  ['wss:/h/p', 'wss://h/p'],
+  ['ws///h', 'ws://h'],
+  ['foo//h', null],
   ['unxi:/run/x', 'unix:/run/x'],
   ['net:h:1~sha:KEY', 'net:h:1~shs:KEY'],
   ['net:h:1~SHS:KEY', 'net:h:1~shs:KEY'],
@@ -44,6 +63,24 @@ const dialled = [
   ['ssh://h', null],
   ['net:h:80080', null],
   ['net:h:1~shs:', null],
+  ['wss//h/?token=secret', null],
+]
+
+// Several, and what stands between them.
+const several = [
+  ['net:h:1 net:h:2', 'net:h:1;net:h:2'],
+  ['net:h:1~shs:KEY \tunix:/x~noauth', 'net:h:1~shs:KEY;unix:/x~noauth'],
+  ['net:h:1, ws://h', 'net:h:1;ws://h'],
+  ['ws://h ws://i', 'ws://h;ws://i'],
+  ['h:1 [::1]:2', 'net:h:1;net:[::1]:2'],
+  ['net:h:1~shs:KEY:SEED net:h:2', null],
+]
+// One, with a blank in it.
+const single = [
+  ['net:h:1 shs:KEY', 'net:h:1~shs:KEY'],
+  ['net:h:1 noauth', 'net:h:1~noauth'],
+  ['net: h:1', 'net:h:1'],
+  ['net:h:1~shs: KEY', 'net:h:1~shs:KEY'],
 ]
 
 const filled = (text) => text.replace(/KEY/g, KEY).replace(/SEED/g, SEED)
@@ -55,12 +92,40 @@ scenario('dialled', async (world) => {
     const line = client.err.split('\n').find((l) => l.startsWith('multiserver: connect: '))
     const asked = / did you mean (.*)\?$/.exec(line)
     assert.strictEqual(asked && asked[1], meant && filled(meant), line)
-    if (typed === '@x') continue
+    if (typed[0] === '@') continue
     if (typed.includes(',')) continue // the second key may be a seed
-    const shown = filled(typed.replace('KEY:SEED', '...:...').replace('user:password', '...'))
+    const shown = filled(typed.replace('KEY:SEED', '...:...').replace('user:password', '...').replace('token=secret', 'token=...'))
     assert.ok(line.startsWith(`multiserver: connect: ${shown}: `), line)
     assert.ok(!line.includes(SEED) && !line.includes('password'), line)
   }
+})
+
+scenario('several where one is meant are joined by a ;', async (world) => {
+  for (const [typed, meant] of [...several, ...single]) {
+    const told = await world.run(['address', filled(typed)])
+    assert.notStrictEqual(told.status, 0, typed)
+    const joined = told.err.includes("; alternatives are joined by ';'")
+    assert.strictEqual(joined, several.some(([text]) => text === typed), told.err)
+    const asked = / did you mean (.*)\?\n$/.exec(told.err)
+    assert.strictEqual(asked && asked[1], meant && filled(meant), told.err)
+    assert.ok(!told.err.includes(SEED), told.err)
+  }
+})
+
+// What is right and dialled is told without a password, wherever that stands.
+scenario('no password is in the steps of a dial', async (world) => {
+  for (const at of ['net:user:password@localhost:1', 'net:password@localhost:1~noauth', 'ws://user:password@localhost:1', 'onion:user:password@h:1'])
+    for (const args of [['connect', '-v', at], ['connect', at], ['check', at], ['connect', '-v', `${at};unix:/nowhere/x`]]) {
+      const told = await world.run(args)
+      assert.strictEqual(told.status, 1, told.err)
+      const all = told.err + told.stdout()
+      assert.ok(all.includes('localhost') || at.startsWith('onion'), all)
+      assert.ok(!all.includes('password'), all)
+    }
+  const serve = world.ours(['serve', '--forward', 'net:user:password@localhost:1', '--retry-for', '1', '--log', 'debug', 'net:127.0.0.1:0~noauth'])
+  await world.run(['connect', await serve.line()])
+  await serve.until(() => / failed/.test(serve.err), 'its end')
+  assert.ok(!serve.err.includes('password'), serve.err)
 })
 
 // A seed is one, too, where it or its key is not whole, or written in another form.
@@ -91,6 +156,12 @@ scenario('a secret that is mistyped is none the less hidden', async (world) => {
     ['ws://us/er:password@h', 'ws://...@h'],
     ['wss:u:password@h:1', 'wss:...@h:1'],
     ['user:password@127.0.0.1:1', '...@127.0.0.1:1'],
+    ['ws://h/?token=password~sha:KEY', 'ws://h/?token=...~sha:KEY'],
+    ['ws://h?a=password&password&c=~nope', 'ws://h?a=...&...&c=...~nope'],
+    ['wsss://h/p?token=password;tcp:h:1', 'wsss://h/p?token=...;tcp:h:1'],
+    ['wss//h/?token=password', 'wss//h/?token=...'],
+    ['ws://h/#token=password', 'ws://h/#token=...'],
+    ['unix:/x~ws:/?token=password~nope', 'unix:/x~ws:/?token=...~nope'],
     ['net:user:password@h:1~noauth', 'net:...@h:1~noauth'],
     ['tcp:h:1~nope;http:user:password@h', 'tcp:h:1~nope;http:...@h'],
     // and what is none is shown
