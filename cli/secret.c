@@ -1,11 +1,13 @@
 /* Identities in files, in the format of Scuttlebutt's ~/.ssb/secret. */
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "cli.h"
 
 enum { PATH_TEXT = 4096 };
@@ -61,9 +63,46 @@ static int look(const char *path) {
 
 /* ---- Identities ---- */
 
+/* " FILE", as a shell takes it; "" for the default file, which need not be named. */
+static void argument(const char *path, char *buf, size_t size) {
+  static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._+-";
+  char standard[PATH_TEXT];
+  bool quoted = path[strspn(path, plain)] || !*path;
+  size_t n = 0;
+  *buf = '\0';
+  if (standard_place(standard, sizeof standard) && strcmp(path, standard) == 0) return;
+  n += (size_t)snprintf(buf, size, " %s%s", *path == '-' ? "-- " : "", quoted ? "'" : "");
+  for (; *path && n + 6 < size; path++) {
+    if (*path == '\'') n += (size_t)snprintf(buf + n, size - n, "'\\");
+    buf[n++] = *path;
+    if (*path == '\'') buf[n++] = '\'';
+  }
+  (void)snprintf(buf + n, size - n, "%s", quoted ? "'" : "");
+}
+
+/* Is what is there a file that may be read, and no identity? */
+static bool is_other(const char *path, const ms_error *err) {
+  static const struct ms__file_rules rules = {.max = SIZE_MAX, .secret = true};
+  int fd = err->code == MS_EINVAL ? ms__file_open(path, &rules, NULL) : -1;
+  if (fd >= 0) (void)close(fd);
+  return fd >= 0;
+}
+
+/* Says as well what to do where there is no identity. */
 int cli_secret_load(const char *path, ms_identity **out) {
+  char file[512];
+  struct stat st;
   ms_error err;
-  return ms_identity_load(out, path, &err) < 0 ? cli_error_from("key", &err) : CLI_OK;
+  if (ms_identity_load(out, path, &err) == 0) return CLI_OK;
+  argument(path, file, sizeof file);
+  if (err.sys == ENOENT && lstat(path, &st) < 0)
+    return cli_error("key", path, "%s; multiserver keygen%s makes an identity there", err.message,
+                     file);
+  if (is_other(path, &err))
+    return cli_error("key", path,
+                     "%s; move it away, and multiserver keygen%s makes an identity there",
+                     err.message, file);
+  return cli_error_from("key", &err);
 }
 
 int cli_secret_create(const char *path, ms_identity **out, bool *existed) {

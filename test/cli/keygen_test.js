@@ -158,8 +158,10 @@ scenario('a bad file is one error without a word of the secret', async (world) =
   const good = secretFile(me)
   const secret = me.secretKey.toString('base64')
   const cases = [
-    ['missing', null, /missing: cannot be read: No such file/],
-    ['empty', '', /line 1, column 1: this is not a JSON object/],
+    ['missing', null, /missing: cannot be read: No such file or directory; multiserver keygen [^ ]+missing makes an identity there\n/],
+    ["not it's", null, /; multiserver keygen '[^ ]+not it'\\''s' makes an identity there\n/],
+    ['empty', '', /line 1, column 1: this is not a JSON object; move it away, and multiserver keygen [^ ]+empty makes an identity there\n/],
+    ['nul', good.replace('"id"', '\0'), /line 8 has a NUL byte; move it away/],
     ['text', `${secret}\n`, /line 1, column 1: this is not a JSON object/],
     ['line', good.replace('"id"', 'id'), /line 8, column \d+: this is not a JSON object/],
     ['curve', good.replace('"ed25519"', '"k256"'), /the curve is not ed25519/],
@@ -181,7 +183,26 @@ scenario('a bad file is one error without a word of the secret', async (world) =
   }
   const folder = await world.run(['id', '--key', world.dir])
   assert.strictEqual(folder.status, 1)
-  assertComplaint(folder, /Is a directory/)
+  assertComplaint(folder, /Is a directory\n/)
+})
+
+scenario('what is said to make an identity where there is none does', async (world) => {
+  const key = `${'A'.repeat(43)}=`
+  for (const [args, missing] of [[['id'], 'config/multiserver/secret'], [['id', '--key', 'x y'], 'x y'], [['id', '--key=-z'], '-z'],
+    [['connect', '--key', 'one', `net:127.0.0.1:1~shs:${key}`], 'one'], [['check', '--key', 'two', `net:127.0.0.1:1~shs:${key}`], 'two'],
+    [['serve', '--echo', '--key', 'three', 'net:127.0.0.1:0~shs'], 'three']]) {
+    const told = await world.run(args)
+    assert.strictEqual(told.status, 1, told.err)
+    assertComplaint(told, /No such file or directory; multiserver keygen.* makes an identity there\n/)
+    const [, line] = /; multiserver (keygen.*) makes/.exec(told.err)
+    assert.strictEqual(line === 'keygen', missing.startsWith('config'), line)
+    const made = world.start('keygen', 'sh', ['-c', `exec "$0" ${line}`, command])
+    assert.strictEqual(await made.exit(), 0, made.err)
+    assert.ok(fs.existsSync(world.path(missing)), missing)
+  }
+  // a link to nowhere would be in its way
+  fs.symlinkSync('nowhere', world.path('link'))
+  assertComplaint(await world.run(['id', '--key', 'link']), /: No such file or directory\n/)
 })
 
 scenario('a place that cannot be written is an error', async (world) => {
