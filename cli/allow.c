@@ -40,13 +40,48 @@ bool cli_keys_add(struct cli_keys *keys, const char *text) {
   return ms_key_parse(key, text, strlen(text), NULL) == 0 && add(keys, key);
 }
 
+/* How a line has been read. */
+enum line { LINE_READ, LINE_OVER, LINE_LONG, LINE_NUL };
+
+/* The next one, without its end, or LINE_OVER: the file is, or cannot be read. */
+static enum line next_line(FILE *file, char line[LINE_TEXT]) {
+  size_t n = 0;
+  int c = getc(file);
+  if (c == EOF) return LINE_OVER;
+  for (; c != EOF && c != '\n'; c = getc(file)) {
+    if (c == '\0') return LINE_NUL;
+    if (n + 1 == LINE_TEXT) return LINE_LONG;
+    line[n++] = (char)c;
+  }
+  line[n] = '\0';
+  return LINE_READ;
+}
+
 /* "KEY", "KEY # whose", "# a comment" or nothing. Cuts the line up. False: none of these. */
 static bool read_line(struct cli_keys *keys, char *line) {
-  static const char blank[] = " \t\r\n";
+  static const char blank[] = " \t\r";
   char *comment = strchr(line, '#'), *word;
   if (comment) *comment = '\0';
   word = strtok(line, blank);
   return !word || (cli_keys_add(keys, word) && !strtok(NULL, blank));
+}
+
+/* Takes every line. CLI_OK, or CLI_FAILED after an error line. */
+static int read_lines(struct cli_keys *keys, FILE *file, const char *path) {
+  char line[LINE_TEXT];
+  enum line how;
+  for (size_t number = 1; (how = next_line(file, line)) != LINE_OVER; number++) {
+    if (how == LINE_NUL) return cli_error("allow", path, "line %zu has a NUL byte", number);
+    if (how == LINE_LONG)
+      return cli_error("allow", path, "line %zu is longer than a key can be", number);
+    if (!read_line(keys, line))
+      return cli_error("allow", path,
+                       "line %zu is not a public key: 32 bytes of base64, alone but for a comment "
+                       "after #",
+                       number);
+  }
+  if (ferror(file)) return cli_error("allow", path, "cannot be read: %s", strerror(errno));
+  return CLI_OK;
 }
 
 /* Goes to the beginning of the text. */
@@ -76,8 +111,6 @@ const uint8_t *cli_keys_gone(const struct cli_keys *old, const struct cli_keys *
 
 int cli_keys_read(struct cli_keys *keys, const char *path) {
   struct cli_keys found = {NULL, 0};
-  char line[LINE_TEXT];
-  size_t number = 0;
   FILE *file;
   int fd, status;
   ms_error err;
@@ -89,18 +122,7 @@ int cli_keys_read(struct cli_keys *keys, const char *path) {
     return cli_error("allow", NULL, "out of memory");
   }
   status = begin(file, path);
-  while (status == CLI_OK && fgets(line, sizeof line, file)) {
-    number++;
-    if (!strchr(line, '\n') && !feof(file))
-      status = cli_error("allow", path, "line %zu is longer than a key can be", number);
-    else if (!read_line(&found, line))
-      status = cli_error("allow", path,
-                         "line %zu is not a public key: 32 bytes of base64, alone but for a "
-                         "comment after #",
-                         number);
-  }
-  if (status == CLI_OK && ferror(file))
-    status = cli_error("allow", path, "cannot be read: %s", strerror(errno));
+  if (status == CLI_OK) status = read_lines(&found, file, path);
   (void)fclose(file);
   if (status == CLI_OK) {
     if (found.count) qsort(found.at, found.count, sizeof *found.at, compare);

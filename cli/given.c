@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -34,14 +35,27 @@ static void trim(char *text) {
     text[n - 1] = '\0';
 }
 
+/* Where there is no such file an address was meant itself, or the file lies elsewhere. What has
+ * secrets in it, if it is one, is not shown. */
+static int no_file(const struct cli_command *command, const char *arg, const ms_error *err) {
+  char typed[CLI_TYPED], shown[CLI_TYPED + 1], meant[CLI_MEANT] = "";
+  cli_typed(arg + 1, typed, sizeof typed);
+  (void)snprintf(shown, sizeof shown, "@%s", typed);
+  if (strchr(arg, ':')) cli_did_you_mean(arg, MS_ADDR_DIAL, meant, sizeof meant);
+  return cli_error(command->name, shown, "%s: what follows @ is a file with the address in it%s",
+                   err->message, meant);
+}
+
 /* One line, and no other but blank ones. */
 static int check_line(const struct cli_command *command, const char *where, char *text, size_t n) {
   const char *why;
-  size_t mark = ms__file_mark(text, n, &why);
+  size_t mark = ms__file_mark(text, n, &why), nul = ms__file_nul(text, n);
+  char line[64];
   if (why) return cli_usage(command, where, why);
+  (void)snprintf(line, sizeof line, "line %zu has a NUL byte", nul);
+  if (nul) return cli_usage(command, where, line);
   memmove(text, text + mark, n -= mark);
   text[n] = '\0';
-  if (strlen(text) != n) return cli_usage(command, where, "is no text");
   trim(text);
   if (!*text) return cli_usage(command, where, "has no address in it");
   if (strchr(text, '\n'))
@@ -49,11 +63,14 @@ static int check_line(const struct cli_command *command, const char *where, char
   return CLI_OK;
 }
 
-static int read_file(const struct cli_command *command, const char *path, char *text) {
+static int read_file(const struct cli_command *command, const char *arg, char *text) {
+  const char *path = arg + 1;
   static const struct ms__file_rules rules = {.max = GIVEN_MAX - 1};
   ms_error err;
   ptrdiff_t n;
   int fd = ms__file_open(path, &rules, &err), status;
+  if (fd < 0 && (err.sys == ENOENT || err.sys == ENOTDIR || err.sys == ENAMETOOLONG))
+    return no_file(command, arg, &err);
   if (fd < 0) return cli_error_from(command->name, &err);
   n = ms__file_read(fd, path, text, GIVEN_MAX - 1, &err);
   status = n < 0 ? cli_error_from(command->name, &err) : check_line(command, path, text, (size_t)n);
@@ -94,7 +111,7 @@ int cli_address_given(const struct cli_command *command, const char *arg, char *
   if (line)
     status = read_line(command, *out);
   else if (file)
-    status = read_file(command, arg + 1, *out);
+    status = read_file(command, arg, *out);
   else
     strcpy(*out, arg);
   if (status == CLI_OK) return CLI_OK;

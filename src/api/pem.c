@@ -45,10 +45,16 @@ struct block {
 
 static const char begins[] = "-----BEGIN ";
 
+/* ASN.1 of any kind begins so. */
+static bool is_binary(const struct file *f) {
+  return f->n >= 4 && f->text[0] == 0x30 && strlen(f->text) < f->n;
+}
+
 static int read_file(struct file *f, size_t max, bool secret, ms_error *err) {
   struct ms__file_rules rules = {.max = max, .secret = secret};
   const char *encoding;
   ms_error why;
+  size_t nul;
   ptrdiff_t n;
   int fd = ms__file_open(f->path, &rules, &why);
   if (fd < 0) return ms__pem_error(err, MS_EINVAL, f->what, f->path, "%s", why.message);
@@ -59,9 +65,12 @@ static int read_file(struct file *f, size_t max, bool secret, ms_error *err) {
     f->n = (size_t)n;
     f->text[n] = '\0';
     f->mark = ms__file_mark(f->text, f->n, &encoding);
-    if (!encoding) return 0;
+    nul = is_binary(f) ? 0 : ms__file_nul(f->text, f->n);
+    if (!encoding && !nul) return 0;
     sodium_free(f->text);
     f->text = NULL;
+    if (nul && !encoding)
+      return ms__pem_error(err, MS_EINVAL, f->what, f->path, "line %zu has a NUL byte", nul);
     return ms__pem_error(err, MS_EINVAL, f->what, f->path, "%s", encoding);
   }
   if (!f->text) return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, "tls", NULL);
@@ -134,12 +143,11 @@ static int broken(const struct file *f, const struct block *b, ms_error *err) {
                        b->number, b->label, b->line, reason ? reason : "it cannot be read");
 }
 
-/* ASN.1 of any kind begins so. */
 static const char *of_binary(const struct file *f) {
   const unsigned char *p = (const unsigned char *)f->text, *q = p;
   X509 *certificate;
   PKCS12 *pkcs12;
-  if (f->n < 4 || p[0] != 0x30 || strlen(f->text) == f->n) return NULL;
+  if (!is_binary(f)) return NULL;
   if ((certificate = d2i_X509(NULL, &q, (long)f->n))) {
     X509_free(certificate);
     return "is in DER: openssl x509 -inform DER -in FILE makes PEM of it";

@@ -101,3 +101,11 @@ size_t ms__file_mark(const char *text, size_t n, const char **why) {
   if (wide) *why = "is UTF-16 or UTF-32: it has to be UTF-8";
   return n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
 }
+
+size_t ms__file_nul(const char *text, size_t n) {
+  const char *nul = n ? memchr(text, '\0', n) : NULL;
+  size_t line = 1;
+  for (const char *p = text; nul && p < nul; p++)
+    line += *p == '\n';
+  return nul ? line : 0;
+}

@@ -24,6 +24,10 @@ ptrdiff_t ms__file_read(int fd, const char *path, char *buf, size_t size, ms_err
  * it. *why is NULL, or what is wrong with a text that is UTF-16 or UTF-32. */
 size_t ms__file_mark(const char *text, size_t n, const char **why);
 
+/* The line, from 1, of the first NUL, which no text has and which would hide what is behind it; 0:
+ * there is none. */
+size_t ms__file_nul(const char *text, size_t n);
+
 /* Is an open file no secret? It is ours and its group or others may open it, or it is anybody's and
  * everybody may (as OpenSSH has it). A file that root has given to a group of its own to read, as
  * Debian's ssl-cert, is one for root, too. Then, with *err: MS_EINVAL, else 0. */

@@ -172,8 +172,10 @@ static int parse(char *text, size_t n, struct ms_identity *kept, ms_error *err) 
   struct members m = {{0}, {0}, {0}};
   uint8_t public_key[MS_KEY_BYTES], last[MS_KEY_BYTES], seed[MS_KEY_BYTES];
   const char *why;
-  size_t mark = ms__file_mark(text, n, &why);
+  size_t mark = ms__file_mark(text, n, &why), nul;
   if (why) return bad(err, why);
+  if ((nul = ms__file_nul(text, n)))
+    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, NULL, "line %zu has a NUL byte", nul);
   r.s += mark;
   r.n -= mark;
   blank_comments(r.s, r.n);

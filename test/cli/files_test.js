@@ -87,7 +87,7 @@ scenario('on SIGHUP, too, and what there was is kept', async (world) => {
   }
   const from = serve.err.length
   serve.kill('SIGHUP')
-  await serve.until(() => /certificates read again\n.*friends: 1 keys\n/.test(serve.err.slice(from)), 'all is well again')
+  await serve.until(() => /certificates read again\n.*friends: 1 key\n/.test(serve.err.slice(from)), 'all is well again')
 })
 
 scenario('what others may open is no secret', async (world) => {
@@ -166,6 +166,27 @@ scenario('a text may begin with the mark of UTF-8, and its lines end in CRLF', a
   const tls = world.ours(['serve', '--echo', '--insecure-noauth', '--tls-cert', own.cert, '--tls-key', own.key, 'net:127.0.0.1:0~tls'])
   const trusting = await world.run(['connect', '--tls-ca', own.cert, `${await tls.line()}:localhost`], { input: 'hello' })
   assert.deepStrictEqual([trusting.status, trusting.stdout().toString()], [0, 'hello'], trusting.err)
+})
+
+// It would hide what stands behind it.
+scenario('a NUL byte is called that, with its line', async (world) => {
+  const me = identity()
+  world.write('me', secretFile(me))
+  const own = certificate(world)
+  const kinds = { ...readers(world, own, me), '@FILE': (file) => ['connect', `@${file}`] }
+  const texts = { '--allow-file': `${me.key}\n`, '--tls-cert': fs.readFileSync(own.cert, 'utf8'), '--tls-ca': fs.readFileSync(own.cert, 'utf8'),
+    '--tls-key': fs.readFileSync(own.key, 'utf8'), '@FILE': 'net:127.0.0.1:1\n' }
+  for (const [option, line] of Object.entries(kinds)) {
+    const text = texts[option] ?? secretFile(me)
+    const lines = text.split('\n').length - 1
+    for (const [bad, where] of [[`${text}\0`, lines + 1], [text.replace(/.$/m, '\0'), 1], [`${text}\0\n`, lines + 1], [`${text}${'#'.repeat(20)}\0`, lines + 1]]) {
+      const proc = await world.run(line(world.write('nul', bad)))
+      assert.ok(proc.status > 0, `${option} ${where}`)
+      assertComplaint(proc, new RegExp(`nul: line ${where} has a NUL byte`))
+    }
+  }
+  const given = await world.run(['address', '-'], { input: 'net:127.0.0.1:1\0' })
+  assertComplaint(given, /standard input: line 1 has a NUL byte/)
 })
 
 scenario('a text in UTF-16 or UTF-32 is called that', async (world) => {

@@ -67,7 +67,10 @@ scenario('what is no address there is one error line', async (world) => {
     return file
   }
   const cases = [
-    [`@${world.path('missing')}`, 1, /missing: cannot be read: No such file/],
+    [`@${world.path('missing')}`, 1, /@.*missing: cannot be read: No such file or directory: what follows @ is a file with the address in it\n/],
+    [`@${world.write('file', '')}/x`, 1, /x: cannot be read: Not a directory: what follows @ is a file/],
+    [`@${Array(3).fill(at).join(';')}`, 1, /: cannot be read: .*: what follows @ is a file with the address in it; did you mean net:/],
+    [`@${at}:${guest.seed}`, 1, /: connect: |: check: |: address: /],
     ['@', 2, /names no file/],
     [`@${world.path('fifo')}`, 1, /fifo: is a pipe: it has to be a file/],
     [`@${world.dir}`, 1, /cannot be read: Is a directory/],
@@ -75,7 +78,7 @@ scenario('what is no address there is one error line', async (world) => {
     [`@${world.write('huge', 'x'.repeat(70000))}`, 1, /is too large/],
     [`@${world.write('empty', '\n \n')}`, 2, /has no address in it/],
     [`@${world.write('two', `${at}\n${at}\n`)}`, 2, /has more than one line/],
-    [`@${world.write('nul', `${at}\0`)}`, 2, /is no text/],
+    [`@${world.write('nul', `${at}\0`)}`, 2, /nul: line 1 has a NUL byte/],
     [`@${open(0o644, `${at}:${guest.seed}`)}`, 1, /is no secret: everybody may open it/],
     [`@${open(0o640, `host:1:@${guest.key}.ed25519~${guest.seed}`)}`, 1, /is no secret: its group may open it/],
     ['-', 2, /standard input: has no address in it/],
