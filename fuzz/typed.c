@@ -43,7 +43,7 @@ static void check_hidden(const char *text, const char *typed) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  char *text = malloc(size + 1), typed[CLI_TYPED], meant[1200];
+  char *text = malloc(size + 1), typed[CLI_TYPED], meant[CLI_MEANT];
   REQUIRE(text);
   memcpy(text, data, size);
   text[size] = '\0';
@@ -54,8 +54,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     ms_addr *addr;
     char *from, *to;
     cli_did_you_mean(text, (enum ms_addr_use)use, meant, sizeof meant);
-    if (!*meant) continue;
-    from = strstr(meant, "mean ") + 5;
+    from = strstr(meant, "did you mean ");
+    REQUIRE(from || !*meant || strcmp(meant, "; alternatives are joined by ';'") == 0);
+    if (!from) continue;
+    from += strlen("did you mean ");
     to = strrchr(meant, '?');
     REQUIRE(to && to[1] == '\0');
     *to = '\0';
