@@ -279,9 +279,7 @@ static int check(const char *address, const struct options *o) {
   keyed = cli_address_keyed(c.addr);
   if (keyed && cli_secret_find(o->key, &id, &c.me) != CLI_OK) {
     status = CLI_FAILED;
-  } else if (uv_loop_init(&c.loop) < 0) {
-    status = cli_error("check", NULL, "no event loop");
-  } else {
+  } else if ((status = cli_loop_open(&c.loop, "check")) == CLI_OK) {
     status = begin(&c, o, keyed, id);
     (void)uv_run(&c.loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&c.loop);

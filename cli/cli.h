@@ -419,6 +419,9 @@ size_t cli_limits_text(const ms_limits *of, char *buf, size_t size);
 
 /* ---- Descriptors (descriptors.c) ---- */
 
+/* Makes a loop. CLI_OK, or CLI_FAILED, told as of this command. */
+int cli_loop_open(uv_loop_t *loop, const char *command);
+
 /* Asks the system for as many as these connections need, `each` of them; a note where it gives
  * fewer. How many there were before, or 0: they were enough. */
 unsigned long cli_descriptors(uint32_t connections, unsigned each);

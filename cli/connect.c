@@ -226,10 +226,7 @@ static int connect_to(const char *text, const struct options *o) {
   if (o->tls.insecure)
     cli_note("--tls-insecure: any certificate is trusted, anybody can be in between");
   if (cli_address_keyed(s.addr) && cli_secret_find(o->key, &id, &s.me) != CLI_OK) goto out;
-  if (uv_loop_init(&loop) < 0) {
-    (void)cli_error("connect", NULL, "no event loop");
-    goto out;
-  }
+  if (cli_loop_open(&loop, "connect") != CLI_OK) goto out;
   (void)begin(&s, id);
   ms_identity_free(id); /* the context has a copy */
   id = NULL;

@@ -378,7 +378,7 @@ static void forget_signals(struct server *s) {
 
 static int serve(struct server *s) {
   if (cli_systemd_sockets(&s->inherited) != CLI_OK) return CLI_FAILED;
-  if (uv_loop_init(&s->loop) < 0) return cli_error("serve", NULL, "no event loop");
+  if (cli_loop_open(&s->loop, "serve") != CLI_OK) return CLI_FAILED;
   cli_echoes_open(&s->echoes, &s->loop);
   s->status = start(s);
   if (s->status == CLI_OK) {

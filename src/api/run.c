@@ -4,12 +4,15 @@
 
 #include "api/ctx.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/mem.h"
 
 enum { ROUNDS = 64 }; /* of one run: then the application has its turn */
 
 int ms__own_loop_new(const ms_allocator *a, uv_loop_t **out, ms_error *err) {
-  int r;
+  int r = -ms__file_room();
+  *out = NULL;
+  if (r < 0) return ms__error_sys(err, MS_ESYSTEM, -r, MS_PHASE_NONE, NULL, "no event loop");
   *out = ms__calloc(a, sizeof **out);
   if (!*out) return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
   r = uv_loop_init(*out);

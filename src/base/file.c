@@ -109,3 +109,16 @@ size_t ms__file_nul(const char *text, size_t n) {
     line += *p == '\n';
   return nul ? line : 0;
 }
+
+int ms__file_room(void) {
+  int fds[8], sys = 0;
+  size_t n = 0;
+  while (n < sizeof fds / sizeof *fds && !sys)
+    if ((fds[n] = open("/", O_RDONLY | O_CLOEXEC)) < 0)
+      sys = errno;
+    else
+      n++;
+  while (n > 0)
+    (void)close(fds[--n]);
+  return sys;
+}

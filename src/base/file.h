@@ -33,4 +33,8 @@ size_t ms__file_nul(const char *text, size_t n);
  * Debian's ssl-cert, is one for root, too. Then, with *err: MS_EINVAL, else 0. */
 int ms__file_exposed(int fd, const char *path, ms_error *err);
 
+/* Are there descriptors for a loop of libuv's, which ends the process where it gets none? 0, or an
+ * errno. */
+int ms__file_room(void);
+
 #endif

@@ -6,7 +6,7 @@ const assert = require('assert')
 const fs = require('fs')
 const { scenario, assertComplaint } = require('../world')
 const { certificate } = require('../interop/certificate')
-const { children, become } = require('./processes')
+const { children, become, isGone } = require('./processes')
 
 const { cert, key } = certificate()
 const TLS = ['--tls-cert', cert, '--tls-key', key]
@@ -223,7 +223,7 @@ scenario('who ignores the end of a command whose peer is lost is killed, though 
   await client.until(() => client.received > 0, 'ready')
   const pid = Number(fs.readFileSync(file, 'utf8'))
   client.kill('SIGKILL')
-  await become(() => !fs.existsSync(`/proc/${pid}`) || fs.readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z'))
+  await become(() => isGone(pid))
 })
 
 // A WebSocket ends both directions at once.
