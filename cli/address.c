@@ -51,14 +51,9 @@ static const char *understood_by(const ms_alternative *a, const struct cli_texts
 }
 
 /* Why none of the stacks does. No secret is in it. */
-static const char *why_not(const ms_alternative *a) {
-  if (a->error.code) return a->error.message;
-  for (size_t i = 0; i < a->count; i++) {
-    if (a->sections[i].kind == MS_SECTION_OTHER)
-      return "it has a section of a protocol that is not known here";
-    if (i == 0 && !a->sections[i].transport) return "its first section is no transport";
-  }
-  return "no stack understands it";
+static void why_not(const ms_alternative *a, ms_error *err) {
+  *err = a->error;
+  if (!err->code) cli_no_stack(a, err->message, sizeof err->message);
 }
 
 /* ---- JSON ---- */
@@ -104,8 +99,12 @@ static json_t *alternative_of(const ms_addr *addr, size_t i, const char *input,
       cli_json_with(json_object(), "address",
                     a->sections ? text_of(addr, i) : cli_json_bytes(input + a->offset, a->length));
   json_t *sections;
+  ms_error err;
   o = cli_json_with(o, "understood", json_boolean(stack != NULL));
-  if (!stack) return cli_json_with(o, "reason", json_string(why_not(a)));
+  if (!stack) {
+    why_not(a, &err);
+    return cli_json_with(o, "reason", json_string(err.message));
+  }
   sections = json_array();
   for (size_t j = 0; j < a->count; j++)
     sections = cli_json_also(sections, section_of(&a->sections[j]));
@@ -168,9 +167,8 @@ static int print_canonical(const ms_addr *addr) {
 
 /* Why none is understood: the first alternative's fault. */
 static int not_understood(const char *input, const ms_addr *addr, const ms_error *whole) {
-  const ms_alternative *first = addr ? ms_addr_at(addr, 0) : NULL;
-  ms_error err = first ? first->error : *whole;
-  if (!err.code) (void)snprintf(err.message, sizeof err.message, "%s", why_not(first));
+  ms_error err = *whole;
+  if (addr) why_not(ms_addr_at(addr, 0), &err);
   return cli_error_typed("address", input, MS_ADDR_DIAL, &err);
 }
 
@@ -213,8 +211,7 @@ static int run(int argc, char **argv) {
         rest.count ? "one address is enough: join alternatives by ';'" : "an address is missing");
     goto out;
   }
-  for (size_t i = 0; !list && cli_stack(i); i++)
-    (void)snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? "," : "", cli_stack(i));
+  cli_stacks_text(",", all, sizeof all);
   copy = strdup(list ? list : all);
   if (!copy) {
     status = cli_error("address", NULL, "out of memory");
@@ -246,8 +243,12 @@ const struct cli_command cli_address = {
         "  --legacy       translate one of Scuttlebutt's old addresses, HOST:PORT:@KEY.ed25519, "
         "or\n"
         "                 an invite, the same with ~SEED\n"
-        "  --stacks LIST  what shall be understood, as in net~shs,unix~noauth (default: every\n"
-        "                 chain that this build can dial; onion may be named as well)\n"
+        "  --stacks LIST  what shall be understood, joined by commas (default: all that can be\n"
+        "                 dialled; onion may be named as well, ws is wss, too): net, net~noauth,\n"
+        "                 net~shs, net~tls, net~tls~noauth, net~tls~shs, ws, ws~noauth, ws~shs,\n"
+        "                 unix, unix~noauth, unix~shs, unix~tls, unix~tls~noauth, unix~tls~shs,\n"
+        "                 unix~ws, unix~ws~noauth, unix~ws~shs, unix~tls~ws, unix~tls~ws~noauth,\n"
+        "                 unix~tls~ws~shs\n"
         "\n"
         "exit status: 0 when at least one alternative is understood in whole, else 1; 2 on\n"
         "wrong usage\n"

@@ -37,13 +37,14 @@ void cli_attempts(const ms_dialer *dialer) {
 }
 
 /* What one code stands for, but needs advice of its own. */
-enum { NO_TLS = 1, NO_INTERFACE };
+enum { NO_TLS = 1, NO_INTERFACE, NO_CHAIN };
 
 static int code_of(const ms_error *err, const char *host) {
   static const char no_tls[] = "TLS failed: "; /* of a certificate it speaks otherwise */
   if (strcmp(err->layer, "tls") == 0 && strncmp(err->message, no_tls, sizeof no_tls - 1) == 0)
     return NO_TLS;
   if (err->code == MS_EUNKNOWNHOST && host && strchr(host, '%')) return NO_INTERFACE;
+  if (err->code == MS_ENOSTACK && *err->layer) return NO_CHAIN; /* each of its protocols is known */
   return err->code;
 }
 
@@ -55,7 +56,10 @@ static const struct {
 } lines[] = {
     {MS_PHASE_PARSE, 0, 0, "",
      "an alternative is as in net:HOST:PORT~shs:KEY: see multiserver address --help"},
-    {MS_PHASE_MATCH, 0, 0, "",
+    {MS_PHASE_MATCH, NO_CHAIN, 0, "",
+     "its protocols do not make a stack in this order: multiserver address --help lists those that "
+     "do"},
+    {MS_PHASE_MATCH, MS_ENOSTACK, 0, "",
      "use a version of multiserver that has this protocol, or another address"},
     {MS_PHASE_RESOLVE, NO_INTERFACE, 0, "",
      "what stands after the '%' is an interface of this machine: ip link lists them"},

@@ -124,8 +124,8 @@ int cli_unused_dialling(const struct cli_given *given, const ms_addr *addr);
 int cli_unused_serving(const struct cli_given *given, const struct cli_texts *addresses,
                        const ms_addr *forward);
 
-/* Why no alternative can ever be dialled, or NULL. */
-const char *cli_not_dialled(const ms_addr *addr, bool tls_insecure);
+/* Can any alternative ever be dialled? False, and why not. */
+bool cli_can_dial(const ms_addr *addr, bool tls_insecure, char *why, size_t size);
 
 /* ---- Arguments (options.c) ---- */
 
@@ -479,6 +479,12 @@ void cli_metrics_close(struct cli_metrics *m);
 /* Lets the context dial every chain that this build knows. `keyed`: it has an identity. CLI_OK, or
  * CLI_FAILED after an error line of the command `what`. */
 int cli_dial_stacks(const char *what, ms_ctx *ctx, bool keyed, const ms_tls_opts *tls);
+
+/* All of them, with `between` between two. */
+void cli_stacks_text(const char *between, char *buf, size_t size);
+
+/* Why no stack is that of an alternative that can be read, as a dial says it. */
+void cli_no_stack(const ms_alternative *a, char *why, size_t size);
 
 /* The i-th of them ("net~shs"), or NULL. */
 const char *cli_stack(size_t i);

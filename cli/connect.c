@@ -146,6 +146,13 @@ static const char *wrong_preference(const struct cli_texts *prefer) {
   return NULL;
 }
 
+static int wrong_stack(const char *name) {
+  char why[768], all[640];
+  cli_stacks_text(", ", all, sizeof all);
+  (void)snprintf(why, sizeof why, "is no stack that can be dialled, which is one of %s", all);
+  return cli_usage(&cli_connect, name, why);
+}
+
 /* Some alternative has a stack that is preferred. */
 static bool any_preferred(const ms_addr *addr, const struct cli_texts *prefer) {
   const ms_alternative *a;
@@ -265,8 +272,7 @@ static int run(int argc, char **argv) {
     if (status == CLI_OK && read_security(o.security) < 0)
       status = cli_usage(&cli_connect, "--security", "is one of none, server, key");
     if (status == CLI_OK && wrong_preference(&o.prefer))
-      status = cli_usage(&cli_connect, wrong_preference(&o.prefer),
-                         "is no stack that can be dialled: as net~shs, wss~shs, unix~noauth");
+      status = wrong_stack(wrong_preference(&o.prefer));
     if (status == CLI_OK) status = cli_address_given(&cli_connect, rest.at[0], &address);
     if (status == CLI_OK) status = connect_to(address, &o);
   }
@@ -297,8 +303,12 @@ const struct cli_command cli_connect = {
         "  --key FILE            who we are (default: $XDG_CONFIG_HOME/multiserver/secret if it\n"
         "                        is there, else somebody for this once)\n"
         "  --network-key BASE64  the network (default: Scuttlebutt's main network)\n"
-        "  --prefer STACK        try alternatives of this stack first, as net~shs (ws~shs is\n"
-        "                        wss~shs, too); may be repeated, the best first\n"
+        "  --prefer STACK        try alternatives of this stack first (ws is wss, too): net,\n"
+        "                        net~noauth, net~shs, net~tls, net~tls~noauth, net~tls~shs, ws,\n"
+        "                        ws~noauth, ws~shs, unix, unix~noauth, unix~shs, unix~tls,\n"
+        "                        unix~tls~noauth, unix~tls~shs, unix~ws, unix~ws~noauth,\n"
+        "                        unix~ws~shs, unix~tls~ws, unix~tls~ws~noauth, unix~tls~ws~shs;\n"
+        "                        may be repeated, the best first\n"
         "  --security LEVEL      the least a peer has to prove: key (its key, by shs), server\n"
         "                        (its name, by TLS) or none (default)\n"
         "  --receive             say our end only when all of the peer's stream is written out, "

@@ -259,17 +259,27 @@ int cli_unused_serving(const struct cli_given *given, const struct cli_texts *ad
   return check(given, has | of_fronts(given, has));
 }
 
-const char *cli_not_dialled(const ms_addr *addr, bool tls_insecure) {
-  const char *why = "no stack of this version understands it";
+static bool is_dialled(const ms_alternative *a) {
+  for (size_t j = 0; cli_stack(j); j++)
+    if (ms_addr_match(a, cli_stack(j))) return true;
+  return false;
+}
+
+bool cli_can_dial(const ms_addr *addr, bool tls_insecure, char *why, size_t size) {
   const ms_alternative *a;
-  for (size_t i = 0; (a = ms_addr_at(addr, i)); i++)
-    for (size_t j = 0; cli_stack(j); j++) {
-      const ms_section *tls = a->count > 1 ? &a->sections[1] : NULL;
-      if (!ms_addr_match(a, cli_stack(j))) continue;
+  *why = '\0';
+  for (size_t i = 0; (a = ms_addr_at(addr, i)); i++) {
+    const ms_section *tls = a->count > 1 ? &a->sections[1] : NULL;
+    if (is_dialled(a)) {
       if (a->sections[0].kind != MS_SECTION_UNIX || tls_insecure || !tls ||
           tls->kind != MS_SECTION_TLS || tls->host)
-        return NULL;
-      why = "~tls over a unix socket has to say whom the certificate shall name: tls:NAME";
+        return true;
+      (void)snprintf(
+          why, size,
+          "~tls over a unix socket has to say whom the certificate shall name: tls:NAME");
+    } else if (!*why && !a->error.code) {
+      cli_no_stack(a, why, size);
     }
-  return why;
+  }
+  return false;
 }

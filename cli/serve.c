@@ -445,7 +445,7 @@ static int not_forwarded(const struct server *s, const char *why) {
 static int check_addresses(struct server *s, const struct cli_given *given) {
   ms_addr *forward = NULL;
   ms_error err;
-  const char *why;
+  char why[sizeof err.message];
   int status;
   if (s->forward_given &&
       (status = cli_address_given(&cli_serve, s->forward_given, &s->forward)) != CLI_OK)
@@ -455,8 +455,10 @@ static int check_addresses(struct server *s, const struct cli_given *given) {
     (void)cli_error_typed("serve: --forward", s->forward, MS_ADDR_DIAL, &err);
     return CLI_USAGE;
   }
-  why = forward ? cli_not_dialled(forward, s->tls.insecure) : NULL;
-  status = why ? not_forwarded(s, why) : cli_unused_serving(given, &s->addresses, forward);
+  if (forward && !cli_can_dial(forward, s->tls.insecure, why, sizeof why))
+    status = not_forwarded(s, why);
+  else
+    status = cli_unused_serving(given, &s->addresses, forward);
   ms_addr_free(forward);
   return status;
 }

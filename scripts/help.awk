@@ -198,7 +198,7 @@ function listed(item, before, after, word, n, i, list, count, joints) {
       joints++
       continue
     }
-    if (word[i] !~ /^[a-z][a-z0-9-]*$/ || ++count > joints + 1) return ""
+    if (word[i] !~ /^[a-z][a-z0-9~-]*$/ || ++count > joints + 1) return ""
     list = list " " before word[i] after
   }
   return list

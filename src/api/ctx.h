@@ -28,6 +28,10 @@ struct ms__section_impl {
 /* NULL: this build does not have it. */
 const struct ms__section_impl *ms__section_impl(const ms_section *section);
 
+/* Do these sections make a stack of this build? 0, or MS_ENOSTACK with *err, which tells the first
+ * that is out of place, by its number and name, and why. */
+int ms__sections_check(const ms_section *sections, size_t count, ms_error *err);
+
 /* An identity in guarded memory, with the network key it is used on. */
 struct ms__keys {
   ms_identity *identity; /* NULL: none */

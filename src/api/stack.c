@@ -81,43 +81,20 @@ const char *ms_stack_name(const ms_ctx *ctx, int stack) {
   return s ? s->name : NULL;
 }
 
-static int no_stack(ms_error *err, const char *name, const char *why) {
-  return ms__error(err, MS_ENOSTACK, MS_PHASE_MATCH, name, "%s", why);
-}
-
-/* Over TCP it is a transport, and above a layer that proves a key it would keep nobody out. */
-static bool may_be_ws(const struct ms__stack *s, size_t i) {
-  return s->sections[0].kind == MS_SECTION_UNIX &&
-         (i == 1 || (i == 2 && s->sections[1].kind == MS_SECTION_TLS));
-}
-
-/* Do these sections make a stack of this build? */
-static int check_sections(struct ms__stack *s, ms_error *err) {
+/* Takes the sections on, if they make a stack of this build. */
+static int take_sections(struct ms__stack *s, ms_error *err) {
+  int r = ms__sections_check(s->sections, s->count, err);
   struct ms__text t;
   char name[256];
-  int tls = 0;
+  if (r < 0) return r;
   ms__text_init(&t, name, sizeof name);
   s->ws_at = MS__STACK_SECTIONS;
-  if (s->count > MS__STACK_SECTIONS) return no_stack(err, NULL, "it has too many sections");
   for (size_t i = 0; i < s->count; i++) {
-    const ms_section *section = &s->sections[i];
-    const struct ms__section_impl *impl = ms__section_impl(section);
-    if (!impl) return no_stack(err, section->name, "this build does not have this protocol");
-    if (i == 0 && !impl->transport)
-      return no_stack(err, section->name, "a stack begins with a transport, this is a transform");
-    if (i > 0 && impl->transport)
-      return no_stack(err, section->name, "a transport stands first in a stack, nowhere else");
-    if (i > 0 && section->kind == MS_SECTION_WS && !may_be_ws(s, i))
-      return no_stack(err, section->name, "it stands on unix, or on tls over unix, nowhere else");
-    if (section->kind == MS_SECTION_WS) s->ws_at = i;
-    if (section->kind == MS_SECTION_TLS && tls++)
-      return no_stack(err, section->name, "it stands once in a stack");
-    if (i > 0 && s->impl[i - 1]->kind == MS_SECTION_NOAUTH)
-      return no_stack(err, section->name, "nothing can follow noauth");
-    s->impl[i] = impl;
-    if (impl->authenticates) s->authenticated = true;
+    s->impl[i] = ms__section_impl(&s->sections[i]);
+    if (s->sections[i].kind == MS_SECTION_WS) s->ws_at = i;
+    if (s->impl[i]->authenticates) s->authenticated = true;
     if (i) ms__text_char(&t, '~');
-    ms__text_string(&t, section->name);
+    ms__text_string(&t, s->sections[i].name);
   }
   s->transport = s->impl[0]->transport;
   s->name = ms__strdup(&s->ctx->allocator, name);
@@ -434,7 +411,7 @@ int ms_add(ms_ctx *ctx, const char *address, const ms_stack_opts *given, ms_erro
   }
   s->sections = ms_addr_at(s->addr, 0)->sections;
   s->count = ms_addr_at(s->addr, 0)->count;
-  if ((r = check_sections(s, err)) < 0) goto out;
+  if ((r = take_sections(s, err)) < 0) goto out;
   find_scopes(s, opts->scopes, opts->external_count > 0);
   if ((r = check_keys(s, opts->identity, opts->network_key, err)) < 0) goto out;
   if ((r = check_secure(s, err)) < 0 || (r = keep_access(s, opts, err)) < 0) goto out;

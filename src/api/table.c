@@ -1,5 +1,6 @@
 /* What this build's sections stand for. A new protocol is one line here. */
 #include "api/ctx.h"
+#include "base/error.h"
 
 static const struct ms__section_impl table[] = {
     {MS_SECTION_NET, false, &ms__net, {NULL}, false},
@@ -18,4 +19,41 @@ const struct ms__section_impl *ms__section_impl(const ms_section *section) {
         (table[i].transport != NULL) == section->transport)
       return &table[i];
   return NULL;
+}
+
+/* Over TCP it is a transport, and above a layer that proves a key it would keep nobody out. */
+static bool may_be_ws(const ms_section *sections, size_t i) {
+  return sections[0].kind == MS_SECTION_UNIX &&
+         (i == 1 || (i == 2 && sections[1].kind == MS_SECTION_TLS));
+}
+
+static bool has_tls_below(const ms_section *sections, size_t i) {
+  while (i > 0 && sections[i - 1].kind != MS_SECTION_TLS)
+    i--;
+  return i > 0;
+}
+
+/* Why section i may not stand where it stands, all before it may; or NULL. */
+static const char *misplaced(const ms_section *sections, size_t i) {
+  const ms_section *s = &sections[i];
+  const struct ms__section_impl *impl = ms__section_impl(s);
+  if (!impl) return "this build does not have this protocol";
+  if (i == 0 && !impl->transport) return "a stack begins with a transport, this is a transform";
+  if (i > 0 && impl->transport) return "a transport stands first in a stack, nowhere else";
+  if (i > 0 && sections[i - 1].kind == MS_SECTION_NOAUTH) return "nothing can follow noauth";
+  if (i > 0 && s->kind == MS_SECTION_WS && !may_be_ws(sections, i))
+    return "it stands on unix, or on tls over unix, nowhere else";
+  if (s->kind == MS_SECTION_TLS && has_tls_below(sections, i)) return "it stands once in a stack";
+  return NULL;
+}
+
+int ms__sections_check(const ms_section *sections, size_t count, ms_error *err) {
+  const char *why;
+  if (count > MS__STACK_SECTIONS)
+    return ms__error(err, MS_ENOSTACK, MS_PHASE_MATCH, NULL, "it has too many sections");
+  for (size_t i = 0; i < count; i++)
+    if ((why = misplaced(sections, i)))
+      return ms__error(err, MS_ENOSTACK, MS_PHASE_MATCH, sections[i].name, "section %zu, %s: %s",
+                       i + 1, sections[i].name, why);
+  return 0;
 }

@@ -130,14 +130,31 @@ static void add_target(struct ms_dialer *d, const struct ms__target *t, const ms
   ms__stack_hold(t->stack);
 }
 
-/* The first protocol of it that nobody knows is what is wrong with it. */
+static void write_names(const ms_alternative *a, char *buf, size_t size) {
+  struct ms__text t;
+  ms__text_init(&t, buf, size);
+  for (size_t i = 0; i < a->count; i++) {
+    if (i) ms__text_char(&t, '~');
+    ms__text_string(&t, a->sections[i].name);
+  }
+}
+
+/* The first protocol of it that nobody knows is what is wrong with it; else the first that is out
+ * of place, and then it is the layer of the error; or all are known, and no stack is of these. */
 static int no_stack(const ms_alternative *a, ms_error *err) {
+  char names[128];
+  ms_error why;
   for (size_t i = 0; i < a->count; i++)
-    if (a->sections[i].kind == MS_SECTION_OTHER)
+    if (!ms__section_impl(&a->sections[i]))
       return ms__error(err, MS_ENOSTACK, MS_PHASE_MATCH, NULL,
                        "no stack understands it: there is no protocol \"%.32s\" here",
                        a->sections[i].name);
-  return ms__error(err, MS_ENOSTACK, MS_PHASE_MATCH, NULL, NULL);
+  if (ms__sections_check(a->sections, a->count, &why) < 0)
+    return ms__error(err, MS_ENOSTACK, MS_PHASE_MATCH, why.layer, "no stack understands it: %s",
+                     why.message);
+  write_names(a, names, sizeof names);
+  return ms__error(err, MS_ENOSTACK, MS_PHASE_MATCH, a->sections[0].name,
+                   "no stack understands it: none is %s", names);
 }
 
 /* The stack to try an alternative by; NULL: none, and *err says why. */

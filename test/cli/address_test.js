@@ -29,7 +29,7 @@ scenario('what no stack understands is exit 1 and the reason', async (world) => 
   const cases = [
     [[`onion:h.onion:1~shs:${key}`], /no stack understands it/],
     [['--stacks', 'unix~noauth', `net:h:1~shs:${key}`], /net:h:1~shs:[^ ]*: no stack understands it/],
-    [[`net:h:1~foo:${seed}`], /a protocol that is not known here/],
+    [[`net:h:1~foo:${seed}`], /there is no protocol "foo" here/],
     [['net:h:x~noauth'], /net:h:x~noauth: at byte 6: /],
     [[''], /^multiserver: address: /],
     [[`net:h:1~shs:${key}:${seed}x`], /shs:[^ ]*: at byte \d+: /],
@@ -40,6 +40,67 @@ scenario('what no stack understands is exit 1 and the reason', async (world) => 
     assert.deepStrictEqual([status, out], [1, ''], args.join(' '))
     assertComplaint(proc, why)
     assert.ok(!proc.err.includes(seed.slice(0, 20)), 'a seed is shown')
+  }
+})
+
+// What is wrong with a chain, and where, from everybody who reads it; null: it can be dialled.
+scenario('a chain that is none is told with the section that is out of place', async (world) => {
+  const first = 'a stack begins with a transport, this is a transform'
+  const second = 'a transport stands first in a stack, nowhere else'
+  const cases = [
+    [`unix:/x~noauth~shs:${key}`, 'section 3, shs: nothing can follow noauth'],
+    ['net:h:1~noauth~noauth', 'section 3, noauth: nothing can follow noauth'],
+    ['unix:/x~noauth~ws', 'section 3, ws: nothing can follow noauth'],
+    ['net:h:1~noauth~tls', 'section 3, tls: nothing can follow noauth'],
+    [`ws://h~noauth~shs:${key}`, 'section 3, shs: nothing can follow noauth'],
+    ['net:h:1~net:h:1', `section 2, net: ${second}`],
+    ['unix:/x~unix:/y', `section 2, unix: ${second}`],
+    ['ws://h~net:h:1', `section 2, net: ${second}`],
+    [`shs:${key}`, `section 1, shs: ${first}`],
+    ['noauth', `section 1, noauth: ${first}`],
+    ['tls:h', `section 1, tls: ${first}`],
+    ['net:h:1~tls~tls', 'section 3, tls: it stands once in a stack'],
+    ['ws://h~ws', 'section 2, ws: it stands on unix, or on tls over unix, nowhere else'],
+    [`unix:/x~shs:${key}~ws`, 'section 3, ws: it stands on unix, or on tls over unix, nowhere else'],
+    ['ws://h~tls', 'none is ws~tls'],
+    [`wss://h~tls~shs:${key}`, 'none is ws~tls~shs'],
+    [`net:h:1~shs:${key}~noauth`, 'none is net~shs~noauth'],
+    [`net:h:1~noauth${'~noauth'.repeat(8)}`, 'it has too many sections'],
+    ['net:h:1~tls~onion:h:1', 'there is no protocol "onion" here'],
+    ['net:127.0.0.1:1~tls~noauth', null],
+    ['unix:/nowhere/x~tls:h~noauth', null],
+    ['unix:/nowhere/x~tls:h~ws~noauth', null],
+  ]
+  for (const [at, why] of cases) {
+    const args = { address: [at], connect: [at], check: [at], serve: ['--forward', at, 'net:127.0.0.1:0~noauth'] }
+    if (why === null) delete args.serve
+    for (const [command, rest] of Object.entries(args)) {
+      const told = await world.run([command, ...rest])
+      const all = told.err + told.stdout()
+      assert.strictEqual(told.status !== 0, why !== null || command !== 'address', `${command} ${all}`)
+      assert.strictEqual(all.includes('no stack understands it'), why !== null, all)
+      assert.ok(why === null || all.includes(`: no stack understands it: ${why}`), all)
+      if (command !== 'check' || why === null) continue
+      const version = why.includes('no protocol')
+      assert.match(all, version ? /-> use a version/ : why.includes('too many') ? /too many/ : /-> its protocols do not make a stack in this order: multiserver address --help lists/)
+    }
+  }
+  const unnamed = await world.run(['check', 'unix:/nowhere/x~tls'])
+  assert.match(unnamed.stdout().toString(), /tls:NAME\n$/, 'and no advice that does not fit')
+})
+
+scenario('--help lists the stacks that can be dialled', async (world) => {
+  const refused = await world.run(['connect', '--prefer', 'nothing', 'net:h:1'])
+  const all = /is one of (.*) \(/.exec(refused.err)[1].split(', ')
+  assert.ok(all.length > 10)
+  for (const [command, option] of [['address', '--stacks LIST'], ['connect', '--prefer STACK']]) {
+    const help = (await world.run([command, '--help'])).stdout().toString().replace(/\n +(?!-)/g, ' ')
+    const [, listed] = new RegExp(`${option} .*?too\\): ([^;\\n]*)`).exec(help)
+    assert.deepStrictEqual(listed.trim().split(/, */), all)
+  }
+  for (const name of all) {
+    const read = await world.run(['address', '--stacks', name, 'net:h:1'])
+    assert.doesNotMatch(read.err, /--stacks/, name)
   }
 })
 
@@ -61,7 +122,7 @@ scenario('--json takes every alternative apart', async (world) => {
   assert.deepStrictEqual(onion, {
     address: `onion:h.onion:1~shs:${key}`,
     understood: false,
-    reason: 'no stack understands it',
+    reason: 'no stack understands it: there is no protocol "onion" here',
   })
   assert.deepStrictEqual(unix, {
     address: 'unix:/s~noauth',
