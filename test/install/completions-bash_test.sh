@@ -5,10 +5,13 @@ needs bash
 quietly cmake --install "$TREE" --prefix "$scratch/prefix"
 file=$scratch/prefix/share/bash-completion/completions/multiserver
 
+# Where a shell cuts words: COMP_WORDBREAKS with an '@' in it, or without.
+breaks='=:@'
+
 # completed WORD...: what the last word may become.
 completed() {
-  (cd "$scratch/files" && bash --norc -c 'file=$1; shift; . "$file"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
-    _multiserver; printf "%s\n" "${COMPREPLY[@]}"' bash "$file" "$@") | sed '/^$/d' | LC_ALL=C sort
+  (cd "$scratch/files" && bash --norc -c 'COMP_WORDBREAKS=$1; file=$2; shift 2; . "$file"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+    _multiserver; printf "%s\n" "${COMPREPLY[@]}"' bash "$breaks" "$file" "$@") | sed '/^$/d' | LC_ALL=C sort
 }
 
 # expect WORD...: these are offered, one a line on standard input.
@@ -62,3 +65,32 @@ echo pages | expect multiserver serve --http-root = p
 completed multiserver serve --unix-group ro | grep -qx root || fail 'no groups are offered'
 completed multiserver serve --exec bas | grep -qx bash || fail 'no commands are offered'
 printf '%s\n' --allow --allow-any --allow-file | expect multiserver serve net ::: 1 : 8008~shs --al
+
+# ---- Stacks, one or several ----
+
+[ "$(stacks_of_command | wc -l)" -ge 10 ] || fail 'the command does not name its stacks'
+stacks_of_command | expect multiserver connect --prefer ''
+stacks_of_command | grep '^unix~t' | expect multiserver connect --prefer = unix~t
+stacks_of_command | expect multiserver address --stacks ''
+stacks_of_command | sed 's/^/ws,net~shs,/' | expect multiserver address --stacks ws,net~shs,
+stacks_of_command | grep '^ws' | sed 's/^/net~shs,/' | expect multiserver address --stacks = net~shs,ws
+
+# ---- An address in a file; '@' may be a word of its own, and may not ----
+
+for command in connect check address 'serve --forward'; do
+  # shellcheck disable=SC2086 # words
+  {
+    echo 'my friends' | expect multiserver $command @ my
+    printf '%s\n' 'my friends' 'a*b' pages | expect multiserver $command @
+    expect multiserver $command my </dev/null
+    breaks='=:'
+    echo '@my friends' | expect multiserver $command @my
+    printf '%s\n' '@my friends' '@a*b' @pages | expect multiserver $command @
+    breaks='=:@'
+  }
+done
+echo 'my friends' | expect multiserver serve --forward = @ my
+for command in serve 'serve --metrics'; do
+  # shellcheck disable=SC2086 # words
+  expect multiserver $command @ my </dev/null
+done

@@ -60,6 +60,21 @@ offers_only() {
   offers_only 'multiserver serve --trusted-proxy 2001:db8::/32=' $(ways_of_command | sed 's|^|2001:db8::/32=|')
   offers_only 'multiserver serve --trusted-proxy=127.0.0.1=' $(ways_of_command | sed 's/^/--trusted-proxy=127.0.0.1=/')
 }
+# shellcheck disable=SC2046 # words
+{
+  offers_only 'multiserver connect --prefer ' $(stacks_of_command)
+  offers_only 'multiserver connect --prefer unix~t' $(stacks_of_command | grep '^unix~t')
+  offers_only 'multiserver address --stacks ' $(stacks_of_command)
+  offers_only 'multiserver address --stacks net~shs,ws' $(stacks_of_command | grep ^ws | sed 's/^/net~shs,/')
+}
+for words in connect check address 'serve --forward'; do
+  offers "multiserver $words @f" @friends
+  offers "multiserver $words @p" @pages/
+done
+offers 'multiserver serve --forward=@f' --forward=@friends
+for line in 'serve --echo' 'serve --metrics' id; do
+  ! offered "multiserver $line @f" | grep friends || fail "'$line' offers a file"
+done
 offers_only 'multiserver serve --scope=d' --scope=device
 offers_only 'multiserver serve --http-root ' pages/
 offers 'multiserver serve --unix-group ro' root

@@ -52,6 +52,12 @@ takes serve --unix-group group:_groups
 takes serve --exec command:_cmdstring
 takes serve --key file:_files
 takes serve --allow 'KEY: '
+takes serve --forward ADDRESS:_multiserver_address
+takes serve --metrics 'ADDRESS: '
+for command in connect check address; do
+  given multiserver "$command" '' | grep -qx '\*:ADDRESS:_multiserver_address' || fail "$command takes no @FILE"
+done
+! given multiserver serve '' | grep -x '\*:ADDRESS.*' || fail 'serve takes @FILE'
 given multiserver connect '' | grep -- --security | sed 's/.*(\(.*\))$/\1/' | tr ' ' '\n' | sort >"$scratch/levels"
 levels_of_command | sort | diff - "$scratch/levels" || fail 'connect --security takes other words'
 
@@ -86,4 +92,11 @@ becomes 'serve --trusted-proxy=127.0.0.1=pr' 'serve --trusted-proxy=127.0.0.1=pr
 becomes 'serve --scope dev' 'serve --scope device'
 becomes 'serve --http-root pa' 'serve --http-root pages'
 becomes 'connect --security ke' 'connect --security key'
+becomes 'connect --prefer unix~tls~w' 'connect --prefer unix~tls~ws'
+becomes 'connect --prefer=net~tls~n' 'connect --prefer=net~tls~noauth'
+becomes 'address --stacks net~shs,ws~n' 'address --stacks net~shs,ws~noauth'
+becomes 'connect @pap' 'connect @paper'
+becomes 'serve --forward @pap' 'serve --forward @paper'
+becomes 'serve --forward=@pap' 'serve --forward=@paper'
+becomes 'serve --echo @pap' 'serve --echo @pap'
 becomes 'conn' 'connect'

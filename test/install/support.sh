@@ -70,6 +70,7 @@ named_when_refused() {
 limits_of_command() { named_when_refused serve --echo --limit none=1 net:127.0.0.1:0~shs; }
 scopes_of_command() { named_when_refused serve --echo "$1" none net:127.0.0.1:0~shs; }
 ways_of_command() { named_when_refused serve --echo --trusted-proxy 127.0.0.1=none net:127.0.0.1:0~shs; }
+stacks_of_command() { named_when_refused connect --prefer nothing net:127.0.0.1:1; }
 levels_of_command() { named_when_refused connect --security nothing net:127.0.0.1:1; }
 
 # ---- What a file of ELF has against faults in memory ----
