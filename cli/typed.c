@@ -30,6 +30,14 @@ static void put_text(struct line *l, const char *s) {
   put(l, s, strlen(s));
 }
 
+/* The length up to one of these, or the end; "!x" is an x that stands for itself, but for a ';'. */
+static size_t until(const char *s, const char *stops) {
+  size_t n = 0;
+  while (s[n] && !strchr(stops, s[n]))
+    n += s[n] == '!' && s[n + 1] && s[n + 1] != ';' ? 2 : 1;
+  return n;
+}
+
 static size_t base64_run(const char *s) {
   size_t n = 0;
   while (s[n] && (isalnum((unsigned char)s[n]) || strchr("+/=", s[n])))
@@ -57,10 +65,10 @@ static bool has_odd_colon(const char *s, size_t n) {
 static size_t put_query(struct line *l, const char *s) {
   const char *p = s;
   while (*p == '?' || *p == '&' || *p == '#') {
-    size_t name = 1 + strcspn(p + 1, "=&#~;");
+    size_t name = 1 + until(p + 1, "=&#~;");
     put(l, p, p[name] == '=' ? name + 1 : 1);
     put_text(l, "...");
-    p += name + strcspn(p + name, "&#~;");
+    p += name + until(p + name, "&#~;");
   }
   return (size_t)(p - s);
 }
@@ -68,13 +76,13 @@ static size_t put_query(struct line *l, const char *s) {
 /* "//user:password@host/path" and its like, up to the next section; slashes may lack, and a
  * password may have some. */
 static size_t put_url(struct line *l, const char *s) {
-  size_t n = strcspn(s, "~;"), from = *s == '/' ? 1U + (s[1] == '/') : 0;
-  size_t host = last_at(s + from, strcspn(s + from, "/?~;")), any = last_at(s + from, n - from);
+  size_t n = until(s, "~;"), from = *s == '/' ? 1U + (s[1] == '/') : 0;
+  size_t host = last_at(s + from, until(s + from, "/?~;")), any = last_at(s + from, n - from);
   if (!host && any && has_odd_colon(s + from, any)) host = any;
   put(l, s, from);
   if (host) put_text(l, "...");
   host += from;
-  from = host + strcspn(s + host, "?#~;");
+  from = host + until(s + host, "?#~;");
   put(l, s + host, from - host);
   return from + put_query(l, s + from);
 }
@@ -157,7 +165,7 @@ static bool is_keyless(const char *name) {
 /* Is what stands in this transform a public key, if it is one at all? */
 static bool has_public_key(const char *section) {
   char name[NAME];
-  size_t n = strcspn(section, "~;"), k = name_of(section, n, name);
+  size_t n = until(section, "~;"), k = name_of(section, n, name);
   return k == n || k >= KEY_LEAST || *section == '@' || is_shs(name) || is_keyless(name);
 }
 
@@ -176,13 +184,13 @@ static unsigned keys_of(const char *s) {
 /* A key that is all there is may be the seed of the alternative before. */
 static bool is_alone(const char *s) {
   size_t n = key_run(s);
-  return n >= KEY_LEAST && *s != '/' && strcspn(s, ";") == n;
+  return n >= KEY_LEAST && *s != '/' && until(s, ";") == n;
 }
 
 /* A first section that is a URL: the length of its name and ':', or 0. */
 static size_t url_name(const char *s) {
   char name[NAME];
-  size_t k = name_of(s, strcspn(s, "~;"), name);
+  size_t k = name_of(s, until(s, "~;"), name);
   const char *protocol = meant(name);
   return s[k] == ':' && protocol && *protocol == 'w' ? k + 1 : 0;
 }
@@ -191,7 +199,7 @@ static size_t url_name(const char *s) {
  * no such thing, but a path, or the key of an old address. */
 static size_t put_user(struct line *l, const char *s) {
   char name[NAME];
-  size_t n = strcspn(s, "~;"), at = last_at(s, n), k = name_of(s, n, name);
+  size_t n = until(s, "~;"), at = last_at(s, n), k = name_of(s, n, name);
   const char *protocol = meant(name);
   if (!at || s[at - 1] == ':' || strchr("/.", *s) || (protocol && strcmp(protocol, "unix") == 0))
     return 0;
@@ -211,7 +219,7 @@ struct hidden {
 static struct hidden hidden_of(const char *section, bool behind_key) {
   static const char one[] = "...", two[] = "...:...";
   char name[NAME];
-  size_t n = strcspn(section, "~;"), k = name_of(section, n, name);
+  size_t n = until(section, "~;"), k = name_of(section, n, name);
   if (k == n) return (struct hidden){0, behind_key && n >= NAME && !meant(name) ? one : NULL};
   if (k >= KEY_LEAST || *section == '@') return (struct hidden){0, two};
   if (is_shs(name))
@@ -227,7 +235,7 @@ static size_t seed_behind(const char *key, size_t n) {
   size_t k;
   if (n < KEY_LEAST) return 0;
   if (strncmp(s, suffix, sizeof suffix - 1) == 0) s += sizeof suffix - 1;
-  k = strcspn(s, "~;");
+  k = until(s, "~;");
   return *s == ':' && 1 + strspn(s + 1, "0123456789") < k ? (size_t)(s - key) - n + k : 0;
 }
 
@@ -236,6 +244,10 @@ static size_t put_some(struct line *l, const char *s, bool hide) {
   size_t n = key_run(s), seed = seed_behind(s, n);
   if (strncmp(s, "//", 2) == 0) return put_url(l, s);
   if (*s == '?' || *s == '#') return put_query(l, s);
+  if (*s == '!' && s[1] && s[1] != ';') {
+    put(l, s, 2);
+    return 2;
+  }
   if (n >= KEY_LEAST && (hide || seed))
     put_text(l, seed ? "...:..." : "...");
   else
@@ -267,7 +279,7 @@ void cli_typed(const char *text, char *buf, size_t size) {
       hide |= !has_public_key(s + 1);
       put(&l, s, 1 + (h.as ? h.from : 0));
       if (h.as) put_text(&l, h.as);
-      s += 1 + (h.as ? strcspn(s + 1, "~;") : 0);
+      s += 1 + (h.as ? until(s + 1, "~;") : 0);
     } else {
       s += put_some(&l, s, hide);
     }
