@@ -156,12 +156,21 @@ class Proc {
     this.child.kill(signal)
   }
 
+  // Has somebody stopped it (SIGSTOP)?
+  isStopped() {
+    try {
+      return /^State:\s+T \(stopped\)/m.test(fs.readFileSync(`/proc/${this.child.pid}/status`, 'utf8'))
+    } catch {
+      return false
+    }
+  }
+
   // Ends it, our command as its operator would: it is to leave by itself, and a sanitizer sees what it
   // leaves behind. The second signal cuts what the first one lets end.
   async stop() {
     if (this.done) return
     if (this.isOurs) {
-      this.kill('SIGCONT')
+      if (this.isStopped()) this.kill('SIGCONT') // on a process that a sanitizer stops to look at, it would be in the way
       for (let left = STOPS; left > 0 && !this.done; left--) {
         this.kill('SIGTERM')
         await new Promise((resolve) => {

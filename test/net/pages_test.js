@@ -98,12 +98,15 @@ scenario('more pages than an address may ask for are answered 503, not reset', a
 scenario('who comes as one that may want a page gets no WebSocket beyond its limit', async (world) => {
   const { here, server } = await browse(world, ['per-second=1'], [1, 1])
   const socket = here.start('opener', process.execPath, ['-e', `
-    const sockets = []
-    const say = (what) => console.log(JSON.stringify({ event: 'over', what }))
-    const request = require('http').request({ host: '10.9.0.2', port: ${PORT}, headers: { Upgrade: 'websocket', Connection: 'Upgrade',
-      'Sec-WebSocket-Version': 13, 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==' } })
-    request.on('response', ({ statusCode, headers }) => say(statusCode + (headers['retry-after'] ? ' later' : '')))
-    request.on('upgrade', () => say('open')).on('error', ({ code }) => say(code)).end()`])
-  assert.strictEqual((await socket.event('over')).what, '503 later')
-  await server.until(() => /turned away: 1 peer, for too many connections of one address in a second/.test(server.err), 'a line')
+    const seen = []
+    const say = (what) => seen.push(what) === 4 && console.log(JSON.stringify({ event: 'over', seen }))
+    for (let i = 0; i < 4; i++) { // within one second, whenever that begins
+      const request = require('http').request({ host: '10.9.0.2', port: ${PORT}, headers: { Upgrade: 'websocket', Connection: 'Upgrade',
+        'Sec-WebSocket-Version': 13, 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==' } })
+      request.on('response', ({ statusCode, headers }) => say(statusCode + (headers['retry-after'] ? ' later' : '')))
+      request.on('upgrade', () => say('open')).on('error', ({ code }) => say(code)).end()
+    }`])
+  const { seen } = await socket.event('over')
+  assert.ok(seen.includes('503 later') && seen.every((what) => ['open', '503 later'].includes(what)), String(seen))
+  await server.until(() => /turned away: \d+ peers?, .*for too many connections of one address in a second/.test(server.err), 'a line')
 })
