@@ -53,7 +53,8 @@ static void pump(ms_conn *conn, void *user) {
     pump_messages(conn);
   else
     pump_bytes(conn);
-  if (!uv_is_active((const uv_handle_t *)&s->all->timer)) ms_conn_set_whole(conn, has_more(conn));
+  if (!uv_is_active((const uv_handle_t *)&s->all->timer))
+    ms_conn_set_reset_on_shutdown(conn, has_more(conn));
 }
 
 static void on_end(ms_conn *conn, void *user) {
@@ -97,7 +98,7 @@ static void on_tick(uv_timer_t *timer) {
   for (struct cli_speaker *s = all->speakers, *next; s; s = next) {
     next = s->next;
     if (has_more(s->conn) || ++s->ticks < SILENT_TICKS) continue;
-    ms_conn_set_whole(s->conn, false);
+    ms_conn_set_reset_on_shutdown(s->conn, false);
     ms_conn_close(s->conn);
   }
 }
@@ -110,7 +111,7 @@ void cli_echoes_open(struct cli_echoes *all, uv_loop_t *loop) {
 
 void cli_echoes_stop(struct cli_echoes *all) {
   for (const struct cli_speaker *s = all->speakers; s; s = s->next)
-    ms_conn_set_whole(s->conn, true);
+    ms_conn_set_reset_on_shutdown(s->conn, true);
   (void)uv_timer_start(&all->timer, on_tick, TICK_MSEC, TICK_MSEC);
 }
 

@@ -420,7 +420,7 @@ void cli_exec(struct cli_exec *exec, uv_loop_t *loop, ms_conn *conn) {
   if (c->next) c->next->prev = c;
   exec->children = c;
   ms_conn_handle(conn, &events, c);
-  ms_conn_set_whole(conn, true); /* nothing of ours may end it but the command */
+  ms_conn_set_reset_on_shutdown(conn, true); /* nothing of ours may end it but the command */
   if ((r = start(c, loop)) < 0) {
     c->in_over = c->out_over = true;
     give_up(c, "the command could not be started", uv_strerror(r));

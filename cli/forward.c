@@ -180,7 +180,7 @@ static const ms_conn_events events = {
 static void take(struct side *s, ms_conn *conn) {
   s->conn = conn;
   ms_conn_handle(conn, &events, s);
-  ms_conn_set_whole(conn, true);
+  ms_conn_set_reset_on_shutdown(conn, true);
   ms_conn_set_read_first(conn, true);
 }
 

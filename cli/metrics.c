@@ -32,7 +32,7 @@ const struct cli_stat cli_stats[CLI_STATS] = {
     STAT(over_address, "", true, "peers turned away: too many of one address"),
     STAT(over_rate, "", true, "peers turned away: too many of one address in a second"),
     STAT(over_pages, "", true, "requests answered 503: too many pages of one address"),
-    STAT(gave_way, "", true, "handshakes that made room for others"),
+    STAT(handshakes_evicted, "", true, "handshakes that made room for others"),
     STAT(over_buffers, "", true,
          "connections cut: they held buffers for long, and others needed them"),
     STAT(probed, "", true, "peers that left before they had said a byte"),

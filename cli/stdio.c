@@ -366,7 +366,7 @@ void cli_stdio_start(uv_loop_t *loop, ms_conn *conn, const struct cli_stdio_opts
   s->in_is_terminal = isatty(STDIN_FILENO) == 1;
   cli_progress_start(&s->progress, loop, conn, opts->progress && s->in_is_file);
   ms_conn_handle(conn, &events, s);
-  ms_conn_set_whole(conn, true);
+  ms_conn_set_reset_on_shutdown(conn, true);
   ms_conn_set_read_first(conn, true);
   if (s->hold == CLI_HOLD && s->in_is_terminal) { /* it is not there to speak */
     s->in_ended = true;

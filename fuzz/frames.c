@@ -39,12 +39,12 @@ static void play(struct driver *d, struct heard *h, unsigned flags, const uint8_
   memset(h, 0, sizeof *h);
   driver_begin_at(d, &ms__ws, flags & 1, top, &opts);
   d->up = true;
-  for (size_t at = 0; at < n && d->result >= 0 && (d->result & ~MS__OWES) != MS__DONE;
+  for (size_t at = 0; at < n && d->result >= 0 && (d->result & ~MS__WANT_ENCODE) != MS__DONE;
        at += chunk) {
     bytes_add(&d->in, p + at, ms__min(chunk, n - at));
     do
       (void)driver_step(d, ROOM);
-    while (d->result >= 0 && (d->result & ~MS__OWES) == MS__FULL);
+    while (d->result >= 0 && (d->result & ~MS__WANT_ENCODE) == MS__FULL);
     if (d->result >= 0) {
       int r = d->result;
       driver_write(d, NULL, 0, 200);

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/identity.h"
+#include "conn/lone.h"
 #include "fuzz.h"
-#include "stack/lone.h"
 
 enum { STEPS = 400, QUEUED = 200000, FOREVER_MSEC = 600000 };
 
@@ -20,12 +20,12 @@ static const struct ms__layer *const stacks[][5] = {
     {&ms__noauth, NULL},
     {&toy_lp, &toy_two},
     {&toy_lp, &toy_lp, &toy_lp},
-    {&toy_door, &toy_two},
-    {&toy_door, &toy_lp},
+    {&toy_ask, &toy_two},
+    {&toy_ask, &toy_lp},
     {&toy_two, &toy_lp},
     {&toy_two, &toy_squash},
     {&toy_lp, &toy_squash, &toy_two},
-    {&toy_lp, &toy_door, &toy_two, &ms__noauth},
+    {&toy_lp, &toy_ask, &toy_two, &ms__noauth},
     {&ms__ws},
     {&ms__ws, &toy_lp},
     {&ms__http, &ms__ws},

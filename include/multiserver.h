@@ -414,10 +414,10 @@ MS_API int ms_ctx_new(ms_ctx **out, const ms_ctx_opts *opts, ms_error *err);
 MS_API bool ms_ctx_inherited_left(const ms_ctx *ctx, int fd);
 
 /* Stops listening, aborts dials, closes every connection (as ms_conn_close, but see
- * ms_conn_set_whole; a page, too, may be sent to its end), waits up to `drain_msec` and cuts what
- * is left; then calls `done` once. Every connection has had its on_close before, every dial its
- * callback. May be called again before `done`, with a shorter wait (0 cuts now); the first call's
- * `done` is the one called. */
+ * ms_conn_set_reset_on_shutdown; a page, too, may be sent to its end), waits up to `drain_msec` and
+ * cuts what is left; then calls `done` once. Every connection has had its on_close before, every
+ * dial its callback. May be called again before `done`, with a shorter wait (0 cuts now); the first
+ * call's `done` is the one called. */
 MS_API void ms_ctx_close(ms_ctx *ctx, uint32_t drain_msec, void (*done)(ms_ctx *ctx, void *user),
                          void *user);
 
@@ -464,16 +464,16 @@ typedef struct ms_ctx_stats {
   uint64_t answered; /* peers that asked for pages */
   uint64_t refused;  /* peers that on_authorise kept out, and other users at a unix socket */
   uint64_t failed;   /* peers that did not come in for other reasons than these */
-  uint64_t over_connections; /* turned away: too many connections */
-  uint64_t over_address;     /* turned away: too many of one address */
-  uint64_t over_rate;        /* turned away: too many of one address in a second */
-  uint64_t gave_way;         /* handshakes that made room for others */
-  uint64_t probed;           /* peers that left before they had said a byte */
-  uint64_t requests;         /* answered with a page, or for `health_path` */
-  uint64_t over_pages;       /* answered 503: too many of one address, at once or in a second */
-  uint64_t over_buffers;     /* connections cut: their peers did not read, and buffers ran out */
-  uint64_t idled;            /* connections that carried nothing for too long */
-  uint64_t pauses;           /* times a listener has waited for want of descriptors */
+  uint64_t over_connections;   /* turned away: too many connections */
+  uint64_t over_address;       /* turned away: too many of one address */
+  uint64_t over_rate;          /* turned away: too many of one address in a second */
+  uint64_t handshakes_evicted; /* handshakes that made room for others */
+  uint64_t probed;             /* peers that left before they had said a byte */
+  uint64_t requests;           /* answered with a page, or for `health_path` */
+  uint64_t over_pages;         /* answered 503: too many of one address, at once or in a second */
+  uint64_t over_buffers;       /* connections cut: their peers did not read, and buffers ran out */
+  uint64_t idled;              /* connections that carried nothing for too long */
+  uint64_t pauses;             /* times a listener has waited for want of descriptors */
   uint64_t dialled, dial_failed; /* dials that ended so; aborted ones are failed */
   uint64_t in, out;              /* bytes that applications have received and written */
   uint64_t wire_in, wire_out;    /* bytes that transports have received and sent */
@@ -866,7 +866,7 @@ MS_API void ms_conn_fail(ms_conn *conn, const char *why);
  * Then ms_ctx_close and ms_suspend say no goodbye in the middle of it: it has their wait to end by
  * itself, and is cut when that is over; and ms_limits.idle_msec ends it as ms_conn_fail does.
  * Default: false, they close it. */
-MS_API void ms_conn_set_whole(ms_conn *conn, bool whole);
+MS_API void ms_conn_set_reset_on_shutdown(ms_conn *conn, bool whole);
 
 /* Does the application read all that comes before it hears of a failure? Then on_close with an
  * error comes when it has consumed what was received until then, as read(2) has it, and it must
@@ -929,8 +929,8 @@ MS_API size_t ms_ctx_evict(ms_ctx *ctx, const uint8_t *key, const char *why);
 MS_API void ms_conn_set_idle(ms_conn *conn, uint32_t msec);
 
 /* When so much time has passed, whatever it carries, the connection is closed as an idle one is:
- * its peer hears a goodbye (see ms_conn_set_whole), on_close has MS_ETIMEDOUT. UINT32_MAX: never
- * (default). */
+ * its peer hears a goodbye (see ms_conn_set_reset_on_shutdown), on_close has MS_ETIMEDOUT.
+ * UINT32_MAX: never (default). */
 MS_API void ms_conn_set_deadline(ms_conn *conn, uint32_t msec);
 
 /* How soon a peer is missed that is gone without a word, or whose network is: when it has not

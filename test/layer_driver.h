@@ -138,7 +138,8 @@ static inline int driver_feed(struct driver *d, const uint8_t *p, size_t n, size
       bool was_up = d->up;
       before = d->in.n;
       if (driver_step(d, room) == MS__ASK) (void)driver_answer(d, true);
-      if (was_up && (d->result & ~MS__OWES) == MS__DONE) return d->result; /* the peer's end */
+      if (was_up && (d->result & ~MS__WANT_ENCODE) == MS__DONE)
+        return d->result; /* the peer's end */
     } while (d->result >= 0 && (d->result == MS__FULL || (d->in.n && d->in.n < before)));
     if (d->result < 0 || n == 0) return d->result;
   }

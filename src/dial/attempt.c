@@ -1,4 +1,4 @@
-/* One attempt: a place is found and connected to, and the stack raised on it. */
+/* One attempt: a place is found and connected to, and the stack is brought up on it. */
 #include <stdio.h>
 
 #include "base/error.h"
@@ -54,13 +54,13 @@ static bool tell(struct ms__attempt *a, enum ms_step step, const char *layer) {
 void ms__attempt_drop(struct ms__attempt *a) {
   if (a->lookup) ms__resolve_cancel(a->lookup);
   a->lookup = NULL;
-  ms__uv_wire_close(a->wire, true);
+  ms__stream_close(a->wire, true);
   a->wire = NULL;
-  if (a->link) {
-    a->link->attempt = NULL;
-    ms_conn_abort(a->link->conn);
+  if (a->session) {
+    a->session->attempt = NULL;
+    ms_conn_abort(a->session->conn);
   }
-  a->link = NULL;
+  a->session = NULL;
   a->again = 0;
 }
 
@@ -97,32 +97,33 @@ static void explain_refusal(const struct ms__attempt *a, ms_error *cause) {
 
 void ms__dial_failed(struct ms__attempt *a, const ms_error *err) {
   ms_error cause = *err;
-  a->link = NULL;
-  if (a->early) ms__text_copy(cause.message, sizeof cause.message, MS__GAVE_WAY);
+  a->session = NULL;
+  if (a->early) ms__text_copy(cause.message, sizeof cause.message, MS__EVICTED);
   if (cause.code == MS_EREFUSED) explain_refusal(a, &cause);
   ms__attempt_fail(a, &cause);
 }
 
-void ms__dial_raised(struct ms__attempt *a, const char *layer) {
+void ms__dial_layer_up(struct ms__attempt *a, const char *layer) {
   (void)tell(a, MS_STEP_LAYER, layer);
 }
 
-void ms__dial_open(struct ms__attempt *a, struct ms__link *link) {
+void ms__dial_open(struct ms__attempt *a, struct ms__session *session) {
   struct ms_dialer *d = a->dialer;
-  link->attempt = NULL;
-  a->link = NULL;
+  session->attempt = NULL;
+  a->session = NULL;
   d->in_flight--;
   if (tell(a, MS_STEP_OPEN, NULL))
-    ms__dial_finish(d, link->conn, NULL);
+    ms__dial_finish(d, session->conn, NULL);
   else
-    ms_conn_abort(link->conn);
+    ms_conn_abort(session->conn);
 }
 
-/* ---- Raising the stack ---- */
+/* ---- Bringing up the stack ---- */
 
-/* The link's own copy: it may outlive the dial. */
-static int set_identity(struct ms__link *link, const struct ms__target *t, const ms_section *s) {
-  struct ms__raising *r = link->raising;
+/* The session's own copy: it may outlive the dial. */
+static int set_identity(struct ms__session *session, const struct ms__target *t,
+                        const ms_section *s) {
+  struct ms__setup *r = session->setup;
   if (s->has_seed)
     (void)ms_identity_from_seed(&r->own, s->seed, NULL);
   else if (t->dialer->identity)
@@ -134,38 +135,38 @@ static int set_identity(struct ms__link *link, const struct ms__target *t, const
 }
 
 /* Our identity for this dial, and whom we mean to reach. */
-static int set_keys(struct ms__link *link, const struct ms__target *t) {
+static int set_keys(struct ms__session *session, const struct ms__target *t) {
   for (size_t i = 0; i < t->alternative->count; i++) {
     const ms_section *s = &t->alternative->sections[i];
     if (!t->stack->impl[i]->authenticates) continue;
-    memcpy(link->key, s->key, MS_KEY_BYTES);
-    link->has_key = true;
-    link->raising->shs.server_key = link->key;
-    if (set_identity(link, t, s) < 0) return MS_ENOMEM;
+    memcpy(session->key, s->key, MS_KEY_BYTES);
+    session->has_key = true;
+    session->setup->shs.server_key = session->key;
+    if (set_identity(session, t, s) < 0) return MS_ENOMEM;
   }
   return 0;
 }
 
-static void raise_stack(struct ms__attempt *a) {
+static void bring_up(struct ms__attempt *a) {
   const struct ms__target *t = a->target;
   struct ms_dialer *d = a->dialer;
-  struct ms__uv_wire *wire = a->wire;
-  struct ms__link *link = ms__link_new(t->stack, false);
-  if (!link || set_keys(link, t) < 0) {
-    if (link) ms__link_free(link);
+  struct ms__stream *wire = a->wire;
+  struct ms__session *session = ms__session_new(t->stack, false);
+  if (!session || set_keys(session, t) < 0) {
+    if (session) ms__session_free(session);
     out_of_memory(a);
     return;
   }
-  if (t->stack->transport->tune) t->stack->transport->tune(ms__uv_wire_fd(wire));
+  if (t->stack->transport->tune) t->stack->transport->tune(ms__stream_fd(wire));
   write_address(t, d->shown, sizeof d->shown);
-  link->address = ms__strdup(&d->ctx->allocator, d->shown);
+  session->address = ms__strdup(&d->ctx->allocator, d->shown);
   a->wire = NULL;
-  if (ms__link_raise(link, wire, t->alternative->sections, d->deadline) < 0) {
+  if (ms__session_bring_up(session, wire, t->alternative->sections, d->deadline) < 0) {
     out_of_memory(a);
     return;
   }
-  link->attempt = a;
-  a->link = link;
+  session->attempt = a;
+  a->session = session;
 }
 
 /* ---- Connecting ---- */
@@ -184,7 +185,7 @@ static void connect_failed(struct ms__attempt *a, int status) {
   const char *name = stack->sections[0].name;
   ms_error err;
   if (status == UV_EAGAIN) { /* a unix server's queue is full: TCP would wait by itself */
-    ms__uv_wire_close(a->wire, true);
+    ms__stream_close(a->wire, true);
     a->wire = NULL;
     a->again = uv_now(a->dialer->ctx->loop.uv) + AGAIN_MSEC;
     ms__race_go_on(a->dialer);
@@ -208,7 +209,7 @@ static void on_connected(void *user, int status) {
   if (status < 0)
     connect_failed(a, status);
   else if (tell(a, MS_STEP_CONNECTED, a->target->stack->sections[0].name))
-    raise_stack(a);
+    bring_up(a);
 }
 
 /* 0 or a negative errno. */
@@ -216,20 +217,20 @@ static int bind_local(struct ms__attempt *a) {
   const union ms__inet *local = &a->dialer->local;
   if (local->family == AF_UNSPEC || !a->target->stack->transport->by_host) return 0;
   if (local->family != a->place.inet.family) return UV_EAFNOSUPPORT;
-  return ms__uv_wire_bind(a->wire, local);
+  return ms__stream_bind(a->wire, local);
 }
 
 void ms__attempt_again(struct ms__attempt *a) {
   const struct sockaddr *address = (const struct sockaddr *)&a->place.address;
   int r;
   a->again = 0;
-  a->wire = ms__uv_wire_new(&a->dialer->ctx->loop, a->place.address.ss_family);
+  a->wire = ms__stream_new(&a->dialer->ctx->loop, a->place.address.ss_family);
   if (!a->wire) {
     out_of_memory(a);
     return;
   }
   r = bind_local(a);
-  if (r == 0) r = ms__uv_wire_connect(a->wire, address, a->place.length, on_connected, a);
+  if (r == 0) r = ms__stream_connect(a->wire, address, a->place.length, on_connected, a);
   if (r) on_connected(a, r < 0 ? r : 0);
 }
 

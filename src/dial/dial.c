@@ -61,7 +61,7 @@ void ms__dial_finish(struct ms_dialer *d, ms_conn *conn, const ms_error *err) {
   free_parts(d);
   uv_close((uv_handle_t *)&d->step, on_closed);
   uv_close((uv_handle_t *)&d->timeout, on_closed);
-  ms__ctx_settled(ctx);
+  ms__ctx_check_done(ctx);
 }
 
 static void on_timeout(uv_timer_t *timer) {

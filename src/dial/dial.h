@@ -3,7 +3,7 @@
 #ifndef MS_DIAL_DIAL_H
 #define MS_DIAL_DIAL_H
 
-#include "api/ctx.h"
+#include "endpoint/ctx.h"
 
 enum {
   MS__IN_FLIGHT = 8,      /* attempts at the same time */
@@ -34,11 +34,11 @@ struct ms__attempt {
   unsigned number; /* from 1 */
   struct ms__place place;
   struct ms_resolving *lookup; /* finding it */
-  struct ms__uv_wire *wire;    /* connecting */
-  struct ms__link *link;       /* raising its stack */
+  struct ms__stream *wire;     /* connecting */
+  struct ms__session *session; /* bringing up its stack */
   uint64_t begun, at;          /* by the loop's clock: its beginning, its last step */
   uint64_t again;              /* when it is to connect once more; 0: not */
-  bool expired;                /* its time is over, and its link about to fail */
+  bool expired;                /* its time is over, and its session about to fail */
   bool early;                  /* it makes room for another */
   enum ms_step step;           /* the last */
   char layer[16];              /* with it */

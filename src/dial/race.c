@@ -76,12 +76,12 @@ static void give_up(struct ms_dialer *d) {
 
 /* `early`: others need its place. */
 static void time_out(struct ms__attempt *a, bool early) {
-  const char *why = early ? MS__GAVE_WAY : ms_code_text(MS_ETIMEDOUT);
+  const char *why = early ? MS__EVICTED : ms_code_text(MS_ETIMEDOUT);
   ms_error err;
-  if (a->link) { /* it knows the layer, and fails from the loop */
+  if (a->session) { /* it knows the layer, and fails from the loop */
     a->expired = true;
     a->early = early;
-    ms__conn_expire(a->link->conn);
+    ms__conn_expire(a->session->conn);
     return;
   }
   if (a->again) why = "the server does not accept: too many wait there";

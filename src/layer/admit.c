@@ -16,7 +16,7 @@ static int admit_answer(void *st, struct ms__port *p, const struct ms__answer *a
 
 const struct ms__layer ms__admit = {
     .name = "admit",
-    .flags = MS__SETUP | MS__QUIET,
+    .flags = MS__SETUP | MS__NO_BYTES,
     .handshake = admit_handshake,
     .answer = admit_answer,
 };

@@ -221,7 +221,7 @@ static int read_head(struct state *s, const struct ms__port *p, struct ms__http_
 
 static int serve(struct state *s, struct ms__port *p) {
   const struct ms__slice *key, *host;
-  const char *untold;
+  const char *suppressed;
   struct ms__http_head head;
   bool twice;
   int n = read_head(s, p, &head), r;
@@ -230,7 +230,7 @@ static int serve(struct state *s, struct ms__port *p) {
   if (head.major != 1) return bad(s, BAD_REQUEST, "no HTTP/1.1 request");
   if ((!host && head.minor >= 1) || twice)
     return bad(s, BAD_REQUEST, "a request that does not name one host");
-  untold = find_peer(s, &head);
+  suppressed = find_peer(s, &head);
   if (head.minor < 1 || !ms__http_has_token(&head, "Upgrade", "websocket")) {
     p->question.kind = MS__ASK_HEAD;
     p->question.data = p->wire_in.p;
@@ -242,7 +242,7 @@ static int serve(struct state *s, struct ms__port *p) {
     ms__skip(&p->wire_in, (size_t)n);
     return MS__ASK;
   }
-  if (untold) return bad(s, BAD_REQUEST, untold);
+  if (suppressed) return bad(s, BAD_REQUEST, suppressed);
   if (!(key = check_upgrade(s, &head, &r))) {
     name_origin(s, &head);
     return r;

@@ -1,4 +1,4 @@
-/* What a layer is: a codec that never touches a socket, driven by the pump (src/stack/).
+/* What a layer is: a codec that never touches a socket, driven by the pump (src/conn/).
  *
  * Layers are numbered from the network. "In" is towards the application, "out" towards the network.
  * A layer reads wire_in and fills app_in (decode), reads app_out and fills wire_out (encode); in a
@@ -80,11 +80,12 @@ enum ms__step {
   MS__KEEP /* answer: the same, until it has written `length` bytes and closed: then I begin anew */
 };
 /* Or'ed into decode's and tick's result: run my encode, app_out may be empty. */
-enum { MS__OWES = 0x100 };
+enum { MS__WANT_ENCODE = 0x100 };
 
 enum ms__layer_flags {
   MS__SETUP = 1, /* ends with UNLINK; has no decode or encode */
-  MS__QUIET = 2, /* set-up that never reads or writes a byte (noauth): does not count as "above" */
+  MS__NO_BYTES =
+      2, /* set-up that never reads or writes a byte (noauth): does not count as "above" */
   MS__HAS_END = 4,   /* its end is visible in its own bytes */
   MS__NO_HALF = 8,   /* one side's end asks for the other's (ws) */
   MS__SECRET = 16,   /* every edge above it, and its state, are wiped before reuse */
@@ -144,9 +145,9 @@ struct ms__layer {
   int (*handshake)(void *st, struct ms__port *p);
 
   /* wire_in to app_in until input or room is wanting; checks room before each frame. app_in has
-   * room_up at least. Must not write control frames: it sets state and says OWES. (A layer that
-   * REPLIES writes wire_out here, which may be empty.) IDLE, MORE, FULL, DONE, or'ed with OWES, or
-   * an ms_code. */
+   * room_up at least. Must not write control frames: it sets state and says WANT_ENCODE. (A layer
+   * that REPLIES writes wire_out here, which may be empty.) IDLE, MORE, FULL, DONE, or'ed with
+   * WANT_ENCODE, or an ms_code. */
   int (*decode)(void *st, struct ms__port *p);
 
   /* app_out to wire_out, any amount, whole frames only, and what it owes the peer. When app_out
@@ -159,7 +160,7 @@ struct ms__layer {
   int (*answer)(void *st, struct ms__port *p, const struct ms__answer *a);
 
   /* `wake` has come; the pump has cleared it. The windows are empty. Changes state, re-arms `wake`
-   * if it wants more. IDLE, OWES or an ms_code. Must not need room. */
+   * if it wants more. IDLE, WANT_ENCODE or an ms_code. Must not need room. */
   int (*tick)(void *st, struct ms__port *p);
 
   /* err = 0: writes our end. Else: last words, and nothing the peer could take for a clean end.

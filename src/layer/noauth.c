@@ -22,7 +22,7 @@
  *               the transport has to do.
  *   tick, wipe  are for layers with timers, and for those whose state points to other memory.
  *
- * To add a layer: copy this file, list it in layer.h and in the table of api/table.c, give its
+ * To add a layer: copy this file, list it in layer.h and in the table of endpoint/table.c, give its
  * section a line in addr/section.c, and put it into the stack's test matrix. */
 #include "layer/layer.h"
 
@@ -34,6 +34,6 @@ static int noauth_handshake(void *st, struct ms__port *p) {
 
 const struct ms__layer ms__noauth = {
     .name = "noauth",
-    .flags = MS__SETUP | MS__QUIET,
+    .flags = MS__SETUP | MS__NO_BYTES,
     .handshake = noauth_handshake,
 };

@@ -1,5 +1,5 @@
 /* proxy: the header by which something in front says whose connection this is (the PROXY protocol
- * of haproxy, versions 1 and 2), as a server's set-up layer. It is raised for peers that are
+ * of haproxy, versions 1 and 2), as a server's set-up layer. It is brought up for peers that are
  * believed and for no others. From these it has to come: where it may be missing, a client of one
  * that sends none could write its own.
  *

@@ -310,7 +310,7 @@ static int tls_handshake(void *st, struct ms__port *p) {
 static int owed(struct state *s, int result) {
   if (!s->out_waits) return result;
   s->out_waits = false;
-  return result | MS__OWES;
+  return result | MS__WANT_ENCODE;
 }
 
 static int tls_decode(void *st, struct ms__port *p) {

@@ -141,7 +141,7 @@ static int read_control(struct state *s, const struct ms__ws_head *h, const uint
       return read_close(s, payload, n);
     case MS__WS_PING:
       keep_pong(s, payload, n);
-      return MS__OWES;
+      return MS__WANT_ENCODE;
     default: /* a Pong: what was sent before that ping has been read */
       if (n == 1 && payload[0] == s->ping_count) s->unproved = s->data_since;
       return 0;
@@ -233,8 +233,8 @@ static int read_records(struct state *s, struct ms__port *p) {
   return MS__IDLE;
 }
 
-/* The next frame's header, and all of a control frame. IDLE, also with OWES: go on; MORE: it is not
- * whole; DONE: the peer's end. */
+/* The next frame's header, and all of a control frame. IDLE, also with WANT_ENCODE: go on; MORE: it
+ * is not whole; DONE: the peer's end. */
 static int read_head(struct state *s, struct ms__port *p) {
   struct ms__ws_head h;
   int n = ms__ws_head_read(&h, p->wire_in.p, p->wire_in.n), r;
@@ -267,8 +267,8 @@ static int ws_decode(void *st, struct ms__port *p) {
       r = read_head(s, p);
       if (r == MS__MORE && p->wire_in.n == 0 && !s->in_type) return MS__IDLE | owes;
       if (r < 0) return r;
-      owes |= r & MS__OWES;
-      r &= ~MS__OWES;
+      owes |= r & MS__WANT_ENCODE;
+      r &= ~MS__WANT_ENCODE;
       if (r != MS__IDLE) return r | owes;
       if (!s->in_frame) continue;
     }
@@ -380,7 +380,7 @@ static int ws_tick(void *st, struct ms__port *p) {
   if (p->unread) {
     s->heard = true; /* when reading goes on, it has an interval of its own */
     if (!s->pongs_length) keep_pong(s, NULL, 0);
-    return MS__OWES;
+    return MS__WANT_ENCODE;
   }
   if (s->heard) {
     s->heard = false;
@@ -391,7 +391,7 @@ static int ws_tick(void *st, struct ms__port *p) {
     return MS_ETIMEDOUT;
   }
   s->pinged = s->ping = true;
-  return MS__OWES;
+  return MS__WANT_ENCODE;
 }
 
 /* As much of a reason as a Close has room for: whole characters. */

@@ -5,7 +5,7 @@
 #include "addr/addr.h"
 #include "base/error.h"
 #include "base/mem.h"
-#include "transport/lookups.h"
+#include "loop/lookups.h"
 #include "transport/transport.h"
 
 /* More addresses of one name and family than this are left out. */

@@ -1,5 +1,5 @@
 /* Transports: they name places, open and listen on them, and hand descriptors to libuv; nothing
- * more. A new one is one file and one line in api/table.c. */
+ * more. A new one is one file and one line in endpoint/table.c. */
 #ifndef MS_TRANSPORT_TRANSPORT_H
 #define MS_TRANSPORT_TRANSPORT_H
 
@@ -9,7 +9,7 @@
 
 #include "addr/inet.h"
 #include "base/text.h"
-#include "stack/loop.h"
+#include "loop/loop.h"
 
 /* One address of the operating system's. */
 struct ms__place {

@@ -33,7 +33,7 @@ for (const stack of STACKS) {
     assert.strictEqual(proc.err, '')
   })
 
-  scenario(`${stack}: the last word may come long after ours`, async (world) => {
+  scenario(`${stack}: the end layer may come long after ours`, async (world) => {
     const [transport, ...above] = stack.split('~')
     const place = transport === 'unix' ? `unix:${world.socketDir('s')}/socket` : 'net:127.0.0.1:0'
     const serve = world.ours(['serve', '--stdio', '--allow-any', [place, ...above].join('~')])

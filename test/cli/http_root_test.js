@@ -152,7 +152,7 @@ scenario('who waits for its next request makes room, who is being answered does 
   await new Promise((resolve) => another.once('data', () => resolve(another.pause())))
   await assert.rejects(ask(port, '/'), { code: 'ECONNRESET' })
   proc.kill('SIGUSR1')
-  const { gave_way: gaveWay, failed, over_connections: turnedAway } = await proc.event('stats')
+  const { handshakes_evicted: gaveWay, failed, over_connections: turnedAway } = await proc.event('stats')
   assert.deepStrictEqual([gaveWay, failed, turnedAway], [0, 0, 1])
 })
 

@@ -19,7 +19,7 @@ const portOf = (at) => Number(at.split(':')[2].split('~')[0])
 async function stats(server, n = 0) {
   server.kill('SIGUSR1')
   const seen = await server.event('stats', n)
-  const { entered, answered, refused, failed, over_connections: full, over_address: many, over_rate: fast, gave_way: slow, probed, pending } = seen
+  const { entered, answered, refused, failed, over_connections: full, over_address: many, over_rate: fast, handshakes_evicted: slow, probed, pending } = seen
   assert.strictEqual(seen.accepted, entered + answered + refused + failed + full + many + fast + slow + probed + pending, JSON.stringify(seen))
   return seen
 }
@@ -68,7 +68,7 @@ scenario(`${SILENT} silent clients on a limit of ${LIMIT}, and ${HONEST} honest 
   for (let n = 1; seen.accepted < SILENT + HONEST; n++) seen = await stats(server, n) // the kernel's queue
   assert.ok(seen.open + seen.pending <= LIMIT + ACCEPTS, JSON.stringify(seen))
   assert.strictEqual(seen.entered, HONEST)
-  assert.ok(seen.gave_way >= SILENT - LIMIT, JSON.stringify(seen))
+  assert.ok(seen.handshakes_evicted >= SILENT - LIMIT, JSON.stringify(seen))
   const lines = server.err.split('\n').length
   assert.ok(lines < 500, `${lines} lines on stderr`)
 })
@@ -249,7 +249,7 @@ scenario('those whose handshake has failed make room first, whatever they still 
     })
     assert.ok(fds() <= before + 20 + ACCEPTS, `${fds() - before} descriptors after ${i + 1} peers`)
   }
-  const { gave_way: gaveWay, failed } = await stats(server)
+  const { handshakes_evicted: gaveWay, failed } = await stats(server)
   assert.deepStrictEqual([gaveWay, failed], [0, 200])
 })
 
@@ -304,7 +304,7 @@ scenario('without descriptors, those who say nothing make room', async (world) =
   honest.child.stdin.end('hello')
   assert.strictEqual(await honest.exit(), 0, honest.err)
   assert.strictEqual(honest.stdout().toString(), 'hello')
-  const { gave_way: slow, failed } = await stats(server)
+  const { handshakes_evicted: slow, failed } = await stats(server)
   assert.strictEqual(failed, 0)
   assert.ok(slow > SILENT / 2, `${slow} made room`)
   for (const socket of silent) socket.destroy()

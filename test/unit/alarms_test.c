@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
+#include "conn/alarms.h"
 #include "rng.h"
-#include "stack/alarms.h"
 
 enum { ALARMS = 200, ROUNDS = 20000, MANY = 20000 };
 

@@ -19,7 +19,7 @@
 enum {
   CROWD = 20,
   TURNS = 300,
-  SHARE = 400000, /* as in src/stack/turns.c */
+  SHARE = 400000, /* as in src/conn/turns.c */
   LITTLE = 4096,
   BLOCK = 69632,
   /* two shares, each passed by one block that is read and written; and a little for everybody */
@@ -250,7 +250,7 @@ static const ms_conn_events costly = {.on_close = on_costly_close};
 static void on_silent_connection(ms_conn *conn, void *user) {
   (void)user;
   opened++;
-  ms_conn_set_whole(conn, true); /* cut, not closed */
+  ms_conn_set_reset_on_shutdown(conn, true); /* cut, not closed */
   ms_conn_handle(conn, &costly, NULL);
 }
 

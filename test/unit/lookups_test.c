@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "loop/lookups.h"
 #include "rng.h"
-#include "transport/lookups.h"
 
 enum { LOOKUPS = 200, ROUNDS = 5 };
 

@@ -10,7 +10,7 @@
 #include <openssl/x509v3.h>
 #include <sodium.h>
 
-#include "api/tickets.h"
+#include "endpoint/tickets.h"
 
 static uint64_t seconds = MS__TICKET_SEC;
 

@@ -184,7 +184,7 @@ static void messages_keep_their_type_and_end(void **state) {
   (void)state;
   begin(&d, false, true);
   PUT(&d, wire);
-  assert_int_equal(d.result, MS__MORE | MS__OWES);
+  assert_int_equal(d.result, MS__MORE | MS__WANT_ENCODE);
   ASSERT_BYTES(&d.app_in, records);
   flush(&d);
   assert_int_equal(d.wire_out.n, 2 + 4 + 1); /* a masked pong */
@@ -421,7 +421,7 @@ static void nothing_is_answered_after_a_close(void **state) {
   begin(&d, false, true);
   bytes_add(&d.in, "\x89\x01p", 3);
   put(&d, close, sizeof close);
-  assert_int_equal(d.result, MS__DONE | MS__OWES);
+  assert_int_equal(d.result, MS__DONE | MS__WANT_ENCODE);
   flush(&d);
   assert_int_equal(d.wire_out.n, 0);
   driver_end(&d);
@@ -451,7 +451,7 @@ static void a_flood_of_pings(void **state) {
     bytes_add(&d.in, ping, 6);
   }
   (void)driver_step(&d, ROOM);
-  assert_int_equal(d.result, MS__IDLE | MS__OWES);
+  assert_int_equal(d.result, MS__IDLE | MS__WANT_ENCODE);
   flush(&d);
   assert_true(d.wire_out.n < 1000 && d.wire_out.n > 10);
   {
@@ -480,18 +480,18 @@ static void a_silent_peer_is_asked_then_gone(void **state) {
   (void)state;
   driver_begin_at(&d, &ms__ws, true, true, &pinging);
   d.up = true;
-  assert_int_equal(tick(&d, 0, true, &wake), MS__OWES); /* we do not read, and say so */
+  assert_int_equal(tick(&d, 0, true, &wake), MS__WANT_ENCODE); /* we do not read, and say so */
   flush(&d);
   ASSERT_BYTES(&d.wire_out, "\x8a\x00");
   d.wire_out.n = 0;
   assert_int_equal(tick(&d, 100, false, &wake), MS__IDLE);
-  assert_int_equal(tick(&d, 200, false, &wake), MS__IDLE | MS__OWES);
+  assert_int_equal(tick(&d, 200, false, &wake), MS__IDLE | MS__WANT_ENCODE);
   assert_int_equal(wake, 300);
   flush(&d);
   ASSERT_BYTES(&d.wire_out, "\x89\x01\x01");
   PUT(&d, "\x8a\x80mask"); /* whatever it says */
   assert_int_equal(tick(&d, 300, false, &wake), MS__IDLE);
-  assert_int_equal(tick(&d, 400, false, &wake), MS__IDLE | MS__OWES);
+  assert_int_equal(tick(&d, 400, false, &wake), MS__IDLE | MS__WANT_ENCODE);
   flush(&d);
   assert_int_equal(tick(&d, 500, false, &wake), MS_ETIMEDOUT);
   driver_end(&d);
@@ -507,18 +507,18 @@ static void a_slow_reader_is_not_gone(void **state) {
   d.up = true;
   driver_write(&d, (const uint8_t *)"data", 4, 1000);
   for (uint64_t now = 100; now < 1000; now += 100) {
-    assert_int_equal(tick(&d, now, false, &wake), MS__IDLE | MS__OWES);
+    assert_int_equal(tick(&d, now, false, &wake), MS__IDLE | MS__WANT_ENCODE);
     flush(&d);
   }
   PUT(&d, "\x8a\x81\0\0\0\0\x08"); /* the answer to a ping before the last: so far it has read */
   assert_int_equal(tick(&d, 1000, false, &wake), MS__IDLE);
   for (uint64_t now = 1100; now < 2000; now += 100) {
-    assert_int_equal(tick(&d, now, false, &wake), MS__IDLE | MS__OWES);
+    assert_int_equal(tick(&d, now, false, &wake), MS__IDLE | MS__WANT_ENCODE);
     flush(&d);
   }
   PUT(&d, "\x8a\x81\0\0\0\0\x12");
   assert_int_equal(tick(&d, 2000, false, &wake), MS__IDLE);
-  assert_int_equal(tick(&d, 2100, false, &wake), MS__IDLE | MS__OWES);
+  assert_int_equal(tick(&d, 2100, false, &wake), MS__IDLE | MS__WANT_ENCODE);
   flush(&d);
   assert_int_equal(tick(&d, 2200, false, &wake), MS_ETIMEDOUT);
   driver_end(&d);

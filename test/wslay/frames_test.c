@@ -132,9 +132,9 @@ static void play_ours(struct heard *h, bool server, const struct bytes *b, struc
     size_t n = ms__min(chunk, b->n - at);
     result = driver_feed(&d, b->p + at, n, n, ROOM);
     at += n;
-  } while (at < b->n && result >= 0 && (result & ~MS__OWES) != MS__DONE);
+  } while (at < b->n && result >= 0 && (result & ~MS__WANT_ENCODE) != MS__DONE);
   hear_records(h, &d.app_in);
-  if (result < 0 || (result & ~MS__OWES) == MS__DONE) {
+  if (result < 0 || (result & ~MS__WANT_ENCODE) == MS__DONE) {
     d.wire_out.n = 0;
     driver_finish(&d, result < 0 ? result : 0);
     h->code = code_of(&d.wire_out, !server);

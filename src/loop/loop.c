@@ -1,0 +1,70 @@
+#include "loop/loop.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static void on_prepare(uv_prepare_t *handle) {
+  struct ms__loop *loop = handle->data;
+  /* where not all had their turn: poll, come back */
+  if (!ms__env_run(&loop->env, uv_now(loop->uv))) uv_idle_stop(&loop->idle);
+}
+
+/* It is there so that the poll does not wait. */
+static void on_idle(uv_idle_t *handle) {
+  (void)handle;
+}
+
+static void schedule(struct ms__env *env) {
+  struct ms__loop *loop = env->user;
+  uv_idle_start(&loop->idle, on_idle);
+}
+
+int ms__loop_init(struct ms__loop *loop, uv_loop_t *uv, const ms_allocator *allocator,
+                  uint32_t block) {
+  int r;
+  ms__env_init(&loop->env, allocator, block);
+  loop->env.schedule = schedule;
+  loop->env.user = loop;
+  loop->env.clock = uv_hrtime;
+  loop->uv = uv;
+  loop->prepare.data = loop->idle.data = loop->alarm.data = loop;
+  if ((r = uv_prepare_init(uv, &loop->prepare)) < 0) return r;
+  if ((r = uv_idle_init(uv, &loop->idle)) < 0) return r;
+  if ((r = uv_timer_init(uv, &loop->alarm)) < 0) return r;
+  uv_prepare_start(&loop->prepare, on_prepare); /* each time: it begins to count work anew */
+  uv_unref((uv_handle_t *)&loop->prepare);      /* nobody waits for that */
+  loop->handles = 3;
+  return 0;
+}
+
+static void on_close(uv_handle_t *handle) {
+  struct ms__loop *loop = handle->data;
+  if (--loop->handles > 0) return;
+  ms__env_done(&loop->env);
+  if (loop->on_closed) loop->on_closed(loop);
+}
+
+void ms__loop_close(struct ms__loop *loop) {
+  uv_close((uv_handle_t *)&loop->prepare, on_close);
+  uv_close((uv_handle_t *)&loop->idle, on_close);
+  uv_close((uv_handle_t *)&loop->alarm, on_close);
+}
+
+void ms__loop_hold(struct ms__loop *loop) {
+  loop->pending++;
+}
+
+void ms__loop_release(struct ms__loop *loop) {
+  loop->pending--;
+  if (loop->on_released) loop->on_released(loop);
+}
+
+void ms__loop_log(const struct ms__loop *loop, enum ms_log_level level, const char *fmt, ...) {
+  char line[1024];
+  va_list ap;
+  if (!ms__loop_logs(loop, level)) return;
+  va_start(ap, fmt);
+  (void)vsnprintf(line, sizeof line, fmt, ap);
+  va_end(ap);
+  loop->on_log(level, line, loop->user);
+}

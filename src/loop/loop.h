@@ -1,0 +1,54 @@
+/* The pump on a libuv loop: one prepare handle runs what is dirty before the loop polls. */
+#ifndef MS_LOOP_LOOP_H
+#define MS_LOOP_LOOP_H
+
+#include <uv.h>
+
+#include "conn/alarms.h"
+#include "conn/conn.h"
+
+struct ms__loop {
+  struct ms__env env;
+  uv_loop_t *uv;
+  uv_prepare_t prepare;     /* runs the connections that want a turn */
+  uv_idle_t idle;           /* while some do the loop does not wait in its poll */
+  uv_timer_t alarm;         /* the first of these */
+  struct ms__alarms alarms; /* of wires (loop/stream.c) */
+  size_t pending;           /* wires, listeners and look-ups that libuv has not let go of yet */
+  size_t wires;             /* of these, wires */
+  unsigned armed;  /* raised when libuv is asked to watch something it polls only from now on */
+  int handles;     /* of these three, open */
+  uint64_t pauses; /* times a listener had to wait for descriptors */
+  void (*on_released)(struct ms__loop *loop); /* `pending` is one less; may be NULL */
+  void (*on_closed)(struct ms__loop *loop);   /* after ms__loop_close */
+  /* A listener has to wait for descriptors. True: some come back at once. May be NULL. */
+  bool (*on_pause)(struct ms__loop *loop);
+  ms_resolve_cb on_resolve;       /* NULL: the system's */
+  struct ms_resolving *questions; /* asked and not answered */
+  struct ms__lookups *lookups; /* the system's resolver (transport/lookups.c); NULL: not used yet */
+  ms_log_cb on_log;            /* NULL: none */
+  enum ms_log_level log_level;
+  void *user; /* for the last two hooks */
+};
+
+/* Shall such a line be made at all? */
+static inline bool ms__loop_logs(const struct ms__loop *loop, enum ms_log_level level) {
+  return loop->on_log && level <= loop->log_level;
+}
+
+/* A line for the log; nothing secret. */
+void ms__loop_log(const struct ms__loop *loop, enum ms_log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* `block`: the size of the largest buffer, MS__BLOCK or less. 0 or a negative errno. */
+int ms__loop_init(struct ms__loop *loop, uv_loop_t *uv, const ms_allocator *allocator,
+                  uint32_t block);
+
+/* Closes the handles; on_closed comes from the loop. Nothing may be pending. */
+void ms__loop_close(struct ms__loop *loop);
+
+/* Something that libuv must let go of begins, or has ended. */
+void ms__loop_hold(struct ms__loop *loop);
+void ms__loop_release(struct ms__loop *loop);
+
+#endif
