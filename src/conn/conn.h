@@ -9,6 +9,7 @@
 #ifndef MS_CONN_CONN_H
 #define MS_CONN_CONN_H
 
+#include "conn/alarms.h"
 #include "conn/edge.h"
 #include "layer/layer.h"
 
@@ -42,10 +43,15 @@ struct ms__env {
   uint64_t starved;         /* so many of these had to go */
   uint64_t now;             /* of the last turn of any, msec */
   struct ms__counts counts; /* of all connections there ever were */
-  void *user;               /* schedule's */
+  struct ms__alarms alarms; /* of connections */
+  bool ringing;             /* in ms__env_ring, which says at its end what is due */
+  void *user;               /* of the next two */
   /* Called when the first connection wants a turn: the loop shall run ms__env_run before it polls,
    * and not wait in that. */
   void (*schedule)(struct ms__env *env);
+  /* ms__env_ring is to be called at this time, whatever was asked for before (MS__NEVER: not at
+   * all). */
+  void (*alarm)(struct ms__env *env, uint64_t at);
 };
 
 void ms__env_init(struct ms__env *env, const ms_allocator *allocator, uint32_t largest_block);
@@ -57,6 +63,15 @@ void ms__env_done(struct ms__env *env);
  * little to do, and a share of the loop's time to those that have much. True when some wait still.
  */
 bool ms__env_run(struct ms__env *env, uint64_t now);
+
+/* When the first of the connections wants to be woken; MS__NEVER. */
+static inline uint64_t ms__env_due(const struct ms__env *env) {
+  return env->alarms.first ? env->alarms.first->at : MS__NEVER;
+}
+
+/* Gives a turn to those whose time has come, and a share of the loop's time to all of them. Those
+ * that are left are due at once. */
+void ms__env_ring(struct ms__env *env, uint64_t now);
 
 static inline bool ms__env_waits(const struct ms__env *env) {
   return env->dirty.first || env->handshaking.first || env->busy.first;
@@ -91,8 +106,6 @@ struct ms__wire_ops {
   void (*again)(struct ms__wire *w);
   /* Starts or stops reading. */
   void (*reading)(struct ms__wire *w, bool on);
-  /* ms__conn_turn shall be called at this time, or not at all (MS__NEVER). */
-  void (*wake)(struct ms__wire *w, uint64_t at);
   /* Closes; `reset` where the transport can. No call of the connection's from now on. */
   void (*close)(struct ms__wire *w, bool reset);
 };
@@ -173,11 +186,12 @@ struct ms_conn {
   uint8_t aside;    /* while an answer runs that keeps the connection: layers that stand aside */
   uint8_t looks;    /* in vain for what the other side has taken */
   enum ms__deadline deadline_of : 8;
-  uint64_t whole_at;  /* with `aside`: counts.out when the answer is whole */
-  uint64_t now;       /* of the running turn, or the last */
-  uint64_t deadline;  /* of what `deadline_of` says */
-  uint64_t until;     /* it is closed then; MS__NEVER */
-  uint64_t armed;     /* what the wire was told */
+  uint64_t whole_at; /* with `aside`: counts.out when the answer is whole */
+  uint64_t now;      /* of the running turn, or the last */
+  uint64_t deadline; /* of what `deadline_of` says */
+  uint64_t until;    /* it is closed then; MS__NEVER */
+  uint64_t armed;    /* what the alarm was last set to */
+  struct ms__alarm alarm;
   uint32_t end_from;  /* where on the wire our end begins; the low bits */
   uint32_t need;      /* on_readable waits for so much */
   uint32_t idle_msec; /* how long it may carry nothing once it is open; 0: for ever */
@@ -327,6 +341,9 @@ void ms__conn_forget_question(ms_conn *c);
 void ms__conn_mark(ms_conn *c);
 void ms__conn_unmark(ms_conn *c);
 
+/* It is to have a turn at this time, or not at all (MS__NEVER). */
+void ms__conn_set_alarm(ms_conn *c, uint64_t at);
+
 /* Asks for a turn before all that have much to do. */
 void ms__conn_hurry(ms_conn *c);
 
@@ -444,8 +461,9 @@ void ms__conn_note_end_sent(ms_conn *c);
 void ms__conn_close_idle(ms_conn *c);
 void ms__conn_close_late(ms_conn *c);
 
-/* Closes the wire for good. */
+/* Closes the wire for good, and gives back what was to be written; or the former alone. */
 void ms__conn_cut(ms_conn *c, bool reset);
+void ms__conn_close_wire(ms_conn *c, bool reset);
 
 /* Sets the drain deadline once there is a reason; acts when it has passed. */
 void ms__conn_arm_drain(ms_conn *c);

@@ -61,10 +61,16 @@ void ms__conn_write_failed(ms_conn *c) {
   writing_over(c, !ms__conn_heard(c));
 }
 
-void ms__conn_cut(ms_conn *c, bool reset) {
+void ms__conn_close_wire(ms_conn *c, bool reset) {
   if (!c->wire) return;
   c->wire->ops->close(c->wire, reset);
   c->wire = NULL;
+  ms__conn_set_alarm(c, MS__NEVER);
+}
+
+void ms__conn_cut(ms_conn *c, bool reset) {
+  if (!c->wire) return;
+  ms__conn_close_wire(c, reset);
   ms__hold_write_unblocked(c);
   drop_out(c);
   if (!c->in_turn && c->holds) ms__conn_note_holds(c);

@@ -138,8 +138,7 @@ static void evict(ms_conn *c, struct need *need) {
     c->env->starved++;
     ms__conn_evict_for(c, MS_ENOMEM, why);
   }
-  if (c->wire) c->wire->ops->close(c->wire, true);
-  c->wire = NULL;
+  ms__conn_close_wire(c, true);
   ms__hold_write_unblocked(c);
   for (size_t i = 0; i < c->n; i++) {
     (void)ms__conn_charge(c, &c->slots[i], 0); /* it is freed in that turn */

@@ -590,7 +590,7 @@ void ms__conn_settle(ms_conn *c) {
   if (read != c->reading) c->wire->ops->reading(c->wire, c->reading = read);
   ms__conn_set_look(c);
   t = next_time(c);
-  if (t != c->armed) c->wire->ops->wake(c->wire, c->armed = t);
+  if (t != c->armed) ms__conn_set_alarm(c, c->armed = t);
 }
 
 void ms__conn_round(ms_conn *c) {

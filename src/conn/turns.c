@@ -148,6 +148,39 @@ size_t ms__conn_may_read(ms_conn *c) {
   return 0;
 }
 
+/* ---- Time ---- */
+
+static void tell_alarm(struct ms__env *env, uint64_t before) {
+  uint64_t due = ms__env_due(env);
+  if (due != before && env->alarm) env->alarm(env, due);
+}
+
+void ms__conn_set_alarm(ms_conn *c, uint64_t at) {
+  struct ms__env *env = c->env;
+  uint64_t before = ms__env_due(env);
+  ms__alarm_clear(&env->alarms, &c->alarm);
+  if (at != MS__NEVER) ms__alarm_set(&env->alarms, &c->alarm, at);
+  if (!env->ringing) tell_alarm(env, before);
+}
+
+static ms_conn *conn_of(struct ms__alarm *alarm) {
+  return (ms_conn *)(void *)((char *)alarm - offsetof(ms_conn, alarm));
+}
+
+void ms__env_ring(struct ms__env *env, uint64_t now) {
+  ms__env_begin_share(env);
+  env->ringing = true;
+  while (ms__env_due(env) <= now && !ms__env_share_is_over(env)) {
+    ms_conn *c = conn_of(env->alarms.first);
+    ms__alarm_clear(&env->alarms, &c->alarm);
+    ms__conn_turn(c, now);
+  }
+  tell_alarm(env, MS__NEVER);
+  env->ringing = false;
+}
+
+/* ---- The queues' shares ---- */
+
 static void run_share(struct ms__env *env, struct ms__queue *q, uint64_t now) {
   ms__env_begin_share(env);
   while (q->first && !ms__env_share_is_over(env)) {

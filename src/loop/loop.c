@@ -19,11 +19,27 @@ static void schedule(struct ms__env *env) {
   uv_idle_start(&loop->idle, on_idle);
 }
 
+static void on_alarm(uv_timer_t *timer) {
+  struct ms__loop *loop = timer->data;
+  ms__env_ring(&loop->env, uv_now(loop->uv));
+}
+
+/* libuv runs a timer of no time at all before it polls: who has had a share waits for that. */
+static void set_alarm(struct ms__env *env, uint64_t at) {
+  struct ms__loop *loop = env->user;
+  uint64_t now = uv_now(loop->uv), wait = at > now ? at - now : env->ringing;
+  if (at == MS__NEVER)
+    uv_timer_stop(&loop->alarm);
+  else
+    (void)uv_timer_start(&loop->alarm, on_alarm, wait, 0);
+}
+
 int ms__loop_init(struct ms__loop *loop, uv_loop_t *uv, const ms_allocator *allocator,
                   uint32_t block) {
   int r;
   ms__env_init(&loop->env, allocator, block);
   loop->env.schedule = schedule;
+  loop->env.alarm = set_alarm;
   loop->env.user = loop;
   loop->env.clock = uv_hrtime;
   loop->uv = uv;

@@ -4,18 +4,16 @@
 
 #include <uv.h>
 
-#include "conn/alarms.h"
 #include "conn/conn.h"
 
 struct ms__loop {
   struct ms__env env;
   uv_loop_t *uv;
-  uv_prepare_t prepare;     /* runs the connections that want a turn */
-  uv_idle_t idle;           /* while some do the loop does not wait in its poll */
-  uv_timer_t alarm;         /* the first of these */
-  struct ms__alarms alarms; /* of wires (loop/stream.c) */
-  size_t pending;           /* wires, listeners and look-ups that libuv has not let go of yet */
-  size_t wires;             /* of these, wires */
+  uv_prepare_t prepare; /* runs the connections that want a turn */
+  uv_idle_t idle;       /* while some do the loop does not wait in its poll */
+  uv_timer_t alarm;     /* the first of the connections' */
+  size_t pending;       /* wires, listeners and look-ups that libuv has not let go of yet */
+  size_t wires;         /* of these, wires */
   unsigned armed;  /* raised when libuv is asked to watch something it polls only from now on */
   int handles;     /* of these three, open */
   uint64_t pauses; /* times a listener had to wait for descriptors */

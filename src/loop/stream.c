@@ -15,8 +15,7 @@
 struct ms__stream {
   struct ms__wire wire; /* first: the pump's pointer is ours */
   struct ms__loop *loop;
-  ms_conn *conn; /* NULL until attached and after close */
-  struct ms__alarm alarm;
+  ms_conn *conn;         /* NULL until attached and after close */
   struct flight *flight; /* NULL: none */
   int lost;        /* the errno that a write has taken from the socket, so that no read tells it */
   size_t room;     /* for what is being read */
@@ -255,50 +254,6 @@ static int wire_lost(struct ms__wire *wire) {
   return -EPIPE;
 }
 
-/* ---- Time ---- */
-
-static struct ms__stream *wire_of(struct ms__alarm *alarm) {
-  return (struct ms__stream *)(void *)((char *)alarm - offsetof(struct ms__stream, alarm));
-}
-
-static void on_alarm(uv_timer_t *timer);
-
-static void arm(struct ms__loop *loop, uint64_t least) {
-  const struct ms__alarm *first = loop->alarms.first;
-  uint64_t now = uv_now(loop->uv), wait = first && first->at > now ? first->at - now : 0;
-  if (first)
-    (void)uv_timer_start(&loop->alarm, on_alarm, wait > least ? wait : least, 0);
-  else
-    uv_timer_stop(&loop->alarm);
-}
-
-static void on_alarm(uv_timer_t *timer) {
-  struct ms__loop *loop = timer->data;
-  struct ms__alarms *all = &loop->alarms;
-  uint64_t now = uv_now(loop->uv);
-  ms__env_begin_share(&loop->env);
-  while (all->first && all->first->at <= now && !ms__env_share_is_over(&loop->env)) {
-    struct ms__stream *w = wire_of(all->first);
-    ms__alarm_clear(all, &w->alarm);
-    if (w->conn) ms__conn_turn(w->conn, now);
-  }
-  arm(loop, 1); /* libuv runs a timer of no time at all before it polls */
-}
-
-static void set_alarm(struct ms__stream *w, uint64_t at) {
-  struct ms__loop *loop = w->loop;
-  const struct ms__alarm *first = loop->alarms.first;
-  uint64_t due = first ? first->at : MS__NEVER;
-  ms__alarm_clear(&loop->alarms, &w->alarm);
-  if (at != MS__NEVER) ms__alarm_set(&loop->alarms, &w->alarm, at);
-  first = loop->alarms.first;
-  if ((first ? first->at : MS__NEVER) != due) arm(loop, 0);
-}
-
-static void wire_wake(struct ms__wire *wire, uint64_t at) {
-  set_alarm((struct ms__stream *)wire, at);
-}
-
 /* ---- Opening and closing ---- */
 
 static void on_closed(uv_handle_t *handle) {
@@ -319,7 +274,6 @@ static void wire_close(struct ms__wire *wire, bool reset) {
     int fd = ms__stream_fd(w);
     if (fd >= 0) (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
   }
-  set_alarm(w, MS__NEVER);
   uv_close(&w->io.handle, on_closed);
   land(w);
 }
@@ -333,7 +287,6 @@ static const struct ms__wire_ops ops = {
     .lost = wire_lost,
     .again = wire_again,
     .reading = wire_reading,
-    .wake = wire_wake,
     .close = wire_close,
 };
 

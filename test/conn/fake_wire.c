@@ -125,11 +125,6 @@ static void fake_reading(struct ms__wire *wire, bool on) {
   w->reading = on;
 }
 
-static void fake_wake(struct ms__wire *wire, uint64_t at) {
-  struct fake_wire *w = (struct fake_wire *)wire;
-  w->wake = at;
-}
-
 static void land(struct fake_wire *w) {
   ms__pool_give(&w->env->pool, w->flight.block, w->flight.size,
                 w->flight.secret ? w->flight.high : 0);
@@ -142,7 +137,6 @@ static void fake_close(struct ms__wire *wire, bool reset) {
   if (w->closed) *w->blame = "a wire was closed twice";
   w->closed = true;
   w->reading = false;
-  w->wake = MS__NEVER;
   if (w->flying) land(w);
   /* a system that still has something unread resets, too */
   if (w->rx->length && !w->rx->severed) reset = reset || rng_once_in(w->rng, 2);
@@ -164,7 +158,6 @@ static const struct ms__wire_ops ops = {
     .untaken = fake_untaken,
     .lost = fake_lost,
     .reading = fake_reading,
-    .wake = fake_wake,
     .close = fake_close,
 };
 
@@ -176,7 +169,6 @@ void fake_wire_init(struct fake_wire *w, struct rng *rng, struct ms__env *env,
   w->env = env;
   w->tx = tx;
   w->rx = rx;
-  w->wake = MS__NEVER;
   w->has_rst = true;
   w->blame = blame;
 }

@@ -29,7 +29,6 @@ struct fake_wire {
   struct fake_queue *tx, *rx;
   struct ms__edge flight;
   void *request; /* what libuv's write request is: an allocation */
-  uint64_t wake;
   bool flying, reading, closed, fin;
   bool has_rst;       /* no: as a unix socket, a reset looks like an end */
   bool stuck;         /* writes are accepted by nobody */

@@ -104,8 +104,8 @@ static bool step(struct lone *l) {
     fake_wire_deliver(&l->wire, l->now, SIZE_MAX);
   } else if (l->conn && fake_wire_can_finish(&l->wire)) {
     fake_wire_finish(&l->wire, l->now, SIZE_MAX);
-  } else if (l->conn && l->wire.wake <= l->now) {
-    ms__conn_turn(l->conn, l->now);
+  } else if (ms__env_due(&l->env) <= l->now) {
+    ms__env_ring(&l->env, l->now);
   } else {
     return false;
   }
@@ -122,8 +122,8 @@ void lone_run(struct lone *l) {
 void lone_wait(struct lone *l, uint64_t msec) {
   uint64_t until = l->now + msec;
   lone_run(l);
-  while (l->conn && l->wire.wake <= until) {
-    l->now = l->wire.wake;
+  while (ms__env_due(&l->env) <= until) {
+    l->now = ms__env_due(&l->env);
     lone_run(l);
   }
   l->now = until;

@@ -47,7 +47,7 @@ function sources (folder, wanted) {
 
 const all = [
   ...sources('test/conn', name => /^toy_|^(fake_wire|app|world|matrix_test)\.c$/.test(name)),
-  ...sources('src/conn', name => /^(pool|edge|conn|pump|ends|heard|keep|eviction|turns)\.c$/.test(name)),
+  ...sources('src/conn', name => /^(alarms|pool|edge|conn|pump|ends|heard|keep|eviction|turns)\.c$/.test(name)),
   ...sources('src/base', () => true),
   ...sources('src/addr', name => /^(host|cidr|inet|front|origin)\.c$/.test(name)),
   ...sources('src/layer', () => true)

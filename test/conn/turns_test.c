@@ -57,11 +57,6 @@ static void set_reading(struct ms__wire *wire, bool on) {
   (void)on;
 }
 
-static void set_wake(struct ms__wire *wire, uint64_t at) {
-  (void)wire;
-  (void)at;
-}
-
 static void be_closed(struct ms__wire *wire, bool reset) {
   (void)wire;
   (void)reset;
@@ -72,11 +67,8 @@ static size_t untaken(struct ms__wire *wire) {
   return 0;
 }
 
-static const struct ms__wire_ops ops = {.untaken = untaken,
-                                        .again = again,
-                                        .reading = set_reading,
-                                        .wake = set_wake,
-                                        .close = be_closed};
+static const struct ms__wire_ops ops = {
+    .untaken = untaken, .again = again, .reading = set_reading, .close = be_closed};
 
 static void nothing(ms_conn *c) {
   (void)c;

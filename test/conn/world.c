@@ -269,7 +269,7 @@ static bool can(const struct side *s, enum action action, bool quiet) {
     case ACT:
       return app_can_act(s, quiet);
     case TIMER:
-      return s->conn && s->wire.wake <= s->world->now;
+      return ms__env_due(&s->env) <= s->world->now;
     case ACTIONS:
       break;
   }
@@ -308,7 +308,7 @@ static void act(struct side *s, enum action action, bool quiet) {
       app_act(s, quiet);
       break;
     case TIMER:
-      ms__conn_turn(s->conn, w->now);
+      ms__env_ring(&s->env, w->now);
       break;
     case ACTIONS:
       break;
@@ -339,11 +339,10 @@ static bool step(struct world *w, bool quiet) {
 static bool move_on(struct world *w) {
   uint64_t next = MS__NEVER;
   if (w->mode == SLOW && rng_once_in(&w->rng, 2) && step(w, true)) return true;
-  for (size_t i = 0; i < 2; i++)
-    if (w->sides[i].conn) {
-      const struct fake_wire *wire = &w->sides[i].wire;
-      if (wire->wake < next) next = wire->wake;
-    }
+  for (size_t i = 0; i < 2; i++) {
+    uint64_t due = ms__env_due(&w->sides[i].env);
+    if (due < next) next = due;
+  }
   if (next == MS__NEVER) return w->mode == SLOW && step(w, true);
   if (next > w->now) w->now = next;
   return true;
