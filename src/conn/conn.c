@@ -84,6 +84,7 @@ ms_conn *ms__conn_new(struct ms__env *env, struct ms__wire *wire, bool server,
     c->in[i + 1].secret = c->out[i + 1].secret = secret;
   }
   ms__conn_size_edges(c);
+  wire->ops->attach(wire, c);
   ms__conn_mark(c);
   return c;
 }
@@ -137,12 +138,6 @@ void ms__conn_read_done(ms_conn *c, ptrdiff_t n) {
     else
       ms__conn_fail(c, -1, MS_ERESET, (int)-n);
   }
-}
-
-bool ms__conn_is_inside(const ms_conn *c) {
-  for (size_t i = 0; i < c->n; i++)
-    if (c->slots[i].last_in == MS__MORE) return true;
-  return false;
 }
 
 void ms__conn_sent(ms_conn *c, int status) {

@@ -77,13 +77,23 @@ static inline bool ms__env_waits(const struct ms__env *env) {
   return env->dirty.first || env->handshaking.first || env->busy.first;
 }
 
-/* The wire: moves bytes between the network and the lowest edges. The implementation is freed by
- * its own `close`, whenever it is ready; it must not call the connection from inside these. */
+/* What a wire is like; the pump takes it for a layer below layer 0. */
+enum ms__wire_flags {
+  MS__WIRE_NO_HALF = 1 /* one side's end asks for the other's, as with MS__NO_HALF */
+};
+
+/* The wire: moves bytes between the network and the lowest edges. What it has to say of its own it
+ * says from the loop: it calls ms__conn_read_room, ms__conn_read_done and then one turn
+ * (ms__conn_run). None of these operations calls the connection. The implementation is freed by its
+ * own `close`, whenever it is ready. */
 struct ms__wire {
   const struct ms__wire_ops *ops;
+  unsigned flags; /* of ms__wire_flags */
 };
 
 struct ms__wire_ops {
+  /* From now on it moves bytes for this connection. */
+  void (*attach)(struct ms__wire *w, ms_conn *c);
   /* Writes at once what can be written: the count (0: would block), or a negative errno. */
   ptrdiff_t (*write)(struct ms__wire *w, const uint8_t *p, size_t n);
   /* Takes a block over (it copies *flight, whose bytes are then its own to give back to the pool)
@@ -92,20 +102,29 @@ struct ms__wire_ops {
   int (*send)(struct ms__wire *w, const struct ms__edge *flight);
   /* Ends our direction after all that was written. */
   void (*fin)(struct ms__wire *w);
+  /* Reads at once what is there: the count, 0 for the end, or a negative errno (-EAGAIN: nothing
+   * is). Asked for the rest where the connection was told ms__conn_has_more, or has not let the
+   * wire read (ms__conn_may_read). */
+  ptrdiff_t (*read)(struct ms__wire *w, uint8_t *p, size_t n);
+  /* Starts or stops reading. */
+  void (*reading)(struct ms__wire *w, bool on);
+  /* A turn has seen to what was read. `inside`: that ends inside a frame or a handshake, the peer
+   * has more to send. NULL: no matter. */
+  void (*seen)(struct ms__wire *w, bool inside);
   /* How many bytes of what was written the other side has not taken: TCP's has not acknowledged
    * them, a unix socket's reader has not read them (SIZE_MAX: some, and nobody knows how many). Our
    * FIN is none of them. It can still be asked after a reset. */
   size_t (*untaken)(struct ms__wire *w);
-  /* The socket under it, or -1. */
-  int (*fd)(const struct ms__wire *w);
   /* A negative errno: the other side is gone, both ways. 0: not as far as the system knows. Where
    * nothing is read any more, nothing else tells. */
   int (*lost)(struct ms__wire *w);
-  /* Reads once, as when there is something: the connection was told ms__conn_has_more, or has not
-   * let the wire read (ms__conn_may_read). A turn follows. */
-  void (*again)(struct ms__wire *w);
-  /* Starts or stops reading. */
-  void (*reading)(struct ms__wire *w, bool on);
+  /* Notices a peer that is gone without a word after about so many msec (UINT32_MAX: never). 0 or a
+   * negative errno. NULL: the other side's end is told at once. */
+  int (*keep)(struct ms__wire *w, uint32_t msec);
+  /* The smoothed time to the other side and back, in microseconds; 0: not known. NULL: never. */
+  uint32_t (*rtt)(const struct ms__wire *w);
+  /* The descriptor under it, or -1. NULL: it has none. */
+  int (*fd)(const struct ms__wire *w);
   /* Closes; `reset` where the transport can. No call of the connection's from now on. */
   void (*close)(struct ms__wire *w, bool reset);
 };
@@ -277,7 +296,7 @@ void ms__conn_as_stream(ms_conn *c);
  * turn comes. */
 size_t ms__conn_may_read(ms_conn *c);
 
-/* What was there to read has filled the room there was: `again` will be called for the rest. To be
+/* What was there to read has filled the room there was: `read` will be called for the rest. To be
  * called before the turn. */
 static inline void ms__conn_has_more(ms_conn *c) {
   c->more = true;
@@ -290,9 +309,6 @@ struct ms__dst ms__conn_read_room(ms_conn *c);
 /* The wire has read n bytes; 0: end of the transport; negative: an errno (-ENOMEM: it may be asked
  * to read again all the same). Then call a turn. */
 void ms__conn_read_done(ms_conn *c, ptrdiff_t n);
-
-/* A layer stands inside a frame, or in the handshake: the peer has more to send. */
-bool ms__conn_is_inside(const ms_conn *c);
 
 /* The block that `send` took has left, or failed with an errno (negative). Then call a turn. */
 void ms__conn_sent(ms_conn *c, int status);

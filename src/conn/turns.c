@@ -2,6 +2,8 @@
  * which gets a share of each of the loop's turns, so that nobody waits for all that somebody sends.
  * Those in their handshakes have a queue and a share of their own: neither do they wait for the
  * floods of those that are in, nor the other way round. */
+#include <errno.h>
+
 #include "conn/conn.h"
 
 /* Work is counted in bytes moved and, where there is a clock, in nanoseconds spent, whichever is
@@ -96,6 +98,13 @@ static void note_time(struct ms__env *env) {
   if (passed > env->spent) env->spent = passed;
 }
 
+/* A layer stands inside a frame, or in the handshake: the peer has more to send. */
+static bool is_inside(const ms_conn *c) {
+  for (size_t i = 0; i < c->n; i++)
+    if (c->slots[i].last_in == MS__MORE) return true;
+  return false;
+}
+
 void ms__conn_turn(ms_conn *c, uint64_t now) {
   struct ms__env *env = c->env;
   uint64_t before = env->spent;
@@ -105,7 +114,7 @@ void ms__conn_turn(ms_conn *c, uint64_t now) {
   c->in_turn = true;
   c->now = env->now = now;
   c->progress = true;
-  c->fed = c->short_of = false;
+  c->short_of = false;
   ms__conn_on_time(c);
   for (int round = 0; round < ROUNDS && c->progress && !c->short_of && env->spent - before < block;
        round++) {
@@ -116,6 +125,8 @@ void ms__conn_turn(ms_conn *c, uint64_t now) {
   if (ms__conn_is_over(c)) {
     ms__conn_free(c);
   } else {
+    if (c->fed && c->wire && c->wire->ops->seen) c->wire->ops->seen(c->wire, is_inside(c));
+    c->fed = false;
     ms__conn_settle(c);
     c->more = c->more && c->reading && c->wire;
     if (c->more || c->short_of)
@@ -181,6 +192,14 @@ void ms__env_ring(struct ms__env *env, uint64_t now) {
 
 /* ---- The queues' shares ---- */
 
+/* The rest of what was there when the wire was last read. */
+static void read_on(ms_conn *c) {
+  struct ms__dst d = ms__conn_read_room(c);
+  ptrdiff_t n = d.n ? c->wire->ops->read(c->wire, d.p, d.n) : -ENOMEM;
+  c->more = n == -ENOMEM || (n > 0 && (size_t)n == d.n);
+  if (n != -EAGAIN) ms__conn_read_done(c, n);
+}
+
 static void run_share(struct ms__env *env, struct ms__queue *q, uint64_t now) {
   ms__env_begin_share(env);
   while (q->first && !ms__env_share_is_over(env)) {
@@ -189,10 +208,7 @@ static void run_share(struct ms__env *env, struct ms__queue *q, uint64_t now) {
       c->short_of = false;
       break;
     }
-    if (c->more && !c->fed && c->reading && c->wire) {
-      c->more = false;
-      c->wire->ops->again(c->wire);
-    }
+    if (c->more && !c->fed && c->reading && c->wire) read_on(c);
     ms__conn_turn(c, now);
   }
 }

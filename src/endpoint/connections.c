@@ -1,4 +1,5 @@
 /* What an application asks of, and sets on, the connections of a context. */
+#include <errno.h>
 #include <sodium.h>
 
 #include "endpoint/ctx.h"
@@ -54,7 +55,8 @@ size_t ms_ctx_evict(ms_ctx *ctx, const uint8_t *key, const char *why) {
 /* ---- One of them ---- */
 
 int ms_conn_fd(const ms_conn *conn) {
-  return conn->wire ? conn->wire->ops->fd(conn->wire) : -1;
+  const struct ms__wire *wire = conn->wire;
+  return wire && wire->ops->fd ? wire->ops->fd(wire) : -1;
 }
 
 size_t ms_conn_local(const ms_conn *conn, char *buf, size_t size) {
@@ -75,9 +77,10 @@ void ms_conn_set_deadline(ms_conn *conn, uint32_t msec) {
 }
 
 int ms_conn_set_keepalive(ms_conn *conn, uint32_t msec) {
-  const struct ms__transport *transport = ms__session_of(conn)->stack->transport;
-  int fd = ms_conn_fd(conn);
-  if (msec == 0 || !transport->keep) return MS_EINVAL;
-  if (fd < 0) return MS_ESTATE;
-  return transport->keep(fd, msec) < 0 ? MS_ESYSTEM : 0;
+  struct ms__wire *wire = conn->wire;
+  int r;
+  if (msec == 0) return MS_EINVAL;
+  if (!wire) return MS_ESTATE;
+  r = wire->ops->keep ? wire->ops->keep(wire, msec) : -EOPNOTSUPP;
+  return r == -EOPNOTSUPP ? MS_EINVAL : r < 0 ? MS_ESYSTEM : 0;
 }

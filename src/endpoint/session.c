@@ -414,7 +414,6 @@ int ms__session_bring_up(struct ms__session *l, struct ms__stream *wire, const m
   }
   if (s->stream) ms__conn_as_stream(l->conn);
   s->ctx->pending++;
-  ms__stream_attach(wire, l->conn);
   return 0;
 }
 

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 
 #include "base/mem.h"
+#include "loop/tcp.h"
 
 struct ms__stream {
   struct ms__wire wire; /* first: the pump's pointer is ours */
@@ -20,6 +21,7 @@ struct ms__stream {
   int lost;        /* the errno that a write has taken from the socket, so that no read tells it */
   size_t room;     /* for what is being read */
   uint8_t hurried; /* reads in a row */
+  bool short_read; /* the last, where more may be on its way */
   bool waits;      /* nothing is read, nor watched: its turn comes */
   bool finished;   /* our FIN is out */
   bool closed;
@@ -51,6 +53,10 @@ struct connecting {
  * acknowledgement: the least segment of IPv6 (RFC 8200, section 5, less both headers). So
  * many in a row are hurried: an acknowledgement costs more than the byte that somebody drips. */
 enum { SEGMENT = 1220, HURRIES = 4 };
+
+static bool is_tcp(const struct ms__stream *w) {
+  return w->io.handle.type == UV_TCP;
+}
 
 /* ---- Reading ---- */
 
@@ -100,21 +106,21 @@ static int loss(struct ms__stream *w) {
   return w->lost;
 }
 
-/* 0: an end; negative: an errno. */
-static void has_read(struct ms__stream *w, ptrdiff_t n) {
+/* What a read that had this result has come to: 0 for an end, or a negative errno. */
+static ptrdiff_t result_of(struct ms__stream *w, ptrdiff_t n) {
+  w->short_read = n > 0 && n < SEGMENT;
   if (n == 0) {
     uv_read_stop(&w->io.stream);
-    n = -loss(w);
-  } else if (n < 0 && n != -ENOMEM) {
-    note_loss(w, (int)-n);
+    return -loss(w);
   }
-  if (n > 0 && (size_t)n == w->room) ms__conn_has_more(w->conn);
-  ms__conn_read_done(w->conn, n);
+  if (n < 0 && n != -ENOMEM) note_loss(w, (int)-n);
+  return n;
 }
 
-static void hurry_the_rest(struct ms__stream *w, ssize_t n) {
-  if (n <= 0 || !w->conn || w->io.handle.type != UV_TCP) return;
-  if (n >= SEGMENT || !ms__conn_is_inside(w->conn)) {
+static void wire_seen(struct ms__wire *wire, bool inside) {
+  struct ms__stream *w = (struct ms__stream *)wire;
+  if (!is_tcp(w)) return;
+  if (!w->short_read || !inside) {
     w->hurried = 0;
   } else if (w->hurried < HURRIES) {
     w->hurried++;
@@ -128,9 +134,10 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   (void)buf;
   if (conn && w->waits) uv_read_stop(stream); /* else every poll would tell it again */
   if (!conn || w->waits || n == 0) return;    /* 0: nothing there after all */
-  has_read(w, n == UV_EOF ? 0 : n == UV_ENOBUFS ? -ENOMEM : n);
+  n = result_of(w, n == UV_EOF ? 0 : n == UV_ENOBUFS ? -ENOMEM : n);
+  if (n > 0 && (size_t)n == w->room) ms__conn_has_more(conn);
+  ms__conn_read_done(conn, n);
   run(w, conn, n > 0 ? (size_t)n : 0);
-  hurry_the_rest(w, n);
 }
 
 static void wire_reading(struct ms__wire *wire, bool on) {
@@ -144,21 +151,15 @@ static void wire_reading(struct ms__wire *wire, bool on) {
   }
 }
 
-static void wire_again(struct ms__wire *wire) {
+static ptrdiff_t wire_read(struct ms__wire *wire, uint8_t *p, size_t size) {
   struct ms__stream *w = (struct ms__stream *)wire;
-  struct ms__dst d = ms__conn_read_room(w->conn);
-  ssize_t n = -ENOMEM;
+  ssize_t n;
   if (w->waits) wire_reading(wire, true);
-  w->room = d.n;
-  if (d.n) {
-    do
-      n = recv(ms__stream_fd(w), d.p, d.n, 0);
-    while (n < 0 && errno == EINTR);
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
-    if (n < 0) n = -errno;
-  }
-  has_read(w, n);
-  hurry_the_rest(w, n);
+  do
+    n = recv(ms__stream_fd(w), p, size, 0);
+  while (n < 0 && errno == EINTR);
+  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return -EAGAIN;
+  return result_of(w, n < 0 ? -errno : n);
 }
 
 /* ---- Writing ---- */
@@ -236,7 +237,7 @@ static void wire_fin(struct ms__wire *wire) {
  * and forgets it when its reader goes: only that error tells then that something was not read. */
 static size_t wire_untaken(struct ms__wire *wire) {
   const struct ms__stream *w = (const struct ms__stream *)wire;
-  bool tcp = w->io.handle.type == UV_TCP;
+  bool tcp = is_tcp(w);
   size_t queued = uv_stream_get_write_queue_size(&w->io.stream);
   int n = 0;
   if (!tcp && w->lost == ECONNRESET) return SIZE_MAX;
@@ -254,7 +255,23 @@ static int wire_lost(struct ms__wire *wire) {
   return -EPIPE;
 }
 
+/* ---- TCP ---- */
+
+static int wire_keep(struct ms__wire *wire, uint32_t msec) {
+  const struct ms__stream *w = (const struct ms__stream *)wire;
+  return is_tcp(w) ? ms__tcp_keep(ms__stream_fd(w), msec) : -EOPNOTSUPP;
+}
+
+static uint32_t wire_rtt(const struct ms__wire *wire) {
+  const struct ms__stream *w = (const struct ms__stream *)wire;
+  return is_tcp(w) ? ms__tcp_rtt(ms__stream_fd(w)) : 0;
+}
+
 /* ---- Opening and closing ---- */
+
+static void wire_attach(struct ms__wire *wire, ms_conn *conn) {
+  ((struct ms__stream *)wire)->conn = conn;
+}
 
 static void on_closed(uv_handle_t *handle) {
   struct ms__stream *w = handle->data;
@@ -269,7 +286,7 @@ static void wire_close(struct ms__wire *wire, bool reset) {
   if (w->closed) return;
   w->closed = true;
   w->conn = NULL;
-  if (reset && w->io.handle.type == UV_TCP) {
+  if (reset && is_tcp(w)) {
     static const struct linger none = {.l_onoff = 1, .l_linger = 0};
     int fd = ms__stream_fd(w);
     if (fd >= 0) (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
@@ -279,13 +296,17 @@ static void wire_close(struct ms__wire *wire, bool reset) {
 }
 
 static const struct ms__wire_ops ops = {
+    .attach = wire_attach,
+    .read = wire_read,
+    .seen = wire_seen,
+    .keep = wire_keep,
+    .rtt = wire_rtt,
     .write = wire_write,
     .send = wire_send,
     .fin = wire_fin,
     .untaken = wire_untaken,
     .fd = wire_fd,
     .lost = wire_lost,
-    .again = wire_again,
     .reading = wire_reading,
     .close = wire_close,
 };
@@ -358,11 +379,7 @@ int ms__stream_connect(struct ms__stream *w, const struct sockaddr *address, soc
 }
 
 int ms__stream_adopt(struct ms__stream *w, int fd) {
-  return w->io.handle.type == UV_TCP ? uv_tcp_open(&w->io.tcp, fd) : uv_pipe_open(&w->io.pipe, fd);
-}
-
-void ms__stream_attach(struct ms__stream *w, ms_conn *conn) {
-  w->conn = conn;
+  return is_tcp(w) ? uv_tcp_open(&w->io.tcp, fd) : uv_pipe_open(&w->io.pipe, fd);
 }
 
 void ms__stream_close(struct ms__stream *w, bool reset) {

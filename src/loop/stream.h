@@ -28,9 +28,6 @@ int ms__stream_adopt(struct ms__stream *w, int fd);
 /* The descriptor, or -1. */
 int ms__stream_fd(const struct ms__stream *w);
 
-/* From now on it moves bytes for a connection. */
-void ms__stream_attach(struct ms__stream *w, ms_conn *conn);
-
 /* Closes one that no connection has; NULL is allowed. */
 void ms__stream_close(struct ms__stream *w, bool reset);
 

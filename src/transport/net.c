@@ -1,58 +1,15 @@
 /* net: TCP over IPv4 and IPv6. */
-#define _GNU_SOURCE /* SOCK_NONBLOCK, TCP_KEEPIDLE */
+#define _GNU_SOURCE /* SOCK_NONBLOCK */
 #include <errno.h>
 #include <net/if.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "loop/tcp.h"
 #include "transport/transport.h"
 
-enum { BACKLOG = 511, KEEP_IDLE_SEC = 60, KEEP_EVERY_SEC = 15, KEEP_PROBES = 4 };
-enum { KEEP_MOST_MSEC = 65534000 }; /* Linux: no time of it has more than 32,767 seconds */
-
-/* 0 or a negative errno. */
-static int set_probes(int fd, int idle_sec, int every_sec) {
-  int probes = KEEP_PROBES, r = 0;
-#ifdef TCP_KEEPIDLE
-  r |= setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_sec, sizeof idle_sec);
-#endif
-#ifdef TCP_KEEPINTVL
-  r |= setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_sec, sizeof every_sec);
-  r |= setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
-#endif
-  return r < 0 ? -errno : 0;
-}
-
-/* Packets leave at once (a packet is all the application has to say for now), and a peer that is
- * gone without a word is noticed after some two minutes. All of it is best effort. */
-static void net_tune(int fd) {
-  int on = 1;
-  (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-  (void)set_probes(fd, KEEP_IDLE_SEC, KEEP_EVERY_SEC);
-}
-
-/* The idle time and four probes make up the whole; the least of each is a second. What was written
- * and is not acknowledged is not waited for any longer either. */
-static int net_keep(int fd, uint32_t msec) {
-  int on = msec != UINT32_MAX, idle, every;
-  unsigned most;
-  if (msec > KEEP_MOST_MSEC) msec = KEEP_MOST_MSEC;
-  idle = (int)(msec / 2000);
-  every = (int)(msec / (2000 * KEEP_PROBES));
-  most = on ? msec : 0;
-  if (idle < 1) idle = 1;
-  if (every < 1) every = 1;
-#ifdef TCP_USER_TIMEOUT
-  if (setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &most, sizeof most) < 0) return -errno;
-#else
-  (void)most;
-#endif
-  if (setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on) < 0) return -errno;
-  return on ? set_probes(fd, idle, every) : 0;
-}
+enum { BACKLOG = 511 };
 
 static int failed(int sys, const struct ms__place *place, ms_error *err) {
   char host[INET6_ADDRSTRLEN + 1 + IF_NAMESIZE];
@@ -106,6 +63,5 @@ const struct ms__transport ms__net = {
     .by_host = true,
     .listen = net_listen,
     .unlisten = net_unlisten,
-    .tune = net_tune,
-    .keep = net_keep,
+    .tune = ms__tcp_tune,
 };

@@ -81,10 +81,6 @@ struct ms__transport {
   /* Sets the options of a connected descriptor. NULL: none. */
   void (*tune)(int fd);
 
-  /* Notices a peer that is gone without a word after about so long (UINT32_MAX: never). 0 or a
-   * negative errno. NULL: the system tells at once. */
-  int (*keep)(int fd, uint32_t msec);
-
   /* Is who has connected this descriptor, which the socket has accepted, our own user, root, or of
    * the socket's group? NULL: that can't be known. */
   bool (*knows_peer)(const struct ms__socket *socket, int fd, const ms_allocator *a);

@@ -68,6 +68,10 @@ static size_t put(struct fake_wire *w, const uint8_t *p, size_t n) {
   return k;
 }
 
+static void fake_attach(struct ms__wire *wire, ms_conn *conn) {
+  ((struct fake_wire *)wire)->conn = conn;
+}
+
 static ptrdiff_t fake_write(struct ms__wire *wire, const uint8_t *p, size_t n) {
   struct fake_wire *w = (struct fake_wire *)wire;
   if (w->closed || w->fin || w->flying)
@@ -152,6 +156,7 @@ static void fake_close(struct ms__wire *wire, bool reset) {
 }
 
 static const struct ms__wire_ops ops = {
+    .attach = fake_attach,
     .write = fake_write,
     .send = fake_send,
     .fin = fake_fin,

@@ -48,8 +48,15 @@ static void read_byte(struct visitor *v) {
   v->reads++;
 }
 
-static void again(struct ms__wire *wire) {
-  read_byte((struct visitor *)wire);
+static void attach(struct ms__wire *wire, ms_conn *conn) {
+  ((struct visitor *)wire)->conn = conn;
+}
+
+static ptrdiff_t be_read(struct ms__wire *wire, uint8_t *p, size_t n) {
+  (void)n;
+  *p = 0;
+  ((struct visitor *)wire)->reads++;
+  return 1;
 }
 
 static void set_reading(struct ms__wire *wire, bool on) {
@@ -67,8 +74,11 @@ static size_t untaken(struct ms__wire *wire) {
   return 0;
 }
 
-static const struct ms__wire_ops ops = {
-    .untaken = untaken, .again = again, .reading = set_reading, .close = be_closed};
+static const struct ms__wire_ops ops = {.untaken = untaken,
+                                        .attach = attach,
+                                        .read = be_read,
+                                        .reading = set_reading,
+                                        .close = be_closed};
 
 static void nothing(ms_conn *c) {
   (void)c;
