@@ -127,6 +127,8 @@ void ms__conn_read_done(ms_conn *c, ptrdiff_t n) {
   } else if (n == 0) {
     c->eof = true;
     ms__edge_finish(&c->in[0]);
+    if (c->end_layer >= 0 && c->opened && c->wire && c->wire->flags & MS__WIRE_NO_HALF)
+      ms__conn_imply_end(c);
   } else if (n != -ENOMEM || !ms__conn_waits(c, c->in[0].capacity)) {
     c->eof = true;
     if (c->failed || c->close_told)
@@ -433,6 +435,7 @@ void ms__conn_kill_lingering(ms_conn *c) {
 
 bool ms_conn_half_closes(const ms_conn *c) {
   /* the ends of the layers below the end layer are held */
+  if (c->end_layer < 0 && c->wire && c->wire->flags & MS__WIRE_NO_HALF) return false;
   for (size_t i = c->end_layer < 0 ? 0 : (size_t)c->end_layer; i < c->n; i++)
     if (c->slots[i].layer->flags & MS__NO_HALF) return false;
   return true;

@@ -427,6 +427,9 @@ void ms__conn_keep_no_more(ms_conn *c);
 /* Layers that stand aside come back when the answer has left. */
 void ms__conn_come_back(ms_conn *c);
 
+/* The peer's end, below the end layer, is ours as well: what has no half-close has said it. */
+void ms__conn_imply_end(ms_conn *c);
+
 /* Gives the edges their capacities, which only grow. */
 void ms__conn_size_edges(ms_conn *c);
 

@@ -232,10 +232,15 @@ static void peer_ended(ms_conn *c, size_t i) {
   ms__edge_finish(&c->in[i + 1]);
   if ((int)i == c->end_layer) {
     c->in_end = true;
-  } else if ((s->layer->flags & MS__NO_HALF) && !c->out[c->n].fin) {
-    c->implied = true;
-    ms__edge_finish(&c->out[c->n]);
+  } else if (s->layer->flags & MS__NO_HALF) {
+    ms__conn_imply_end(c);
   }
+}
+
+void ms__conn_imply_end(ms_conn *c) {
+  if (c->out[c->n].fin) return;
+  c->implied = true;
+  ms__edge_finish(&c->out[c->n]);
 }
 
 /* How the peer leaves below the end layer is for that to judge: its end may be on the way up. What

@@ -63,6 +63,41 @@ static void what_came_with_an_end_is_answered(void **state) {
   lone_end(&l);
 }
 
+/* A wire may be so as well, as what ends both ways at once. */
+static void a_wire_without_half_close_asks_for_our_end(void **state) {
+  struct lone l;
+  (void)state;
+  lone_begin(&l, SERVER, NULL, 0, NULL, BLOCK);
+  l.wire.wire.flags = MS__WIRE_NO_HALF;
+  l.echo = true;
+  lone_put(&l, "x", 1);
+  l.to_us.fin = true;
+  lone_run(&l);
+  assert_false(ms_conn_half_closes(l.conn));
+  assert_int_equal(l.ends, 1);
+  lone_expect(&l, "x", 1);
+  lone_wait(&l, 6000); /* the application says no end */
+  assert_int_equal(l.closes, 1);
+  assert_int_equal(l.error, MS_ETIMEDOUT);
+  lone_run(&l);
+  lone_end(&l);
+}
+
+/* Below the end layer nobody asks: what is not said by then is not said any more. */
+static void such_a_wire_below_the_end_layer_ends_both_ways(void **state) {
+  struct lone l;
+  (void)state;
+  lone_begin_two(&l, NULL);
+  l.wire.wire.flags = MS__WIRE_NO_HALF;
+  lone_put(&l, "\x05\x01\0\0", 4);
+  l.to_us.fin = true;
+  lone_run(&l);
+  assert_int_equal(l.ends, 1);
+  assert_int_equal(l.closes, 1);
+  lone_expect(&l, "\x05\x01\0\0", 4);
+  lone_end(&l);
+}
+
 /* The peer is not kept waiting for ever, nor told that what it has is all. */
 static void an_answer_without_end_is_cut(void **state) {
   struct lone l;
@@ -353,6 +388,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(an_end_during_set_up_is_kept),
       cmocka_unit_test(what_came_with_an_end_is_answered),
+      cmocka_unit_test(a_wire_without_half_close_asks_for_our_end),
+      cmocka_unit_test(such_a_wire_below_the_end_layer_ends_both_ways),
       cmocka_unit_test(an_answer_without_end_is_cut),
       cmocka_unit_test(an_answer_in_flight_is_not_late),
       cmocka_unit_test(a_reset_before_our_end_is_a_failure),

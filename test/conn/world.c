@@ -217,6 +217,8 @@ void world_make(struct world *w, uint64_t seed) {
   }
   choose_stack(w);
   choose_faults(w, most);
+  if (rng_once_in(&w->rng, 6))
+    w->sides[0].wire.wire.flags = w->sides[1].wire.wire.flags = MS__WIRE_NO_HALF;
   w->sides[0].wire.has_rst = w->sides[1].wire.has_rst = !rng_once_in(&w->rng, 5);
   w->sides[0].wire.takes_at_once = w->sides[1].wire.takes_at_once = rng_once_in(&w->rng, 2);
   w->step_limit = STEPS + 60 * most;
