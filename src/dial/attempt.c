@@ -1,4 +1,5 @@
 /* One attempt: a place is found and connected to, and the stack is brought up on it. */
+#include <errno.h>
 #include <stdio.h>
 
 #include "base/error.h"
@@ -21,7 +22,7 @@ void ms__attempt_show(const struct ms__attempt *a, ms_attempt *out) {
   struct ms_dialer *d = a->dialer;
   char *place = d->shown + sizeof d->shown - PLACE;
   write_address(a->target, d->shown, sizeof d->shown - PLACE);
-  (void)ms__place_format(&a->place, place, PLACE); /* "": none is known yet */
+  (void)ms__place_text(&a->place, place, PLACE); /* "": none is known yet */
   *out = (ms_attempt){.number = a->number,
                       .alternative = a->target->index,
                       .step = a->step,
@@ -51,11 +52,19 @@ static bool tell(struct ms__attempt *a, enum ms_step step, const char *layer) {
 
 /* ---- Ending ---- */
 
+/* Nobody else waits for the first place. */
+static void stop_waiting(struct ms__attempt *a) {
+  struct ms__target *t = a->target;
+  if (t->waiter != a) return;
+  t->waiter = NULL;
+  if (t->lookup) ms__resolve_cancel(t->lookup);
+  t->lookup = NULL;
+}
+
 void ms__attempt_drop(struct ms__attempt *a) {
-  if (a->lookup) ms__resolve_cancel(a->lookup);
-  a->lookup = NULL;
-  ms__stream_close(a->wire, true);
-  a->wire = NULL;
+  stop_waiting(a);
+  if (a->connecting) a->target->stack->transport->cancel(a->connecting);
+  a->connecting = NULL;
   if (a->session) {
     a->session->attempt = NULL;
     ms_conn_abort(a->session->conn);
@@ -147,20 +156,18 @@ static int set_keys(struct ms__session *session, const struct ms__target *t) {
   return 0;
 }
 
-static void bring_up(struct ms__attempt *a) {
+static void bring_up(struct ms__attempt *a, struct ms__wire *wire) {
   const struct ms__target *t = a->target;
   struct ms_dialer *d = a->dialer;
-  struct ms__stream *wire = a->wire;
   struct ms__session *session = ms__session_new(t->stack, false);
   if (!session || set_keys(session, t) < 0) {
     if (session) ms__session_free(session);
+    wire->ops->close(wire, true);
     out_of_memory(a);
     return;
   }
-  if (t->stack->transport->tune) t->stack->transport->tune(ms__stream_fd(wire));
   write_address(t, d->shown, sizeof d->shown);
   session->address = ms__strdup(&d->ctx->allocator, d->shown);
-  a->wire = NULL;
   if (ms__session_bring_up(session, wire, t->alternative->sections, d->deadline) < 0) {
     out_of_memory(a);
     return;
@@ -171,67 +178,34 @@ static void bring_up(struct ms__attempt *a) {
 
 /* ---- Connecting ---- */
 
-/* " from 192.0.2.7", or nothing. */
-static void write_local(const struct ms_dialer *d, char *buf, size_t size) {
-  char host[PLACE - sizeof " from "];
-  *buf = '\0';
-  if (d->local.family == AF_UNSPEC) return;
-  ms__inet_host(&d->local, host, sizeof host);
-  (void)snprintf(buf, size, " from %s", host);
-}
-
-static void connect_failed(struct ms__attempt *a, int status) {
-  const struct ms__stack *stack = a->target->stack;
-  const char *name = stack->sections[0].name;
+static void on_connected(void *user, struct ms__wire *wire, const ms_error *cause) {
+  struct ms__attempt *a = user;
+  const char *name = a->target->stack->sections[0].name;
   ms_error err;
-  if (status == UV_EAGAIN) { /* a unix server's queue is full: TCP would wait by itself */
-    ms__stream_close(a->wire, true);
-    a->wire = NULL;
+  a->connecting = NULL;
+  if (wire) {
+    if (tell(a, MS_STEP_CONNECTED, name))
+      bring_up(a, wire);
+    else
+      wire->ops->close(wire, true);
+    return;
+  }
+  if (cause->sys == EAGAIN) { /* a unix server's queue is full: TCP would wait by itself */
     a->again = uv_now(a->dialer->ctx->loop.uv) + AGAIN_MSEC;
     ms__race_go_on(a->dialer);
     return;
   }
-  if (stack->transport->by_host) {
-    char host[PLACE], local[PLACE];
-    ms__inet_host(&a->place.inet, host, sizeof host);
-    write_local(a->dialer, local, sizeof local);
-    ms__error_sys(&err, MS_ECONNECT, -status, MS_PHASE_CONNECT, name,
-                  "could not connect to port %d of %s%s", ms__inet_port(&a->place.inet), host,
-                  local);
-  } else {
-    ms__error_sys(&err, MS_ECONNECT, -status, MS_PHASE_CONNECT, name, "could not connect");
-  }
+  err = *cause;
+  if (!err.layer[0]) ms__text_copy(err.layer, sizeof err.layer, name);
   ms__attempt_fail(a, &err);
 }
 
-static void on_connected(void *user, int status) {
-  struct ms__attempt *a = user;
-  if (status < 0)
-    connect_failed(a, status);
-  else if (tell(a, MS_STEP_CONNECTED, a->target->stack->sections[0].name))
-    bring_up(a);
-}
-
-/* 0 or a negative errno. */
-static int bind_local(struct ms__attempt *a) {
-  const union ms__inet *local = &a->dialer->local;
-  if (local->family == AF_UNSPEC || !a->target->stack->transport->by_host) return 0;
-  if (local->family != a->place.inet.family) return UV_EAFNOSUPPORT;
-  return ms__stream_bind(a->wire, local);
-}
-
 void ms__attempt_again(struct ms__attempt *a) {
-  const struct sockaddr *address = (const struct sockaddr *)&a->place.address;
-  int r;
+  const struct ms__target *t = a->target;
   a->again = 0;
-  a->wire = ms__stream_new(&a->dialer->ctx->loop, a->place.address.ss_family);
-  if (!a->wire) {
-    out_of_memory(a);
-    return;
-  }
-  r = bind_local(a);
-  if (r == 0) r = ms__stream_connect(a->wire, address, a->place.length, on_connected, a);
-  if (r) on_connected(a, r < 0 ? r : 0);
+  a->connecting =
+      t->stack->transport->connect(&a->dialer->ctx->loop, &a->place, t->opts, on_connected, a);
+  if (!a->connecting) out_of_memory(a);
 }
 
 /* The stagger is from one connecting to the next, however long a look-up has taken (RFC 8305,
@@ -247,21 +221,6 @@ static void connect_next(struct ms__attempt *a) {
 
 /* ---- Finding places ---- */
 
-/* The families take turns, beginning with that of the first (RFC 8305, section 4). */
-static void interleave(struct ms__places *places) {
-  for (size_t i = 1; i < places->count; i++) {
-    struct ms__place other;
-    size_t j = i;
-    while (j < places->count &&
-           places->at[j].address.ss_family == places->at[i - 1].address.ss_family)
-      j++;
-    if (j == places->count) return;
-    other = places->at[j];
-    memmove(&places->at[i + 1], &places->at[i], (j - i) * sizeof other);
-    places->at[i] = other;
-  }
-}
-
 /* Refusals that came before its places were known. */
 static void skip_refused(struct ms__target *t) {
   for (const struct ms__attempt *a = t->dialer->first; a; a = a->next)
@@ -269,41 +228,60 @@ static void skip_refused(struct ms__target *t) {
       ms__target_refused(t, a->target, &a->place);
 }
 
-static void on_places(void *user, struct ms__places *places, const ms_error *err) {
-  struct ms__attempt *a = user;
-  ms_error refused;
-  a->lookup = NULL;
-  a->target->places = *places;
-  if (err) {
-    ms__attempt_fail(a, err);
-    return;
+/* False: no memory. */
+static bool append(struct ms__target *t, struct ms__places *more) {
+  const ms_allocator *allocator = &t->dialer->ctx->allocator;
+  struct ms__places all = {NULL, t->places.count + more->count};
+  if (t->places.count == 0) {
+    ms__places_free(allocator, &t->places);
+    t->places = *more;
+    return true;
   }
-  skip_refused(a->target);
-  if (places->count && (a->target->refused || !a->target->places.count)) {
-    ms__error(&refused, MS_EREFUSED, MS_PHASE_RESOLVE, a->target->stack->sections[0].name,
-              "it is a place that has refused us already");
-    ms__attempt_fail(a, &refused);
-    return;
+  all.at = ms__malloc(allocator, all.count * sizeof *all.at);
+  if (all.at) {
+    memcpy(all.at, t->places.at, t->places.count * sizeof *all.at);
+    memcpy(all.at + t->places.count, more->at, more->count * sizeof *all.at);
+    ms__places_free(allocator, &t->places);
+    t->places = all;
   }
-  interleave(&a->target->places);
-  if (a->target->places.count > 1) ms__race_go_on(a->dialer); /* there is more to be tried */
-  connect_next(a);
+  ms__places_free(allocator, more);
+  return all.at != NULL;
 }
 
-static int find_places(struct ms__attempt *a, ms_error *err) {
+/* What the attempt that has waited makes of it. */
+static void go_on(struct ms__attempt *a, bool found, const ms_error *err) {
   struct ms__target *t = a->target;
-  struct ms_ctx *ctx = a->dialer->ctx;
-  const ms_section *section = &t->alternative->sections[0];
-  int r;
-  if (t->stack->transport->by_host) {
-    a->lookup = ms__resolve(&ctx->loop, section->host, section->port, false, on_places, a);
-    return a->lookup ? 0 : ms__error(err, MS_ENOMEM, MS_PHASE_RESOLVE, NULL, NULL);
+  ms_error refused;
+  if (err) {
+    ms__attempt_fail(a, err);
+  } else if (found && (t->refused || t->next == t->places.count)) {
+    ms__error(&refused, MS_EREFUSED, MS_PHASE_RESOLVE, t->stack->sections[0].name,
+              "it is a place that has refused us already");
+    ms__attempt_fail(a, &refused);
+  } else {
+    if (t->places.count - t->next > 1) ms__race_go_on(a->dialer); /* there is more to be tried */
+    connect_next(a);
   }
-  t->places.at = ms__calloc(&ctx->allocator, sizeof *t->places.at);
-  if (!t->places.at) return ms__error(err, MS_ENOMEM, MS_PHASE_CONNECT, NULL, NULL);
-  if ((r = t->stack->transport->place(section, &t->places.at[0], err)) < 0) return r;
-  t->places.count = 1;
-  return 0;
+}
+
+static void on_places(void *user, struct ms__places *places, bool more, const ms_error *err) {
+  struct ms__target *t = user;
+  struct ms__attempt *a = t->waiter;
+  ms_error no_memory;
+  bool found = places->count > 0;
+  if (!more) t->lookup = NULL;
+  if (err) {
+    ms__places_free(&t->dialer->ctx->allocator, places);
+  } else if (!append(t, places)) {
+    ms__error(&no_memory, MS_ENOMEM, MS_PHASE_RESOLVE, NULL, NULL);
+    err = &no_memory;
+  }
+  t->waiter = NULL;
+  if (!err) skip_refused(t);
+  if (a)
+    go_on(a, found, err);
+  else
+    ms__race_go_on(t->dialer);
 }
 
 /* ---- Beginning ---- */
@@ -340,9 +318,12 @@ void ms__attempt_begin(struct ms__target *t) {
   r = ms__stack_prepare(t->stack, t->alternative->sections, &err);
   a->begun = ms__ctx_now(t->dialer->ctx); /* to read certificates takes its time */
   if (!tell(a, MS_STEP_RESOLVE, t->stack->sections[0].name)) return;
-  if (r == 0) r = find_places(a, &err);
-  if (r < 0)
+  if (r < 0) {
     ms__attempt_fail(a, &err);
-  else if (!a->lookup)
-    connect_next(a);
+    return;
+  }
+  t->waiter = a;
+  t->lookup = t->stack->transport->resolve(&a->dialer->ctx->loop, &t->alternative->sections[0],
+                                           t->opts, false, on_places, t);
+  if (!t->lookup) out_of_memory(a);
 }

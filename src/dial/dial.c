@@ -20,6 +20,10 @@ static void on_closed(uv_handle_t *handle) {
 static void drop_attempts(struct ms_dialer *d) {
   for (struct ms__attempt *a = d->first; a; a = a->next)
     ms__attempt_drop(a);
+  for (size_t i = 0; i < d->count; i++) {
+    if (d->targets[i].lookup) ms__resolve_cancel(d->targets[i].lookup);
+    d->targets[i].lookup = NULL;
+  }
 }
 
 static void free_parts(struct ms_dialer *d) {
@@ -31,6 +35,7 @@ static void free_parts(struct ms_dialer *d) {
   }
   for (size_t i = 0; i < d->count; i++) {
     ms__places_free(allocator, &d->targets[i].places);
+    ms__free(allocator, d->targets[i].opts);
     ms__stack_release(d->targets[i].stack);
   }
   ms__free(allocator, d->targets);
@@ -234,19 +239,30 @@ static void start(struct ms_dialer *d, uint32_t timeout_msec) {
   ms__race_go_on(d);
 }
 
-static bool read_local(union ms__inet *out, const char *host) {
-  return uv_ip4_addr(host, 0, &out->v4) == 0 || uv_ip6_addr(host, 0, &out->v6) == 0;
-}
-
-/* As whom, and from where. */
+/* As whom. */
 static int keep_self(struct ms_dialer *d, const ms_dial_opts *opts, ms_error *err) {
-  const char *from = opts->local_host;
-  if (from && !read_local(&d->local, from))
-    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, NULL,
-                     "local_host is no IPv4 or IPv6 address: \"%.64s\"", from);
   if (!opts->identity) return 0;
   d->identity = ms__identity_copy(opts->identity);
   return d->identity ? 0 : ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
+}
+
+/* What the target's transport is told of this dial. */
+static int configure(struct ms__target *t, const ms_dial_opts *opts, ms_error *err) {
+  const ms_allocator *a = &t->dialer->ctx->allocator;
+  const struct ms__transport *transport = t->stack->transport;
+  const struct ms__transport_config from = {
+      .section = &t->alternative->sections[0], .allocator = a, .dial = opts};
+  if (!transport->configure) return 0;
+  if (!(t->opts = ms__calloc(a, transport->options)))
+    return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
+  return transport->configure(t->opts, &from, err);
+}
+
+static int configure_all(struct ms_dialer *d, const ms_dial_opts *opts, ms_error *err) {
+  int r = 0;
+  for (size_t i = 0; i < d->count && r == 0; i++)
+    r = configure(&d->targets[i], opts, err);
+  return r;
 }
 
 int ms_dial(ms_ctx *ctx, ms_dialer **out, const char *address, const ms_dial_opts *given,
@@ -279,6 +295,7 @@ int ms_dial(ms_ctx *ctx, ms_dialer **out, const char *address, const ms_dial_opt
     (void)ms__addr_format_safe(d->addr, SIZE_MAX, safe, sizeof safe);
     ms__error_address(err, safe);
   }
+  if (r == 0) r = configure_all(d, opts, err);
   if (r < 0) {
     free_parts(d);
     ms__free(&ctx->allocator, d);

@@ -16,10 +16,13 @@ struct ms__target {
   struct ms_dialer *dialer;
   const ms_alternative *alternative;
   struct ms__stack *stack;
-  size_t index;       /* in the address */
-  const uint8_t *key; /* whom it reaches, or NULL */
-  bool refused;       /* its key has refused us at this host and port */
-  bool asked;         /* its places are being looked up, or known */
+  size_t index;                /* in the address */
+  const uint8_t *key;          /* whom it reaches, or NULL */
+  bool refused;                /* its key has refused us at this host and port */
+  void *opts;                  /* of its transport, as this dial has them; NULL: none */
+  bool asked;                  /* its places are being looked up, or known */
+  struct ms_resolving *lookup; /* more of them may follow; NULL: that is over */
+  struct ms__attempt *waiter;  /* for the first of them */
   struct ms__places places;
   size_t next;  /* of them */
   size_t tried; /* attempts that have begun */
@@ -33,16 +36,15 @@ struct ms__attempt {
   struct ms__target *target;
   unsigned number; /* from 1 */
   struct ms__place place;
-  struct ms_resolving *lookup; /* finding it */
-  struct ms__stream *wire;     /* connecting */
-  struct ms__session *session; /* bringing up its stack */
-  uint64_t begun, at;          /* by the loop's clock: its beginning, its last step */
-  uint64_t again;              /* when it is to connect once more; 0: not */
-  bool expired;                /* its time is over, and its session about to fail */
-  bool early;                  /* it makes room for another */
-  enum ms_step step;           /* the last */
-  char layer[16];              /* with it */
-  ms_error error;              /* with MS_STEP_FAILED */
+  struct ms__connecting *connecting; /* to it */
+  struct ms__session *session;       /* bringing up its stack */
+  uint64_t begun, at;                /* by the loop's clock: its beginning, its last step */
+  uint64_t again;                    /* when it is to connect once more; 0: not */
+  bool expired;                      /* its time is over, and its session about to fail */
+  bool early;                        /* it makes room for another */
+  enum ms_step step;                 /* the last */
+  char layer[16];                    /* with it */
+  ms_error error;                    /* with MS_STEP_FAILED */
 };
 
 struct ms_dialer {
@@ -60,7 +62,6 @@ struct ms_dialer {
   uint64_t next_at; /* when the next attempt may begin */
   uint32_t stagger_msec;
   ms_identity *identity; /* in the place of the stacks'; NULL: none */
-  union ms__inet local;  /* where to dial from; AF_UNSPEC: the system chooses */
   enum ms_security security;
   uv_timer_t step, timeout;
   int handles;

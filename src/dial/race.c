@@ -85,7 +85,7 @@ static void time_out(struct ms__attempt *a, bool early) {
     return;
   }
   if (a->again) why = "the server does not accept: too many wait there";
-  ms__error(&err, MS_ETIMEDOUT, a->lookup ? MS_PHASE_RESOLVE : MS_PHASE_CONNECT,
+  ms__error(&err, MS_ETIMEDOUT, a->target->waiter == a ? MS_PHASE_RESOLVE : MS_PHASE_CONNECT,
             a->target->stack->sections[0].name, "%s", why);
   ms__attempt_fail(a, &err);
 }
@@ -100,6 +100,13 @@ static struct ms__attempt *slowest(const struct ms_dialer *d) {
 }
 
 /* ---- Steps: each from the loop, never from inside another ---- */
+
+/* May places of one of the targets still be found? */
+static bool may_grow(const struct ms_dialer *d) {
+  for (size_t i = 0; i < d->count; i++)
+    if (d->targets[i].lookup) return true;
+  return false;
+}
 
 /* When the next step is due, or UINT64_MAX. */
 static uint64_t next_step(const struct ms_dialer *d) {
@@ -127,7 +134,7 @@ void ms__race_step(uv_timer_t *timer) {
   }
   if (d->over || d->aborted) return;
   due = next_step(d);
-  if (due == UINT64_MAX && d->in_flight == 0)
+  if (due == UINT64_MAX && d->in_flight == 0 && !may_grow(d))
     give_up(d);
   else if (due != UINT64_MAX)
     (void)uv_timer_start(timer, ms__race_step, due > now ? due - now : 0, 0);

@@ -18,10 +18,6 @@ static bool same_name(const struct ms__target *one, const struct ms__target *oth
          same_text(a->host, b->host) && same_text(a->path, b->path);
 }
 
-static bool same_place(const struct ms__place *one, const struct ms__place *other) {
-  return one->length == other->length && memcmp(&one->address, &other->address, one->length) == 0;
-}
-
 /* Behind one network address there may be a server for each name, where names are told. */
 static bool tells_name(const struct ms__target *t) {
   return t->alternative->sections[0].kind == MS_SECTION_WS;
@@ -34,6 +30,6 @@ void ms__target_refused(struct ms__target *t, const struct ms__target *by,
   if (same_name(t, by)) t->refused = true;
   if (tells_name(t) || tells_name(by)) return;
   for (size_t i = t->next; i < t->places.count; i++)
-    if (!same_place(&t->places.at[i], at)) t->places.at[kept++] = t->places.at[i];
+    if (!ms__place_equal(&t->places.at[i], at)) t->places.at[kept++] = t->places.at[i];
   t->places.count = kept;
 }

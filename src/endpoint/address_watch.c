@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "endpoint/ctx.h"
+#include "transport/interfaces.h"
 
 /* One hash of what ms_stringify gives in every scope. False: it is not known now, for want of
  * memory or descriptors. */

@@ -34,33 +34,11 @@ static void add(struct ms__text *t, const struct ms__stack *s, const char *host)
   add_section(t, s, &place, 1);
 }
 
-/* Does one of its sockets take connections of the family? */
-static bool serves(const struct ms__stack *s, int family) {
-  for (const struct ms__bound *b = s->bound; b; b = b->next) {
-    const union ms__inet *a = &b->socket.place.inet;
-    bool mapped = a->family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a->v6.sin6_addr);
-    if (family == AF_INET ? !b->socket.ipv6_only : a->family == AF_INET6 && !mapped) return true;
-  }
-  return false;
-}
-
 /* Whatever its host is called, nobody else reaches it. */
-static bool is_on_loopback(const struct ms__stack *s) {
-  for (const struct ms__bound *b = s->bound; b; b = b->next)
-    if (!ms__place_is_local(&b->socket.place)) return false;
-  return true;
-}
-
-/* The addresses of this machine's interfaces that are in the scope. False: they are not known. */
-static bool add_interfaces(struct ms__text *t, const struct ms__stack *s, enum ms_scope scope) {
-  struct ms__inets all;
-  if (!ms__interfaces_list(&s->ctx->allocator, &all)) return false;
-  for (size_t i = 0; i < all.count; i++) {
-    char host[64];
-    ms__inet_host(&all.at[i], host, sizeof host);
-    if (serves(s, all.at[i].family) && (ms__host_scope(host) & (unsigned)scope)) add(t, s, host);
-  }
-  ms__inets_free(&s->ctx->allocator, &all);
+static bool is_on_device(const struct ms__stack *s) {
+  struct ms__place place;
+  for (size_t i = 0; s->transport->bound(s->listening, i, &place); i++)
+    if (ms__place_scope(&place) != MS_DEVICE) return false;
   return true;
 }
 
@@ -93,40 +71,39 @@ static bool add_external(struct ms__text *t, const struct ms__stack *s) {
   for (size_t i = 0; i < s->external_count; i++) {
     ms_section place = ms_addr_at(s->external[i], 0)->sections[0];
     char bare[HOST];
-    if ((is_on_loopback(s) && place.port <= 0) || is_repeated(s, i)) continue;
+    if ((is_on_device(s) && place.port <= 0) || is_repeated(s, i)) continue;
     make_bare(bare, sizeof bare, place.host);
     place.host = bare;
-    add_section(t, s, &place, !s->transport->by_host && ms__stack_has_ws(s) ? s->ws_at + 1 : 1);
+    add_section(t, s, &place,
+                !(s->transport->flags & MS__BY_HOST) && ms__stack_has_ws(s) ? s->ws_at + 1 : 1);
     any = true;
   }
   return any;
 }
 
-/* False: the interfaces are not known. */
-static bool add_stack(struct ms__text *t, const struct ms__stack *s, enum ms_scope scope) {
-  const char *host = s->sections[0].host;
-  char bare[HOST];
-  if (!s->listens || !(s->scopes & (unsigned)scope)) return true;
+struct adding {
+  struct ms__text *t;
+  const struct ms__stack *s;
+};
+
+static void add_host(void *user, const char *host) {
+  const struct adding *a = user;
+  add(a->t, a->s, host);
+}
+
+/* False: what is under its hosts is not known. */
+static bool add_stack(struct ms__text *t, struct ms__stack *s, enum ms_scope scope) {
+  struct adding adding = {t, s};
+  struct ms__listen_request of;
+  if (!s->listening || !(s->scopes & (unsigned)scope)) return true;
   if (scope != MS_DEVICE && !s->authenticated) return true;
   if (scope == MS_PUBLIC && add_external(t, s)) return true;
-  if (!s->transport->by_host) {
-    if (scope == MS_DEVICE) add(t, s, host);
+  if (!s->transport->hosts) {
+    if (scope == MS_DEVICE) add(t, s, s->sections[0].host);
     return true;
   }
-  if (scope != MS_DEVICE && is_on_loopback(s)) return true;
-  if (!host || !*host || ms__host_is_wildcard(host)) {
-    if (scope != MS_DEVICE) return add_interfaces(t, s, scope);
-    add(t, s, ms__stack_loopback(s));
-    return true;
-  }
-  if (scope != MS_DEVICE) {
-    make_bare(bare, sizeof bare, host);
-  } else {
-    ms__text_copy(bare, sizeof bare, host);
-    ms__host_without_mapping(bare);
-  }
-  add(t, s, bare);
-  return true;
+  ms__stack_request(s, &of);
+  return s->transport->hosts(s->listening, &of, scope, add_host, &adding);
 }
 
 size_t ms__advertise(const struct ms_ctx *ctx, enum ms_scope scope, char *buf, size_t size,
@@ -146,7 +123,7 @@ size_t ms_stringify(const ms_ctx *ctx, enum ms_scope scope, char *buf, size_t si
 
 size_t ms_stringify_stack(const ms_ctx *ctx, int stack, enum ms_scope scope, char *buf,
                           size_t size) {
-  const struct ms__stack *s = stack < 0 ? NULL : ms__stack_at(ctx, (size_t)stack);
+  struct ms__stack *s = stack < 0 ? NULL : ms__stack_at(ctx, (size_t)stack);
   struct ms__text t;
   ms__text_init(&t, buf, size);
   if (s) (void)add_stack(&t, s, scope);

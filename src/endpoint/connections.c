@@ -60,10 +60,11 @@ int ms_conn_fd(const ms_conn *conn) {
 }
 
 size_t ms_conn_local(const ms_conn *conn, char *buf, size_t size) {
-  struct ms__place place = {.length = 0};
-  int fd = ms_conn_fd(conn);
-  if (fd >= 0) (void)ms__place_of(fd, &place);
-  return ms__place_format(&place, buf, size);
+  const struct ms__transport *transport = ms__session_of(conn)->stack->transport;
+  struct ms__place place;
+  if (!conn->wire || !transport->local || !transport->local(conn->wire, &place))
+    place = (struct ms__place){.transport = NULL};
+  return ms__place_text(&place, buf, size);
 }
 
 void ms_conn_set_idle(ms_conn *conn, uint32_t msec) {

@@ -30,7 +30,7 @@ static void on_released(struct ms__loop *loop) {
 
 static void free_ctx(struct ms_ctx *ctx) {
   ms_allocator a = ctx->allocator;
-  ms__free(&a, ctx->inherited);
+  ms__free(&a, ctx->inherited.at);
   ms__own_loop_free(&a, ctx->own);
   ms__free(&a, ctx);
 }
@@ -46,15 +46,10 @@ static void on_timer_closed(uv_handle_t *handle) {
   ms__loop_close(&ctx->loop);
 }
 
-/* The waker first, then the starter, then the timer. */
-static void on_starter_closed(uv_handle_t *handle) {
-  struct ms_ctx *ctx = handle->data;
-  uv_close((uv_handle_t *)&ctx->timer, on_timer_closed);
-}
-
+/* The waker first, then the timer. */
 static void on_wake_closed(uv_handle_t *handle) {
   struct ms_ctx *ctx = handle->data;
-  uv_close((uv_handle_t *)&ctx->starter, on_starter_closed);
+  uv_close((uv_handle_t *)&ctx->timer, on_timer_closed);
 }
 
 static void on_wake(uv_async_t *async) {
@@ -98,14 +93,14 @@ int ms_ctx_new(ms_ctx **out, const ms_ctx_opts *given, ms_error *err) {
   ctx->accept_msec = or_default(opts->accept_timeout_msec, ACCEPT_MSEC);
   ctx->dial_msec = or_default(opts->dial_timeout_msec, DIAL_MSEC);
   if (opts->inherited_count) {
-    ctx->inherited = ms__malloc(a, opts->inherited_count * sizeof *ctx->inherited);
-    if (!ctx->inherited) {
+    ctx->inherited.at = ms__malloc(a, opts->inherited_count * sizeof *ctx->inherited.at);
+    if (!ctx->inherited.at) {
       ms__free(a, ctx);
       return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
     }
-    ctx->inherited_count = opts->inherited_count;
-    for (size_t i = 0; i < ctx->inherited_count; i++)
-      ctx->inherited[i] = (struct ms__inherited){.fd = opts->inherited[i]};
+    ctx->inherited.count = opts->inherited_count;
+    for (size_t i = 0; i < ctx->inherited.count; i++)
+      ctx->inherited.at[i] = (struct ms__inherited){.fd = opts->inherited[i]};
   }
   r = ms__keys_keep(&ctx->keys, opts->identity, opts->network_key, err);
   if (r == 0 && !opts->loop) r = ms__own_loop_new(a, &ctx->own, err);
@@ -114,7 +109,7 @@ int ms_ctx_new(ms_ctx **out, const ms_ctx_opts *given, ms_error *err) {
   if (r < 0) {
     ms__keys_drop(&ctx->keys);
     ms__own_loop_free(a, ctx->own);
-    ms__free(a, ctx->inherited);
+    ms__free(a, ctx->inherited.at);
     ms__free(a, ctx);
     return r;
   }
@@ -134,8 +129,7 @@ int ms_ctx_new(ms_ctx **out, const ms_ctx_opts *given, ms_error *err) {
   ctx->loop.on_closed = on_loop_closed;
   ctx->loop.on_pause = on_pause;
   (void)uv_timer_init(uv, &ctx->timer);
-  (void)uv_timer_init(uv, &ctx->starter);
-  ctx->timer.data = ctx->starter.data = ctx;
+  ctx->timer.data = ctx;
   ctx->loop.armed++; /* the waker */
   *out = ctx;
   return 0;
@@ -146,8 +140,8 @@ void ms_ctx_wake(ms_ctx *ctx) {
 }
 
 bool ms_ctx_inherited_left(const ms_ctx *ctx, int fd) {
-  for (size_t i = 0; fd >= 0 && i < ctx->inherited_count; i++)
-    if (ctx->inherited[i].fd == fd && !ctx->inherited[i].ours) return true;
+  for (size_t i = 0; fd >= 0 && i < ctx->inherited.count; i++)
+    if (ctx->inherited.at[i].fd == fd && !ctx->inherited.at[i].ours) return true;
   return false;
 }
 
@@ -158,7 +152,8 @@ void ms_ctx_free(ms_ctx *ctx) {
     return;
   }
   ms__stacks_free(ctx);
-  ms__inherited_close(ctx->inherited, ctx->inherited_count);
+  ms__inherited_close(&ctx->inherited);
+  ms__soon_cancel(&ctx->loop, &ctx->starter);
   ms__limits_done(&ctx->limits);
   ms__keys_drop(&ctx->keys);
   ms__lookups_close(&ctx->loop);

@@ -8,7 +8,8 @@
 #include "base/identity.h"
 #include "endpoint/limits.h"
 #include "endpoint/tls.h"
-#include "loop/stream.h"
+#include "transport/resolve.h"
+#include "transport/sockets.h"
 #include "transport/transport.h"
 
 enum {
@@ -71,23 +72,13 @@ struct ms__stack {
   ms_addr **external; /* one section each, port 0 or -1 where the real one is meant */
   size_t external_count;
   bool insecure_noauth;
-  struct ms__listening how;
-  bool asks_access; /* a mode or a group was asked for */
+  void *transport_opts; /* as its `configure` has made them; NULL: it has none */
 
   /* listening */
   struct ms_resolving *lookup;
-  struct ms__bound *bound; /* a list */
-  int port;                /* really bound */
-  bool due;                /* it has still to report */
-  bool listens;
-};
-
-/* One socket of a listening stack. */
-struct ms__bound {
-  struct ms__bound *next;
-  struct ms__socket socket;
-  struct ms__listener *listener;
-  struct ms__stack *stack;
+  struct ms__listening *listening; /* NULL: it does not */
+  int port;                        /* of it, or of the last one */
+  bool due;                        /* it has still to report */
 };
 
 /* What a client asks for, copied: the address it was dialled by is gone when its handshake may
@@ -165,7 +156,7 @@ struct ms_ctx {
   void *events_user;
   size_t listening_due, listening_up; /* until ready_told */
   uv_timer_t timer;                   /* the deadline of closing */
-  uv_timer_t starter;                 /* reports that need no look-up */
+  struct ms__soon starter;            /* are all ready? */
   uv_async_t wake;                    /* ms_ctx_wake */
 
   struct ms__session *sessions;
@@ -186,8 +177,7 @@ struct ms_ctx {
   bool loop_closed;    /* nothing of the context's is in the loop any more */
   unsigned armed_seen; /* loop.armed when the loop last polled */
 
-  struct ms__inherited *inherited; /* descriptors that listen already */
-  size_t inherited_count;
+  struct ms__inherited_set inherited; /* descriptors that listen already */
   struct ms__limits limits;
   size_t inbound, handshaking;            /* sessions of peers; those in their handshakes */
   struct ms__handshakes silent, speaking; /* the latter have given us something to answer */
@@ -238,10 +228,6 @@ bool ms__stack_has_ws(const struct ms__stack *stack);
 /* Does its address say where to listen? */
 bool ms__stack_has_place(const struct ms__stack *stack);
 
-/* How this machine reaches a stack on a wildcard: "localhost", or the loopback of one family where
- * another stack has the other one on the same port (listen.c). */
-const char *ms__stack_loopback(const struct ms__stack *stack);
-
 /* Closing has perhaps come to its end. */
 void ms__ctx_check_done(struct ms_ctx *ctx);
 
@@ -256,7 +242,7 @@ struct ms__session *ms__session_new(struct ms__stack *stack, bool server);
 
 /* Brings up the stack of these sections (the stack's own, or those of the address that is dialled)
  * on a connected wire, which is taken over. 0 or MS_ENOMEM; then the session is gone. */
-int ms__session_bring_up(struct ms__session *session, struct ms__stream *wire,
+int ms__session_bring_up(struct ms__session *session, struct ms__wire *wire,
                          const ms_section *sections, uint64_t deadline);
 
 /* Ends one that is not open, and that the caller has counted. `why` stays valid. */
@@ -317,6 +303,9 @@ void ms__admission_leave(struct ms__session *session);
 
 /* Has ms_listen been called, and nothing undone it? */
 bool ms__listening(const struct ms_ctx *ctx);
+
+/* What its transport is asked for, but for the places. */
+void ms__stack_request(struct ms__stack *stack, struct ms__listen_request *out);
 
 /* Begins to listen, where the stack has a place: it will report. 0 or MS_ENOMEM. */
 int ms__stack_start(struct ms__stack *stack);

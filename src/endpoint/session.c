@@ -83,7 +83,7 @@ static bool has_place(const struct ms__session *l) {
 static size_t format_peer(const struct ms__session *l, struct ms__text *t) {
   static const ms_section net = {.kind = MS_SECTION_NET, .name = "net"};
   const struct ms__stack *s = l->stack;
-  bool by_host = s->transport->by_host, ws = !by_host && ms__stack_has_ws(s);
+  bool by_host = s->transport->flags & MS__BY_HOST, ws = !by_host && ms__stack_has_ws(s);
   ms_section peer = by_host ? s->sections[0] : ws ? s->sections[s->ws_at] : net;
   char host[128];
   ms__inet_host(&l->peer, host, sizeof host);
@@ -100,7 +100,7 @@ static size_t format_peer(const struct ms__session *l, struct ms__text *t) {
 static void format(const struct ms__session *l, struct ms__text *t, bool with_key) {
   const struct ms__stack *s = l->stack;
   size_t above = 1;
-  if (l->server && (s->transport->by_host || has_place(l)))
+  if (l->server && ((s->transport->flags & MS__BY_HOST) || has_place(l)))
     above = format_peer(l, t);
   else
     ms__section_format(t, &s->sections[0], true);
@@ -387,7 +387,7 @@ static const void *opts_of(const struct ms__session *l, size_t i, const struct m
   return NULL;
 }
 
-int ms__session_bring_up(struct ms__session *l, struct ms__stream *wire, const ms_section *sections,
+int ms__session_bring_up(struct ms__session *l, struct ms__wire *wire, const ms_section *sections,
                          uint64_t deadline) {
   const struct ms__stack *s = l->stack;
   struct ms__layer_spec specs[1 + MS__STACK_SECTIONS + MS__SECTION_LAYERS + 1];
@@ -404,10 +404,10 @@ int ms__session_bring_up(struct ms__session *l, struct ms__stream *wire, const m
   }
   if (l->server && !s->authenticated) specs[n++] = (struct ms__layer_spec){&ms__admit, NULL};
   if (ready)
-    l->conn = ms__conn_new(&s->ctx->loop.env, ms__stream_of(wire), l->server, specs, n, deadline,
-                           &session_events, l);
+    l->conn =
+        ms__conn_new(&s->ctx->loop.env, wire, l->server, specs, n, deadline, &session_events, l);
   else
-    ms__stream_close(wire, true);
+    wire->ops->close(wire, true);
   if (!l->conn) {
     ms__session_free(l);
     return MS_ENOMEM;

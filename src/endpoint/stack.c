@@ -1,8 +1,6 @@
 /* The stacks of a context: what they are made of, and how long they live. */
-#include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include "addr/origin.h"
 #include "base/error.h"
@@ -10,7 +8,6 @@
 #include "base/opts.h"
 #include "endpoint/ctx.h"
 
-enum { OWN_MODE = 0600, GROUP_MODE = 0660 };
 enum { WS_PING_MSEC = 30000, WS_BYTES_MAX = 64 << 20, WS_FRAGMENTS_MAX = 131072 };
 
 /* ---- Keys ---- */
@@ -46,6 +43,7 @@ static void free_stack(struct ms__stack *s) {
   ms__free(a, s->origins);
   ms__free(a, s->fronts);
   ms__free(a, s->health_path);
+  ms__free(a, s->transport_opts);
   ms__tls_drop(&s->tls, a);
   ms__free(a, s->name);
   ms__free(a, s);
@@ -106,8 +104,8 @@ bool ms__stack_has_ws(const struct ms__stack *s) {
 }
 
 bool ms__stack_has_place(const struct ms__stack *s) {
-  return s->transport->by_host ? s->sections[0].port >= 0
-                               : s->sections[0].path && *s->sections[0].path;
+  return s->transport->flags & MS__BY_HOST ? s->sections[0].port >= 0
+                                           : s->sections[0].path && *s->sections[0].path;
 }
 
 static int check_keys(struct ms__stack *s, const ms_identity *identity, const uint8_t *network_key,
@@ -138,7 +136,7 @@ static bool is_section(const char *external) {
 /* A host, or a section of the stack's own transport; of what peers find in front of a unix socket.
  */
 static int read_external(struct ms__stack *s, const char *external, ms_addr **out, ms_error *err) {
-  bool by_host = s->transport->by_host;
+  bool by_host = s->transport->flags & MS__BY_HOST;
   const char *name = by_host ? s->sections[0].name : ms__stack_has_ws(s) ? "ws" : "net";
   const char *bracket = strchr(external, ':') && *external != '[' ? "[" : "";
   const ms_alternative *read;
@@ -189,7 +187,7 @@ static int keep_external(struct ms__stack *s, const ms_stack_opts *opts, ms_erro
 
 static void find_scopes(struct ms__stack *s, unsigned asked, bool external) {
   const char *host = s->sections[0].host;
-  if (!s->transport->by_host)
+  if (!(s->transport->flags & MS__BY_HOST))
     s->scopes = MS_DEVICE | (external ? (asked ? asked : MS_PUBLIC) & MS_PUBLIC : 0u);
   else if (asked)
     s->scopes = asked;
@@ -200,7 +198,7 @@ static void find_scopes(struct ms__stack *s, unsigned asked, bool external) {
 /* Can another machine reach it? Without a host it listens where its scopes say. */
 static bool is_exposed(const struct ms__stack *s) {
   const char *host = s->sections[0].host;
-  if (!s->transport->by_host || !ms__stack_has_place(s)) return false;
+  if (!(s->transport->flags & MS__BY_HOST) || !ms__stack_has_place(s)) return false;
   return (host && *host ? ms__host_scope(host) : s->scopes) != MS_DEVICE;
 }
 
@@ -210,37 +208,19 @@ static int check_secure(const struct ms__stack *s, ms_error *err) {
                    "without authentication it listens on loopback and unix sockets only");
 }
 
-/* What is wrong with a mode; NULL: nothing. */
-static const char *bad_mode(unsigned mode, bool group) {
-  if (mode > 0777 || (mode & OWN_MODE) != OWN_MODE)
-    return "is none of a socket: those are 0600 to 0777, the owner may read and write";
-  if (group && !(mode & S_IWGRP)) return "does not let the group in: to connect is to write";
-  return NULL;
-}
-
-/* Who may open the socket that it makes. */
-static int keep_access(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err) {
-  const char *group = opts->unix_group, *name = s->sections[0].name, *why;
-  unsigned mode = opts->unix_mode ? opts->unix_mode : group ? GROUP_MODE : OWN_MODE;
-  int r;
-  s->how = (struct ms__listening){.reuse_port = opts->reuse_port, .mode = mode, .group = (gid_t)-1};
-  if (s->transport->by_host || !ms__stack_has_place(s)) return 0;
-  s->asks_access = opts->unix_mode || group;
-  if (s->asks_access && s->sections[0].path[0] == '@')
-    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, name,
-                     "an abstract socket is no file: it has neither a mode nor a group");
-  if ((why = bad_mode(mode, group != NULL)))
-    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, name, "the mode %04o %s", mode, why);
-  if (mode & S_IWOTH && !s->authenticated && !s->insecure_noauth)
-    return ms__error(err, MS_EINSECURE, MS_PHASE_NONE, name,
-                     "nothing authenticates who comes, and the mode %04o lets every user in", mode);
-  r = group ? ms__group_find(group, &s->how.group, &s->ctx->allocator) : 0;
-  if (r == 0) return 0;
-  if (r == ENOMEM) return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
-  if (r == ENOENT)
-    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, name, "there is no group '%.64s'", group);
-  return ms__error_sys(err, MS_ESYSTEM, r, MS_PHASE_NONE, name,
-                       "the group '%.64s' could not be looked up", group);
+static int keep_transport(struct ms__stack *s, const ms_stack_opts *opts, ms_error *err) {
+  const ms_allocator *a = &s->ctx->allocator;
+  const struct ms__transport *t = s->transport;
+  const struct ms__transport_config from = {.section = &s->sections[0],
+                                            .allocator = a,
+                                            .stack = opts,
+                                            .scopes = s->scopes,
+                                            .open = !s->authenticated && !s->insecure_noauth,
+                                            .inherited = &s->ctx->inherited};
+  if (!t->configure) return 0;
+  s->transport_opts = ms__calloc(a, t->options);
+  if (!s->transport_opts) return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
+  return t->configure(s->transport_opts, &from, err);
 }
 
 static uint64_t or_default(uint64_t value, uint64_t otherwise) {
@@ -345,7 +325,7 @@ int ms__stack_prepare(struct ms__stack *s, const ms_section *sections, ms_error 
   for (size_t i = 1; i < s->count; i++) {
     if (sections[i].kind != MS_SECTION_TLS) continue;
     tls = true;
-    if (!sections[i].host && !s->transport->by_host && !s->tls.insecure)
+    if (!sections[i].host && !(s->transport->flags & MS__BY_HOST) && !s->tls.insecure)
       return ms__error(err, MS_EINVAL, MS_PHASE_MATCH, "tls",
                        "here it has to say whom the certificate shall name: tls:NAME");
   }
@@ -414,7 +394,7 @@ int ms_add(ms_ctx *ctx, const char *address, const ms_stack_opts *given, ms_erro
   if ((r = take_sections(s, err)) < 0) goto out;
   find_scopes(s, opts->scopes, opts->external_count > 0);
   if ((r = check_keys(s, opts->identity, opts->network_key, err)) < 0) goto out;
-  if ((r = check_secure(s, err)) < 0 || (r = keep_access(s, opts, err)) < 0) goto out;
+  if ((r = check_secure(s, err)) < 0 || (r = keep_transport(s, opts, err)) < 0) goto out;
   if ((r = keep_external(s, opts, err)) < 0) goto out;
   if ((r = keep_fronts(s, opts, err)) < 0 || (r = keep_ws(s, opts, err)) < 0) goto out;
   if ((r = keep_tls(s, opts, err)) < 0) goto out;

@@ -3,12 +3,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static void on_prepare(uv_prepare_t *handle) {
-  struct ms__loop *loop = handle->data;
-  /* where not all had their turn: poll, come back */
-  if (!ms__env_run(&loop->env, uv_now(loop->uv))) uv_idle_stop(&loop->idle);
-}
-
 /* It is there so that the poll does not wait. */
 static void on_idle(uv_idle_t *handle) {
   (void)handle;
@@ -17,6 +11,44 @@ static void on_idle(uv_idle_t *handle) {
 static void schedule(struct ms__env *env) {
   struct ms__loop *loop = env->user;
   uv_idle_start(&loop->idle, on_idle);
+}
+
+/* ---- Soon ---- */
+
+void ms__soon(struct ms__loop *loop, struct ms__soon *s, void (*run)(struct ms__soon *soon)) {
+  if (s->run) return;
+  *s = (struct ms__soon){.run = run, .prev = loop->soon_last};
+  *(s->prev ? &s->prev->next : &loop->soon_first) = s;
+  loop->soon_last = s;
+  loop->soon_count++;
+  schedule(&loop->env);
+}
+
+void ms__soon_cancel(struct ms__loop *loop, struct ms__soon *s) {
+  if (!s->run) return;
+  *(s->prev ? &s->prev->next : &loop->soon_first) = s->next;
+  *(s->next ? &s->next->prev : &loop->soon_last) = s->prev;
+  loop->soon_count--;
+  *s = (struct ms__soon){NULL};
+}
+
+/* What is asked for meanwhile comes after the poll. */
+static void run_soon(struct ms__loop *loop) {
+  for (size_t n = loop->soon_count; n > 0 && loop->soon_first; n--) {
+    struct ms__soon *s = loop->soon_first;
+    void (*run)(struct ms__soon * soon) = s->run;
+    ms__soon_cancel(loop, s);
+    run(s);
+  }
+}
+
+/* ---- The handles ---- */
+
+static void on_prepare(uv_prepare_t *handle) {
+  struct ms__loop *loop = handle->data;
+  run_soon(loop);
+  /* where not all had their turn: poll, come back */
+  if (!ms__env_run(&loop->env, uv_now(loop->uv)) && !loop->soon_first) uv_idle_stop(&loop->idle);
 }
 
 static void on_alarm(uv_timer_t *timer) {

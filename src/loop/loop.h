@@ -6,17 +6,26 @@
 
 #include "conn/conn.h"
 
+/* Something to do soon: from the loop, before it polls, and not from where it was asked for. All
+ * zero at first; its memory is the caller's. */
+struct ms__soon {
+  void (*run)(struct ms__soon *soon); /* NULL: it is not due */
+  struct ms__soon *prev, *next;
+};
+
 struct ms__loop {
   struct ms__env env;
   uv_loop_t *uv;
   uv_prepare_t prepare; /* runs the connections that want a turn */
-  uv_idle_t idle;       /* while some do the loop does not wait in its poll */
-  uv_timer_t alarm;     /* the first of the connections' */
-  size_t pending;       /* wires, listeners and look-ups that libuv has not let go of yet */
-  size_t wires;         /* of these, wires */
-  unsigned armed;  /* raised when libuv is asked to watch something it polls only from now on */
-  int handles;     /* of these three, open */
-  uint64_t pauses; /* times a listener had to wait for descriptors */
+  struct ms__soon *soon_first, *soon_last;
+  size_t soon_count;
+  uv_idle_t idle;   /* while some do the loop does not wait in its poll */
+  uv_timer_t alarm; /* the first of the connections' */
+  size_t pending;   /* wires, listeners and look-ups that libuv has not let go of yet */
+  size_t wires;     /* of these, wires */
+  unsigned armed;   /* raised when libuv is asked to watch something it polls only from now on */
+  int handles;      /* of these three, open */
+  uint64_t pauses;  /* times a listener had to wait for descriptors */
   void (*on_released)(struct ms__loop *loop); /* `pending` is one less; may be NULL */
   void (*on_closed)(struct ms__loop *loop);   /* after ms__loop_close */
   /* A listener has to wait for descriptors. True: some come back at once. May be NULL. */
@@ -44,6 +53,13 @@ int ms__loop_init(struct ms__loop *loop, uv_loop_t *uv, const ms_allocator *allo
 
 /* Closes the handles; on_closed comes from the loop. Nothing may be pending. */
 void ms__loop_close(struct ms__loop *loop);
+
+/* Has `run` called once, after all that were asked for before. One that is due already stays where
+ * it is. */
+void ms__soon(struct ms__loop *loop, struct ms__soon *soon, void (*run)(struct ms__soon *soon));
+
+/* It is not called any more; nothing where it was not due. */
+void ms__soon_cancel(struct ms__loop *loop, struct ms__soon *soon);
 
 /* Something that libuv must let go of begins, or has ended. */
 void ms__loop_hold(struct ms__loop *loop);

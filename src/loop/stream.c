@@ -45,7 +45,7 @@ struct connecting {
   uv_connect_t request;
   struct ms__loop *loop;
   struct ms__stream *wire;
-  ms__connected_cb cb;
+  ms__stream_cb cb;
   void *user;
 };
 
@@ -311,17 +311,17 @@ static const struct ms__wire_ops ops = {
     .close = wire_close,
 };
 
-struct ms__stream *ms__stream_new(struct ms__loop *loop, int family) {
-  size_t io = family == AF_UNIX ? sizeof(uv_pipe_t) : sizeof(uv_tcp_t);
+struct ms__stream *ms__stream_new(struct ms__loop *loop, bool tcp) {
+  size_t io = tcp ? sizeof(uv_tcp_t) : sizeof(uv_pipe_t);
   struct ms__stream *w = ms__calloc(loop->env.allocator, offsetof(struct ms__stream, io) + io);
   if (!w) return NULL;
   w->wire.ops = &ops;
   w->loop = loop;
   /* without flags neither of them makes a descriptor, and so neither can fail */
-  if (family == AF_UNIX)
-    (void)uv_pipe_init(loop->uv, &w->io.pipe, 0);
-  else
+  if (tcp)
     (void)uv_tcp_init(loop->uv, &w->io.tcp);
+  else
+    (void)uv_pipe_init(loop->uv, &w->io.pipe, 0);
   w->io.handle.data = w;
   loop->wires++;
   ms__loop_hold(loop);
@@ -362,7 +362,7 @@ static int connect_unix(struct ms__stream *w, const struct sockaddr *address, so
 }
 
 int ms__stream_connect(struct ms__stream *w, const struct sockaddr *address, socklen_t length,
-                       ms__connected_cb cb, void *user) {
+                       ms__stream_cb cb, void *user) {
   struct connecting *k;
   int r;
   if (address->sa_family == AF_UNIX) return connect_unix(w, address, length);
@@ -386,6 +386,6 @@ void ms__stream_close(struct ms__stream *w, bool reset) {
   if (w) wire_close(&w->wire, reset);
 }
 
-struct ms__wire *ms__stream_of(struct ms__stream *w) {
+struct ms__wire *ms__stream_wire(struct ms__stream *w) {
   return &w->wire;
 }

@@ -8,10 +8,10 @@
 struct ms__stream;
 
 /* Told once: 0, or a negative errno. The wire may be closed in here. */
-typedef void (*ms__connected_cb)(void *user, int status);
+typedef void (*ms__stream_cb)(void *user, int status);
 
-/* A wire that is not connected: a unix stream for AF_UNIX, else TCP. NULL: no memory. */
-struct ms__stream *ms__stream_new(struct ms__loop *loop, int family);
+/* One that is not connected, of TCP or of unix sockets. NULL: no memory. */
+struct ms__stream *ms__stream_new(struct ms__loop *loop, bool tcp);
 
 /* Where a TCP wire is to be connected from, on any port. 0 or a negative errno. */
 int ms__stream_bind(struct ms__stream *w, const union ms__inet *local);
@@ -19,7 +19,7 @@ int ms__stream_bind(struct ms__stream *w, const union ms__inet *local);
 /* Connects, to an address of so many bytes. 0 and `cb` comes from the loop, unless the wire is
  * closed before; 1, and it is connected already; or a negative errno. */
 int ms__stream_connect(struct ms__stream *w, const struct sockaddr *address, socklen_t length,
-                       ms__connected_cb cb, void *user);
+                       ms__stream_cb cb, void *user);
 
 /* Takes over a connected, non-blocking descriptor. 0 or a negative errno; then it stays the
  * caller's. */
@@ -28,10 +28,10 @@ int ms__stream_adopt(struct ms__stream *w, int fd);
 /* The descriptor, or -1. */
 int ms__stream_fd(const struct ms__stream *w);
 
-/* Closes one that no connection has; NULL is allowed. */
+/* Closes one that nobody was given the wire of; NULL is allowed. */
 void ms__stream_close(struct ms__stream *w, bool reset);
 
 /* What the pump sees of it. */
-struct ms__wire *ms__stream_of(struct ms__stream *w);
+struct ms__wire *ms__stream_wire(struct ms__stream *w);
 
 #endif

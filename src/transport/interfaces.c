@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "transport/transport.h"
+#include "transport/interfaces.h"
 
 #ifdef __linux__
 #include <linux/netlink.h>

@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "base/mem.h"
-#include "transport/transport.h"
+#include "transport/sockets.h"
 
 enum { ACCEPTS = 16, PAUSE_MSEC = 20, TELL_MSEC = 10000 };
 

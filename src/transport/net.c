@@ -1,67 +1,97 @@
 /* net: TCP over IPv4 and IPv6. */
-#define _GNU_SOURCE /* SOCK_NONBLOCK */
-#include <errno.h>
 #include <net/if.h>
-#include <netinet/in.h>
-#include <unistd.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "loop/tcp.h"
-#include "transport/transport.h"
+#include "transport/net.h"
+#include "transport/resolve.h"
 
-enum { BACKLOG = 511 };
+enum { HOST = INET6_ADDRSTRLEN + 1 + IF_NAMESIZE };
 
-static int failed(int sys, const struct ms__place *place, ms_error *err) {
-  char host[INET6_ADDRSTRLEN + 1 + IF_NAMESIZE];
+/* ---- Options ---- */
+
+static int net_configure(void *out, const struct ms__transport_config *from, ms_error *err) {
+  const char *host = from->section->host, *local = from->dial ? from->dial->local_host : NULL;
+  struct ms__net_opts *o = out;
+  *o = (struct ms__net_opts){.open = from->open, .inherited = from->inherited};
+  if (from->stack) {
+    o->every = host && *host ? strcmp(host, "::") == 0 : from->scopes != MS_DEVICE;
+    o->reuse_port = from->stack->reuse_port;
+  }
+  if (!local || ms__inet_read(&o->from, AF_INET, local, strlen(local)) ||
+      uv_ip6_addr(local, 0, &o->from.v6) == 0) /* which may have a zone */
+    return 0;
+  return ms__error(err, MS_EINVAL, MS_PHASE_NONE, NULL,
+                   "local_host is no IPv4 or IPv6 address: \"%.64s\"", local);
+}
+
+/* ---- Where and whereto ---- */
+
+static struct ms_resolving *net_resolve(struct ms__loop *loop, const ms_section *section,
+                                        const void *opts, bool listen, ms__places_cb cb,
+                                        void *user) {
+  bool every = listen && ((const struct ms__net_opts *)opts)->every;
+  const char *host = section->host && !every ? section->host : "";
+  return ms__resolve_host(loop, host, section->port, every, cb, user);
+}
+
+static void cannot_connect(const struct ms__place *place, const union ms__inet *from, int status,
+                           ms_error *err) {
+  char host[HOST], local[HOST], own[HOST + sizeof " from "] = "";
   ms__inet_host(&place->inet, host, sizeof host);
-  if (sys == EADDRINUSE) {
-    ms__error(err, MS_EADDRINUSE, MS_PHASE_LISTEN, "net",
-              "port %d of %s is in use: choose another, or 0 for any", ms__inet_port(&place->inet),
-              host);
-    if (err) err->sys = sys;
-    return MS_EADDRINUSE;
-  }
-  return ms__error_sys(err, MS_ELISTEN, sys, MS_PHASE_LISTEN, "net",
-                       "cannot listen on port %d of %s", ms__inet_port(&place->inet), host);
+  ms__inet_host(from, local, sizeof local);
+  if (*local) (void)snprintf(own, sizeof own, " from %s", local);
+  ms__error_sys(err, MS_ECONNECT, -status, MS_PHASE_CONNECT, NULL,
+                "could not connect to port %d of %s%s", ms__inet_port(&place->inet), host, own);
 }
 
-static int net_listen(const struct ms__place *place, const struct ms__listening *how,
-                      struct ms__socket *out, ms_error *err) {
-  int family = place->address.ss_family, on = 1, sys, fd;
-  fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return failed(errno, place, err);
-  (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (how->reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0) goto out;
-  if (family == AF_INET6) {
-    /* "::" serves both families, a mapped address is IPv4's; the others are what they say */
-    const struct in6_addr *a = &place->inet.v6.sin6_addr;
-    int only = IN6_IS_ADDR_UNSPECIFIED(a) ? how->ipv6_only || place->inet.v6.sin6_scope_id
-                                          : !IN6_IS_ADDR_V4MAPPED(a);
-    (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
-  }
-  if (bind(fd, (const struct sockaddr *)&place->address, place->length) < 0 ||
-      listen(fd, BACKLOG) < 0)
-    goto out;
-  memset(out, 0, sizeof *out);
-  out->place.length = sizeof out->place.address;
-  if (getsockname(fd, (struct sockaddr *)&out->place.address, &out->place.length) < 0) goto out;
-  out->fd = fd;
-  return 0;
-out:
-  sys = errno;
-  close(fd);
-  return failed(sys, place, err);
+static struct ms__connecting *net_connect(struct ms__loop *loop, const struct ms__place *place,
+                                          const void *opts, ms__connected_cb cb, void *user) {
+  const struct ms__net_opts *o = opts;
+  return ms__socket_connect(loop, place, &o->from, cannot_connect, cb, user);
 }
 
-static void net_unlisten(struct ms__socket *s) {
-  if (s->fd >= 0) close(s->fd);
-  s->fd = -1;
+static bool net_local(const struct ms__wire *wire, struct ms__place *out) {
+  return ms__socket_place(wire->ops->fd(wire), &ms__net, out);
+}
+
+/* ---- Places ---- */
+
+static size_t net_text(const struct ms__place *p, char *buf, size_t size) {
+  char host[HOST];
+  ms__inet_host(&p->inet, host, sizeof host);
+  if (!*host) return (size_t)snprintf(buf, size, "%s", "");
+  return (size_t)snprintf(buf, size, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host,
+                          ms__inet_port(&p->inet));
+}
+
+static unsigned net_scope(const struct ms__place *p) {
+  char host[HOST];
+  if (ms__inet_is_loopback(&p->inet)) return MS_DEVICE;
+  ms__inet_host(&p->inet, host, sizeof host);
+  return ms__host_scope(host);
+}
+
+static void net_ip(const struct ms__place *p, union ms__inet *out) {
+  *out = p->inet;
 }
 
 const struct ms__transport ms__net = {
     .name = "net",
-    .by_host = true,
-    .listen = net_listen,
-    .unlisten = net_unlisten,
-    .tune = ms__tcp_tune,
+    .flags = MS__BY_HOST,
+    .options = sizeof(struct ms__net_opts),
+    .configure = net_configure,
+    .resolve = net_resolve,
+    .connect = net_connect,
+    .cancel = ms__socket_cancel,
+    .listen = ms__net_listen,
+    .unlisten = ms__listening_free,
+    .bound = ms__listening_bound,
+    .hosts = ms__net_hosts,
+    .text = net_text,
+    .scope = net_scope,
+    .ip = net_ip,
+    .local = net_local,
 };

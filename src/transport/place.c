@@ -1,36 +1,37 @@
-/* Places: where a transport listens, connects to, or is bound. */
-#include <net/if.h>
+/* Places: what others than their transports may know of them. */
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "transport/transport.h"
 
-bool ms__place_is_local(const struct ms__place *p) {
-  return p->address.ss_family == AF_UNIX || ms__inet_is_loopback(&p->inet);
+size_t ms__place_text(const struct ms__place *p, char *buf, size_t size) {
+  if (p->transport) return p->transport->text(p, buf, size);
+  return (size_t)snprintf(buf, size, "%s", "");
 }
 
-bool ms__place_of(int fd, struct ms__place *out) {
+bool ms__place_equal(const struct ms__place *a, const struct ms__place *b) {
+  return a->transport == b->transport && a->length == b->length &&
+         memcmp(&a->address, &b->address, a->length) == 0;
+}
+
+unsigned ms__place_scope(const struct ms__place *p) {
+  return p->transport && p->transport->scope ? p->transport->scope(p) : MS_DEVICE;
+}
+
+void ms__place_ip(const struct ms__place *p, union ms__inet *out) {
   memset(out, 0, sizeof *out);
-  out->length = sizeof out->address;
-  if (getsockname(fd, (struct sockaddr *)&out->address, &out->length) == 0) return true;
-  out->length = 0;
-  return false;
+  if (p->transport && p->transport->ip) p->transport->ip(p, out);
 }
 
-/* An abstract name is not ended. */
-static size_t format_path(const struct ms__place *p, char *buf, size_t size) {
-  size_t start = offsetof(struct sockaddr_un, sun_path);
-  size_t most = p->length > start ? p->length - start : 0;
-  bool abstract = ms__place_is_abstract(p);
-  return (size_t)snprintf(buf, size, "%s%.*s", abstract ? "@" : "", (int)(most - abstract),
-                          p->un.sun_path + abstract);
+int ms__place_port(const struct ms__place *p) {
+  union ms__inet ip;
+  ms__place_ip(p, &ip);
+  return ms__inet_port(&ip);
 }
 
-size_t ms__place_format(const struct ms__place *p, char *buf, size_t size) {
-  char host[INET6_ADDRSTRLEN + 1 + IF_NAMESIZE];
-  if (p->length && p->address.ss_family == AF_UNIX) return format_path(p, buf, size);
-  ms__inet_host(&p->inet, host, sizeof host);
-  if (!p->length || !*host) return (size_t)snprintf(buf, size, "%s", "");
-  return (size_t)snprintf(buf, size, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host,
-                          ms__inet_port(&p->inet));
+void ms__places_free(const ms_allocator *a, struct ms__places *places) {
+  ms__free(a, places->at);
+  places->at = NULL;
+  places->count = 0;
 }

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "transport/transport.h"
+#include "transport/sockets.h"
 
 enum { RESERVE_MAX = 65536, TRIES = 16 };
 

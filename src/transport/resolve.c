@@ -6,16 +6,16 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "loop/lookups.h"
-#include "transport/transport.h"
+#include "transport/resolve.h"
 
 /* More addresses of one name and family than this are left out. */
 enum { FAMILY_MAX = 32 };
 
 struct ms_resolving {
-  uv_timer_t later;          /* literal and loopback addresses need no look-up, only a later turn */
+  struct ms__soon soon;      /* first; what needs no look-up is told later all the same */
   struct ms__lookup *lookup; /* the system's; NULL: it has ended, or there is none */
   struct ms__loop *loop;
-  ms__lookup_cb cb; /* NULL: cancelled */
+  ms__places_cb cb; /* NULL: cancelled */
   void *user;
   char *host;                       /* for the application's resolver; NULL: not its */
   bool asked;                       /* it has been asked, and has not answered */
@@ -25,30 +25,39 @@ struct ms_resolving {
   int port;
 };
 
-void ms__places_free(const ms_allocator *a, struct ms__places *places) {
-  ms__free(a, places->at);
-  places->at = NULL;
-  places->count = 0;
-}
-
-static void on_closed(uv_handle_t *handle) {
-  struct ms_resolving *l = handle->data;
+static void free_it(struct ms_resolving *l) {
   struct ms__loop *loop = l->loop;
+  ms__soon_cancel(loop, &l->soon);
   ms__places_free(loop->env.allocator, &l->places);
   ms__free(loop->env.allocator, l->host);
   ms__free(loop->env.allocator, l);
   ms__loop_release(loop);
 }
 
+/* The families take turns, beginning with that of the first (RFC 8305, section 4). */
+static void interleave(struct ms__places *places) {
+  for (size_t i = 1; i < places->count; i++) {
+    struct ms__place other;
+    size_t j = i;
+    while (j < places->count && places->at[j].inet.family == places->at[i - 1].inet.family)
+      j++;
+    if (j == places->count) return;
+    other = places->at[j];
+    memmove(&places->at[i + 1], &places->at[i], (j - i) * sizeof other);
+    places->at[i] = other;
+  }
+}
+
 static void tell(struct ms_resolving *l) {
   struct ms__places places = l->places;
-  ms__lookup_cb cb = l->cb;
+  ms__places_cb cb = l->cb;
   l->cb = NULL;
   if (cb) {
     l->places.at = NULL;
-    cb(l->user, &places, l->error.code ? &l->error : NULL);
+    interleave(&places);
+    cb(l->user, &places, false, l->error.code ? &l->error : NULL);
   }
-  uv_close((uv_handle_t *)&l->later, on_closed);
+  free_it(l);
 }
 
 static void ask(struct ms_resolving *l) {
@@ -63,8 +72,8 @@ static void ask(struct ms_resolving *l) {
   ms__free(loop->env.allocator, host);
 }
 
-static void on_later(uv_timer_t *timer) {
-  struct ms_resolving *l = timer->data;
+static void on_soon(struct ms__soon *soon) {
+  struct ms_resolving *l = (struct ms_resolving *)soon; /* its first member */
   if (l->host)
     ask(l);
   else
@@ -96,6 +105,7 @@ static void add_place(struct ms_resolving *l, const struct addrinfo *found) {
     if (all->at[i].inet.family == found->ai_family) same++;
   if ((found->ai_family != AF_INET && found->ai_family != AF_INET6) || same == FAMILY_MAX) return;
   p = &all->at[all->count++];
+  p->transport = &ms__net;
   memcpy(&p->address, found->ai_addr, found->ai_addrlen);
   p->length = found->ai_addrlen;
   ms__inet_set_port(&p->inet, l->port);
@@ -142,20 +152,42 @@ static bool both(struct ms_resolving *l, bool wildcard) {
   return keep(l, &a);
 }
 
-struct ms_resolving *ms__resolve(struct ms__loop *loop, const char *host, int port, bool wildcard,
-                                 ms__lookup_cb cb, void *user) {
-  struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
-  struct addrinfo *found = NULL;
+static struct ms_resolving *make(struct ms__loop *loop, ms__places_cb cb, void *user) {
   struct ms_resolving *l = ms__calloc(loop->env.allocator, sizeof *l);
-  bool here = true;
   if (!l) return NULL;
   l->loop = loop;
   l->cb = cb;
   l->user = user;
-  l->port = port;
-  l->later.data = l;
-  (void)uv_timer_init(loop->uv, &l->later);
   ms__loop_hold(loop);
+  return l;
+}
+
+static void no_memory(struct ms_resolving *l) {
+  ms__error(&l->error, MS_ENOMEM, MS_PHASE_RESOLVE, NULL, NULL);
+}
+
+struct ms_resolving *ms__resolve_known(struct ms__loop *loop, const struct ms__place *place,
+                                       const ms_error *err, ms__places_cb cb, void *user) {
+  struct ms_resolving *l = make(loop, cb, user);
+  if (!l) return NULL;
+  if (err)
+    l->error = *err;
+  else if (!make_places(l, 1))
+    no_memory(l);
+  else
+    l->places.at[l->places.count++] = *place;
+  ms__soon(loop, &l->soon, on_soon);
+  return l;
+}
+
+struct ms_resolving *ms__resolve_host(struct ms__loop *loop, const char *host, int port,
+                                      bool wildcard, ms__places_cb cb, void *user) {
+  struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
+  struct addrinfo *found = NULL;
+  struct ms_resolving *l = make(loop, cb, user);
+  bool here = true;
+  if (!l) return NULL;
+  l->port = port;
   if (ms__host_is_loopback_name(host)) {
     here = both(l, wildcard && !*host);
   } else if (getaddrinfo(host, NULL, &hints, &found) == 0) {
@@ -168,8 +200,8 @@ struct ms_resolving *ms__resolve(struct ms__loop *loop, const char *host, int po
     if (l->lookup) return l;
     here = false;
   }
-  if (!here) ms__error(&l->error, MS_ENOMEM, MS_PHASE_RESOLVE, "net", NULL);
-  (void)uv_timer_start(&l->later, on_later, 0, 0);
+  if (!here) no_memory(l);
+  ms__soon(l->loop, &l->soon, on_soon);
   return l;
 }
 
@@ -177,14 +209,14 @@ void ms__resolve_cancel(struct ms_resolving *l) {
   l->cb = NULL;
   if (l->asked) return; /* its answer finds nobody */
   if (l->lookup) ms__lookup_cancel(l->loop, l->lookup);
-  uv_close((uv_handle_t *)&l->later, on_closed);
+  free_it(l);
 }
 
 void ms__resolve_forget(struct ms__loop *loop) {
   while (loop->questions) {
     struct ms_resolving *l = loop->questions;
     no_longer_asked(l);
-    uv_close((uv_handle_t *)&l->later, on_closed);
+    free_it(l);
   }
 }
 
@@ -200,7 +232,7 @@ static void add_literal(struct ms_resolving *l, const char *text) {
 void ms_resolve_answer(ms_resolving *l, const char *const *addresses, size_t count) {
   no_longer_asked(l);
   if (!l->cb) { /* nobody waits */
-    uv_close((uv_handle_t *)&l->later, on_closed);
+    free_it(l);
     return;
   }
   if (!make_places(l, count)) {
@@ -210,5 +242,5 @@ void ms_resolve_answer(ms_resolving *l, const char *const *addresses, size_t cou
       add_literal(l, addresses[i]);
     if (l->places.count == 0) unknown(l, 0, "it has no address");
   }
-  (void)uv_timer_start(&l->later, on_later, 0, 0); /* callbacks come from the loop */
+  ms__soon(l->loop, &l->soon, on_soon); /* callbacks come from the loop */
 }

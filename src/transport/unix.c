@@ -12,19 +12,75 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "transport/transport.h"
+#include "transport/resolve.h"
+#include "transport/sockets.h"
+#include "transport/users.h"
 
-enum { OWN_MODE = S_IRUSR | S_IWUSR };
+enum { OWN_MODE = 0600, GROUP_MODE = 0660 };
 enum { BACKLOG = 511, LOCK_TRIES = 10, LOCK_PAUSE_MSEC = 10 };
+
+struct opts {
+  mode_t mode; /* of the file; the owner may read and write */
+  gid_t group; /* of it; (gid_t)-1: what the system gives it */
+  bool asked;  /* for one of them */
+  bool open;   /* nobody sees to who enters: our own user, and the group's */
+  struct ms__inherited_set *inherited;
+};
 
 static const char *path_of(const struct ms__place *p) {
   return p->un.sun_path;
 }
 
-bool ms__place_is_abstract(const struct ms__place *p) {
-  return p->address.ss_family == AF_UNIX && p->length > offsetof(struct sockaddr_un, sun_path) &&
-         !p->un.sun_path[0];
+/* Is it no file, but a name of this network namespace's? */
+static bool is_abstract(const struct ms__place *p) {
+  return p->length > offsetof(struct sockaddr_un, sun_path) && !p->un.sun_path[0];
 }
+
+/* ---- Options ---- */
+
+/* What is wrong with a mode; NULL: nothing. */
+static const char *bad_mode(unsigned mode, bool group) {
+  if (mode > 0777 || (mode & OWN_MODE) != OWN_MODE)
+    return "is none of a socket: those are 0600 to 0777, the owner may read and write";
+  if (group && !(mode & S_IWGRP)) return "does not let the group in: to connect is to write";
+  return NULL;
+}
+
+static int find_group(const char *name, gid_t *out, const ms_allocator *a, ms_error *err) {
+  int r = ms__group_find(name, out, a);
+  if (r == 0) return 0;
+  if (r == ENOMEM) return ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);
+  if (r == ENOENT)
+    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, "unix", "there is no group '%.64s'", name);
+  return ms__error_sys(err, MS_ESYSTEM, r, MS_PHASE_NONE, "unix",
+                       "the group '%.64s' could not be looked up", name);
+}
+
+/* Who may open the socket that it makes. */
+static int unix_configure(void *out, const struct ms__transport_config *from, ms_error *err) {
+  const char *group = from->stack ? from->stack->unix_group : NULL, *why;
+  unsigned mode = from->stack ? from->stack->unix_mode : 0;
+  struct opts *o = out;
+  bool asked = mode || group;
+  if (!mode) mode = group ? GROUP_MODE : OWN_MODE;
+  *o = (struct opts){.mode = mode,
+                     .group = (gid_t)-1,
+                     .asked = asked,
+                     .open = from->open,
+                     .inherited = from->inherited};
+  if (!from->stack || !from->section->path || !*from->section->path) return 0;
+  if (asked && from->section->path[0] == '@')
+    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, "unix",
+                     "an abstract socket is no file: it has neither a mode nor a group");
+  if ((why = bad_mode(mode, group != NULL)))
+    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, "unix", "the mode %04o %s", mode, why);
+  if (mode & S_IWOTH && from->open)
+    return ms__error(err, MS_EINSECURE, MS_PHASE_NONE, "unix",
+                     "nothing authenticates who comes, and the mode %04o lets every user in", mode);
+  return group ? find_group(group, &o->group, from->allocator, err) : 0;
+}
+
+/* ---- Where and whereto ---- */
 
 /* unix(7): a NUL and the name, whose length is that of the address; nothing ends it. */
 static int abstract_place(const char *name, struct ms__place *out, ms_error *err) {
@@ -45,10 +101,11 @@ static int abstract_place(const char *name, struct ms__place *out, ms_error *err
 #endif
 }
 
-static int unix_place(const ms_section *section, struct ms__place *out, ms_error *err) {
+static int read_place(const ms_section *section, struct ms__place *out, ms_error *err) {
   struct sockaddr_un *un = &out->un;
   size_t n = section->path ? strlen(section->path) : 0;
   memset(out, 0, sizeof *out);
+  out->transport = &ms__unix;
   if (n > 1 && section->path[0] == '@') return abstract_place(section->path + 1, out, err);
   if (n == 0)
     return ms__error(err, MS_EADDRESS, MS_PHASE_CONNECT, "unix",
@@ -61,6 +118,53 @@ static int unix_place(const ms_section *section, struct ms__place *out, ms_error
   out->length = sizeof *un;
   return 0;
 }
+
+static struct ms_resolving *unix_resolve(struct ms__loop *loop, const ms_section *section,
+                                         const void *opts, bool listen, ms__places_cb cb,
+                                         void *user) {
+  struct ms__place place;
+  ms_error err;
+  bool known = read_place(section, &place, &err) == 0;
+  (void)opts;
+  (void)listen;
+  return ms__resolve_known(loop, &place, known ? NULL : &err, cb, user);
+}
+
+static void cannot_connect(const struct ms__place *place, const union ms__inet *from, int status,
+                           ms_error *err) {
+  (void)place;
+  (void)from;
+  ms__error_sys(err, MS_ECONNECT, -status, MS_PHASE_CONNECT, NULL, "could not connect");
+}
+
+static struct ms__connecting *unix_connect(struct ms__loop *loop, const struct ms__place *place,
+                                           const void *opts, ms__connected_cb cb, void *user) {
+  (void)opts;
+  return ms__socket_connect(loop, place, NULL, cannot_connect, cb, user);
+}
+
+static bool unix_local(const struct ms__wire *wire, struct ms__place *out) {
+  return ms__socket_place(wire->ops->fd(wire), &ms__unix, out);
+}
+
+/* ---- Places ---- */
+
+/* An abstract name is not ended. */
+static size_t unix_text(const struct ms__place *p, char *buf, size_t size) {
+  size_t start = offsetof(struct sockaddr_un, sun_path);
+  size_t most = p->length > start ? p->length - start : 0;
+  bool abstract = is_abstract(p);
+  return (size_t)snprintf(buf, size, "%s%.*s", abstract ? "@" : "", (int)(most - abstract),
+                          p->un.sun_path + abstract);
+}
+
+/* No address, and yet known to be somebody here. */
+static void unix_ip(const struct ms__place *p, union ms__inet *out) {
+  (void)p;
+  out->family = AF_UNIX;
+}
+
+/* ---- Listening ---- */
 
 /* Is there a socket file that nobody listens on? */
 static bool is_stale(const struct ms__place *place) {
@@ -122,8 +226,8 @@ static int set_mode(int fd, mode_t mode) {
 
 /* First the group, then what the group may. Nobody gets in before it listens. Notes what to unlink,
  * and whose members the mode lets in. */
-static int let_in(struct ms__socket *s, const struct ms__listening *how, ms_error *err) {
-  bool regroup = how->group != (gid_t)-1, remode = how->mode != OWN_MODE;
+static int let_in(struct ms__socket *s, const struct opts *o, ms_error *err) {
+  bool regroup = o->group != (gid_t)-1, remode = o->mode != OWN_MODE;
   struct stat st;
   int r = 0, fd = open_file(path_of(&s->place), regroup || remode, &st);
   if (fd < 0)
@@ -131,24 +235,24 @@ static int let_in(struct ms__socket *s, const struct ms__listening *how, ms_erro
                          "the file is not the one that was made just now");
   s->device = st.st_dev;
   s->inode = st.st_ino;
-  if (regroup && fchownat(fd, "", (uid_t)-1, how->group, AT_EMPTY_PATH) < 0)
+  if (regroup && fchownat(fd, "", (uid_t)-1, o->group, AT_EMPTY_PATH) < 0)
     r = ms__error_sys(err, MS_ELISTEN, errno, MS_PHASE_LISTEN, "unix",
-                      "the file cannot be given to the group %lu", (unsigned long)how->group);
-  else if (remode && set_mode(fd, how->mode) < 0)
+                      "the file cannot be given to the group %lu", (unsigned long)o->group);
+  else if (remode && set_mode(fd, o->mode) < 0)
     r = ms__error_sys(err, MS_ELISTEN, errno, MS_PHASE_LISTEN, "unix",
-                      "the file cannot be given the mode %04o", (unsigned)how->mode);
-  if (regroup) st.st_gid = how->group;
-  if (how->mode & S_IWGRP && st.st_gid != ms__groups_unknown()) s->group = st.st_gid;
+                      "the file cannot be given the mode %04o", (unsigned)o->mode);
+  if (regroup) st.st_gid = o->group;
+  if (o->mode & S_IWGRP && st.st_gid != ms__groups_unknown()) s->group = st.st_gid;
   (void)close(fd);
   return r;
 }
 
 static int failed(int sys, const struct ms__place *place, ms_error *err) {
   char name[sizeof place->un.sun_path + 1];
-  (void)ms__place_format(place, name, sizeof name);
+  (void)unix_text(place, name, sizeof name);
   if (sys == EADDRINUSE) {
     ms__error(err, MS_EADDRINUSE, MS_PHASE_LISTEN, "unix", "%s is in use by a running process%s",
-              name, ms__place_is_abstract(place) ? "" : ", or is no socket");
+              name, is_abstract(place) ? "" : ", or is no socket");
     if (err) err->sys = sys;
     return MS_EADDRINUSE;
   }
@@ -177,9 +281,9 @@ static void remove_file(const struct ms__socket *s) {
     (void)unlink(path_of(&s->place));
 }
 
-static int listen_at_file(struct ms__socket *s, const struct ms__listening *how, ms_error *err) {
+static int listen_at_file(struct ms__socket *s, const struct opts *o, ms_error *err) {
   int lock = lock_folder(path_of(&s->place)), sys = bind_file(s->fd, &s->place);
-  int r = sys ? failed(sys, &s->place, err) : let_in(s, how, err);
+  int r = sys ? failed(sys, &s->place, err) : let_in(s, o, err);
   if (r == 0 && listen(s->fd, BACKLOG) < 0) r = failed(errno, &s->place, err);
   if (r < 0) remove_file(s);
   if (lock >= 0) close(lock);
@@ -193,35 +297,79 @@ static int listen_at_name(struct ms__socket *s, ms_error *err) {
   return sys ? failed(sys, &s->place, err) : 0;
 }
 
-static int unix_listen(const struct ms__place *place, const struct ms__listening *how,
-                       struct ms__socket *out, ms_error *err) {
+static int open_socket(const struct ms__place *place, const struct opts *o, struct ms__socket *out,
+                       ms_error *err) {
   int r, fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return failed(errno, place, err);
   *out = (struct ms__socket){
       .fd = fd, .place = *place, .unknown = ms__users_unknown(), .group = (gid_t)-1};
-  r = ms__place_is_abstract(place) ? listen_at_name(out, err) : listen_at_file(out, how, err);
+  r = is_abstract(place) ? listen_at_name(out, err) : listen_at_file(out, o, err);
   if (r < 0) close(fd);
   return r;
 }
 
-static void unix_unlisten(struct ms__socket *s) {
-  if (s->fd < 0) return;
-  if (!ms__place_is_abstract(&s->place)) remove_file(s);
-  close(s->fd);
-  s->fd = -1;
+/* One that we are given may have any mode, and where it lets others in they are not turned away
+ * behind somebody's back. */
+static int take_inherited(const struct ms__loop *loop, const struct opts *o,
+                          const struct ms__socket *s, ms_error *err) {
+  if (o->asked)
+    ms__loop_log(loop, MS_LOG_WARN,
+                 "listen: unix:%s: who handed the socket over has set its mode and group "
+                 "(SocketMode, SocketGroup): they stay as they are",
+                 path_of(&s->place));
+  if (!o->open || is_abstract(&s->place) || ms__unix_is_private(path_of(&s->place))) return 0;
+  (void)ms__inherited_give(o->inherited, s);
+  return ms__error(err, MS_EINSECURE, MS_PHASE_LISTEN, "unix",
+                   "nothing authenticates who comes, and the mode of the socket and its folder let "
+                   "other users in: give it mode 0600 (SocketMode=0600)");
+}
+
+static void close_socket(struct ms__socket *s) {
+  if (!is_abstract(&s->place)) remove_file(s);
+  (void)close(s->fd);
 }
 
 /* The mode of the file may be another since. */
-static bool unix_knows_peer(const struct ms__socket *s, int fd, const ms_allocator *a) {
+static bool knows(const struct ms__socket *s, int fd, const ms_allocator *a) {
   return ms__unix_is_own_peer(fd, s->unknown) ||
          (s->group != (gid_t)-1 && ms__unix_is_member(fd, s->group, a));
 }
 
+static int unix_listen(struct ms__loop *loop, const struct ms__listen_request *request,
+                       struct ms__listening **out, ms_error *err) {
+  static const struct ms__socket_kind kind = {
+      .transport = &ms__unix, .close = close_socket, .knows = knows};
+  const struct ms__place *place = &request->places->at[0];
+  const struct opts *o = request->opts;
+  struct ms__listening *l = ms__listening_new(loop, &kind, request);
+  struct ms__socket socket;
+  int r;
+  if (!l) return ms__error(err, MS_ENOMEM, MS_PHASE_LISTEN, "unix", NULL);
+  l->inherited = o->inherited;
+  l->open = o->open;
+  if (ms__inherited_take(o->inherited, place, &socket))
+    r = take_inherited(loop, o, &socket, err);
+  else
+    r = open_socket(place, o, &socket, err);
+  if (r == 0) r = ms__listening_add(l, &socket, err);
+  if (r < 0)
+    ms__listening_free(l);
+  else
+    *out = l;
+  return r;
+}
+
 const struct ms__transport ms__unix = {
     .name = "unix",
-    .by_host = false,
-    .place = unix_place,
+    .options = sizeof(struct opts),
+    .configure = unix_configure,
+    .resolve = unix_resolve,
+    .connect = unix_connect,
+    .cancel = ms__socket_cancel,
     .listen = unix_listen,
-    .unlisten = unix_unlisten,
-    .knows_peer = unix_knows_peer,
+    .unlisten = ms__listening_free,
+    .bound = ms__listening_bound,
+    .text = unix_text,
+    .ip = unix_ip,
+    .local = unix_local,
 };

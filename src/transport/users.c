@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "transport/transport.h"
+#include "transport/users.h"
 
 enum { GROUP_LEAST = 1024, GROUP_MOST = 1 << 20 }; /* bytes of what the system knows of a group */
 
@@ -110,11 +110,10 @@ static bool keeps_out(const struct stat *st, mode_t permission) {
   return is_own(st->st_uid) && !(st->st_mode & permission);
 }
 
-bool ms__unix_is_private(const struct ms__place *place) {
-  const char *path = place->un.sun_path;
+bool ms__unix_is_private(const char *path) {
   char folder[PATH_MAX], real[PATH_MAX], *slash;
   struct stat st;
-  if (place->length <= offsetof(struct sockaddr_un, sun_path) || !*path) return false;
+  if (!*path) return false;
   if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) && keeps_out(&st, S_IWGRP | S_IWOTH))
     return true;
   (void)snprintf(folder, sizeof folder, "%s", path);

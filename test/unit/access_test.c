@@ -21,7 +21,8 @@
 
 #include "base/mem.h"
 #include "loop_fixture.h"
-#include "transport/transport.h"
+#include "transport/sockets.h"
+#include "transport/users.h"
 
 static char path[64]; /* where it listens */
 
@@ -112,11 +113,50 @@ static int out_of_folder(void **state) {
   return rmdir(path); /* nothing is left behind */
 }
 
-static int open_it(const struct ms__listening *how, struct ms__socket *out, ms_error *err) {
+/* One on a loop that never runs. */
+struct opened {
+  uv_loop_t uv;
+  struct ms__loop loop;
+  struct ms__listening *listening;
+  const struct ms__socket *socket;
+  uint64_t opts[16]; /* of the transport */
+};
+
+static void close_it(struct opened *o) {
+  if (o->listening) ms__unix.unlisten(o->listening);
+  (void)uv_run(&o->uv, UV_RUN_NOWAIT);
+  ms__loop_close(&o->loop);
+  (void)uv_run(&o->uv, UV_RUN_DEFAULT);
+  assert_int_equal(uv_loop_close(&o->uv), 0);
+}
+
+/* (gid_t)-1: no group is asked for. Where it fails, nothing is to be closed. */
+static int open_it(struct opened *o, mode_t mode, gid_t group, ms_error *err) {
   ms_section section = {.kind = MS_SECTION_UNIX, .name = "unix", .path = path};
-  struct ms__place place;
-  assert_int_equal(ms__unix.place(&section, &place, err), 0);
-  return ms__unix.listen(&place, how, out, err);
+  ms_stack_opts stack = MS_OPTS_INIT(ms_stack_opts);
+  struct ms__transport_config from = {
+      .section = &section, .allocator = &ms__default_allocator, .stack = &stack};
+  struct ms__listen_request request = {.section = &section, .opts = o->opts};
+  struct ms__place place = {.transport = &ms__unix, .length = sizeof place.un};
+  struct ms__places places = {&place, 1};
+  char number[24];
+  int r;
+  (void)snprintf(number, sizeof number, "%lu", (unsigned long)group);
+  stack.unix_mode = mode;
+  if (group != (gid_t)-1) stack.unix_group = number;
+  place.un.sun_family = AF_UNIX;
+  (void)snprintf(place.un.sun_path, sizeof place.un.sun_path, "%s", path);
+  assert_true(ms__unix.options <= sizeof o->opts);
+  assert_int_equal(ms__unix.configure(o->opts, &from, err), 0);
+  o->listening = NULL;
+  memset(&o->loop, 0, sizeof o->loop);
+  assert_int_equal(uv_loop_init(&o->uv), 0);
+  assert_int_equal(ms__loop_init(&o->loop, &o->uv, &ms__default_allocator, MS__BLOCK), 0);
+  request.places = &places;
+  r = ms__unix.listen(&o->loop, &request, &o->listening, err);
+  o->socket = r == 0 ? &o->listening->bound->socket : NULL;
+  if (r < 0) close_it(o);
+  return r;
 }
 
 static void never_more_open_than_it_ends_up(void **state) {
@@ -127,13 +167,13 @@ static void never_more_open_than_it_ends_up(void **state) {
   for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
     for (size_t j = 0; j < sizeof masks / sizeof *masks; j++)
       for (size_t k = 0; k < 2; k++) {
-        struct ms__listening how = {.mode = modes[i], .group = groups[k]};
         gid_t wanted = groups[k] == (gid_t)-1 ? getegid() : groups[k];
-        struct ms__socket s;
+        struct opened o;
         ms_error err;
         memset(seen, 0, sizeof seen);
         (void)umask(masks[j]);
-        if (open_it(&how, &s, &err) < 0) fail_msg("%04o: %s", modes[i], err.message);
+        if (groups[k] != (gid_t)-1 && !(modes[i] & 020)) continue; /* it is no use */
+        if (open_it(&o, modes[i], groups[k], &err) < 0) fail_msg("%04o: %s", modes[i], err.message);
         (void)umask(0);
         /* 0: it was not called */
         assert_int_equal(seen[CHOWN].mode & ~(mode_t)0600, 0);
@@ -141,19 +181,18 @@ static void never_more_open_than_it_ends_up(void **state) {
         if (modes[i] != 0600) assert_int_equal(seen[CHMOD].group, wanted);
         assert_int_equal(seen[LISTEN].group, wanted);
         assert_int_equal(seen[LISTEN].mode, modes[i] == 0600 ? 0600 & ~masks[j] : modes[i]);
-        assert_int_equal(s.group, modes[i] & 020 ? wanted : (gid_t)-1);
-        ms__unix.unlisten(&s);
+        assert_int_equal(o.socket->group, modes[i] & 020 ? wanted : (gid_t)-1);
+        close_it(&o);
       }
   (void)umask(before);
 }
 
 static void a_group_that_it_may_not_give_away(void **state) {
-  struct ms__listening how = {.mode = 0660, .group = another_group()};
-  struct ms__socket s;
+  struct opened o;
   ms_error err;
   (void)state;
   fails = EPERM;
-  assert_int_equal(open_it(&how, &s, &err), MS_ELISTEN);
+  assert_int_equal(open_it(&o, 0660, another_group(), &err), MS_ELISTEN);
   assert_int_equal(err.sys, EPERM);
   assert_non_null(strstr(err.message, "to the group "));
   assert_int_equal(access(path, F_OK), -1);
@@ -181,15 +220,14 @@ static void a_file_that_takes_the_place_of_ours_is_left_alone(void **state) {
     bool socket_file;
     int (*swap)(const char *, const char *);
   } rows[] = {{true, link}, {true, symlink}, {false, rename}, {false, symlink}};
-  struct ms__listening how = {.mode = 0660, .group = another_group()};
   (void)state;
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-    struct ms__socket s;
+    struct opened o;
     struct stat st;
     ms_error err;
     make_theirs(rows[i].socket_file);
     swap = rows[i].swap;
-    if (open_it(&how, &s, &err) != MS_ELISTEN) fail_msg("row %zu: it listens", i);
+    if (open_it(&o, 0660, another_group(), &err) != MS_ELISTEN) fail_msg("row %zu: it listens", i);
     swap = NULL;
     assert_int_equal(err.sys, ESTALE);
     assert_int_equal(stat(path, &st), 0); /* it is still there */
@@ -201,7 +239,8 @@ static void a_file_that_takes_the_place_of_ours_is_left_alone(void **state) {
 }
 
 /* Who comes, in another process: with these groups. */
-static bool knows(const struct ms__socket *s, gid_t own, const gid_t *more, size_t count) {
+static bool knows(const struct opened *o, gid_t own, const gid_t *more, size_t count) {
+  const struct ms__socket *s = o->socket;
   pid_t pid = fork();
   bool known;
   int fd, status;
@@ -216,7 +255,7 @@ static bool knows(const struct ms__socket *s, gid_t own, const gid_t *more, size
   }
   while ((fd = accept(s->fd, NULL, NULL)) < 0 && errno == EAGAIN)
     assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
-  known = ms__unix.knows_peer(s, fd, &ms__default_allocator);
+  known = o->listening->kind->knows(s, fd, &ms__default_allocator);
   close(fd);
   assert_int_equal(waitpid(pid, &status, 0), pid);
   assert_int_equal(status, 0);
@@ -225,27 +264,25 @@ static bool knows(const struct ms__socket *s, gid_t own, const gid_t *more, size
 
 static void whose_members_it_knows(void **state) {
   static const gid_t many[] = {1, 2, 3, 12345, 5}, others[] = {1, 2, 3};
-  struct ms__listening how = {.mode = 0660, .group = 12345};
-  struct ms__socket s;
+  struct opened o;
   char folder[sizeof path];
   ms_error err;
   (void)state;
   if (geteuid() != 0) skip();
   (void)snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path);
   assert_int_equal(chmod(folder, 0755), 0);
-  assert_int_equal(open_it(&how, &s, &err), 0);
+  assert_int_equal(open_it(&o, 0660, 12345, &err), 0);
   assert_int_equal(chmod(path, 0666), 0); /* the system lets everybody as far as to us */
-  assert_true(knows(&s, 12345, NULL, 0));
-  assert_true(knows(&s, 12345, others, 3));
-  assert_true(knows(&s, 1, many, 5));
-  assert_false(knows(&s, 1, NULL, 0));
-  assert_false(knows(&s, 1, others, 3));
-  ms__unix.unlisten(&s);
-  how.mode = 0640; /* it was not meant to let the group in */
-  assert_int_equal(open_it(&how, &s, &err), 0);
+  assert_true(knows(&o, 12345, NULL, 0));
+  assert_true(knows(&o, 12345, others, 3));
+  assert_true(knows(&o, 1, many, 5));
+  assert_false(knows(&o, 1, NULL, 0));
+  assert_false(knows(&o, 1, others, 3));
+  close_it(&o);
+  assert_int_equal(open_it(&o, 0640, (gid_t)-1, &err), 0); /* it was not meant to let a group in */
   assert_int_equal(chmod(path, 0666), 0);
-  assert_false(knows(&s, 12345, NULL, 0));
-  ms__unix.unlisten(&s);
+  assert_false(knows(&o, getegid(), NULL, 0));
+  close_it(&o);
 }
 
 static void groups_by_name_and_number(void **state) {

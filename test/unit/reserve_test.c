@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "transport/transport.h"
+#include "transport/sockets.h"
 
 enum { MOST = 64 };
 
