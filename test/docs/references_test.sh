@@ -10,10 +10,10 @@ files=$(find README.md CONTRIBUTING.md SECURITY.md CHANGELOG.md Makefile CMakeLi
 # ---- Paths: docs/NAME.md anywhere; any path between `` in a document, from the root or from src/ ----
 
 # shellcheck disable=SC2086 # lists of files
-grep -noE '(^|[^a-zA-Z/])docs/[a-zA-Z0-9.-]+\.(md|in)\b' $files | sed 's/:[^:]*docs/:docs/' >"$scratch/cited"
+grep -noE '(^|[^a-zA-Z/])docs/[a-zA-Z0-9./-]+\.(md|in)\b' $files | sed 's/:[^:]*docs/:docs/' >"$scratch/cited"
 documents=$(echo "$files" | grep '\.md$')
 # shellcheck disable=SC2086,SC2016
-grep -noE '`(\./)?(docs|src|include|cli|examples|contrib|cmake|scripts|bench|fuzz|test|api|dial|stack|transport|layer|addr|base|\.ci)/[a-zA-Z0-9_./-]*`' $documents |
+grep -noE '`(\./)?(docs|src|include|cli|examples|contrib|cmake|scripts|bench|fuzz|test|endpoint|dial|transport|loop|conn|layer|addr|base|\.ci)/[a-zA-Z0-9_./-]*`' $documents |
   tr -d '`' >>"$scratch/cited"
 paths=0
 while IFS=: read -r file line path; do
