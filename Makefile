@@ -39,6 +39,11 @@ reference: $(RELEASE)/build.ninja ## write the API reference: build/release/refe
 	@./scripts/install-deps check
 	@cmake --build $(RELEASE) --target reference
 
+.PHONY: abi-record
+abi-record: build ## record the library's binary interface: cmake/abi
+	@./scripts/install-deps test
+	@./scripts/abi record $(RELEASE)/libmultiserver.so
+
 .PHONY: fuzz
 fuzz: ## search for inputs that break a decoder, FUZZ_SECONDS long (600)
 	@./scripts/fuzz $(or $(FUZZ_SECONDS),600)
