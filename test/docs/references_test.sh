@@ -45,7 +45,7 @@ done
 page=docs/behaviours.md
 sections=0
 for file in $files; do
-  tr '\n' ' ' <"$file" | sed 's/ \(\*\|\/\/\|#\)  *//g; s/  */ /g' | grep -oE '(docs/)?behaviours\.md(, section [0-9]+(, "[^"]+")?)?' || true
+  tr '\n' ' ' <"$file" | sed 's/ \(\*\|\/\/\|#\)  *//g; s/  */ /g; s/](behaviours\.md)/]/g' | grep -oE '(docs/)?behaviours\.md(, section [0-9]+(, "[^"]+")?)?' || true
 done | LC_ALL=C sort | uniq -c >"$scratch/sections"
 while read -r count path rest; do
   [ "${path%,}" = "$page" ] || fail "$count citations of $path name no path from the root"
