@@ -2,7 +2,6 @@
 # Every word of docs/glossary.md is used, and the code has the names that stand beside it. What the command counts
 # and tells has a meaning in a document, and no other name has one.
 . "${0%/*}/../install/support.sh"
-needs cmp awk
 cd "$SOURCE"
 page=docs/glossary.md
 
@@ -22,7 +21,7 @@ awk -F ' *[|] *' '/^## / { words = $0 != "## Counters" } words && NF == 5 && $2 
 count=$(wc -l <"$scratch/words")
 [ "$count" -ge 100 ] || fail "only $count words found in $page"
 
-cat README.md SECURITY.md docs/*.in include/*.h src/*/*.[ch] cli/*.[ch] $(ls docs/*.md docs/decisions/*.md | grep -vx "$page") |
+find README.md SECURITY.md docs include src cli -type f ! -path "$page" -exec cat {} + |
   tr 'A-Z\n' 'a-z ' | sed 's/ [*] / /g; s/  */ /g' >"$scratch/text"
 cat include/*.h src/*/*.[ch] cli/*.[ch] | grep -oE '[A-Za-z_][A-Za-z0-9_]*' | LC_ALL=C sort -u >"$scratch/code"
 (cd src && ls -- */*.c) | sed 's|.*/||' >>"$scratch/code"
