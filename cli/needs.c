@@ -111,6 +111,7 @@ static unsigned section_served(const ms_section *s) {
     case MS_SECTION_OTHER:
       return ANYTHING;
     case MS_SECTION_UNIX:
+    case MS_SECTION_MEMORY:
       return SERVES_UNIX | (s->path && *s->path == '@' ? 0 : SERVES_FILE);
     case MS_SECTION_NOAUTH:
       break;

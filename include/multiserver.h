@@ -196,7 +196,8 @@ enum ms_section_kind {
   MS_SECTION_UNIX,      /* path, or "@NAME": Linux' abstract sockets, which are no files */
   MS_SECTION_SHS,       /* key, seed */
   MS_SECTION_NOAUTH,    /* key, if one was given */
-  MS_SECTION_TLS        /* host: whom the certificate has to name, or NULL: the transport's */
+  MS_SECTION_TLS,       /* host: whom the certificate has to name, or NULL: the transport's */
+  MS_SECTION_MEMORY     /* path: a name in this process, up to 100 bytes */
 };
 
 /* One section. The fields that its kind does not have are NULL, -1 or false. Everything belongs to
@@ -205,7 +206,7 @@ typedef struct ms_section {
   enum ms_section_kind kind; /* which fields it has */
   const char *name;          /* "net"; "ws" for ws and wss */
   const char *host; /* unescaped, IPv6 without brackets and as in RFC 5952; "" is localhost */
-  const char *path; /* ws: path and query, "" when none; unix: a socket's, "@NAME" if abstract */
+  const char *path; /* ws: with its query, or ""; unix: a socket's, or "@NAME"; memory: a name */
   const char *userinfo; /* ws: what stands before '@', or NULL; never to be logged */
   int port;             /* 0-65535, the default port where a ws names none, or -1: none given */
   const char *data;     /* MS_SECTION_OTHER: what follows the name and its ':', or NULL */
@@ -319,8 +320,7 @@ typedef struct ms_resolving ms_resolving;
 typedef void (*ms_resolve_cb)(ms_resolving *question, const char *host, void *user);
 
 /* The addresses of that host, best first: `count` texts as "192.0.2.1", "2001:db8::1" or
- * "fe80::1%eth0"; others are passed over. None: the host is unknown. `question` is invalid from now
- * on. */
+ * "fe80::1%eth0"; others are passed over. None: the host is unknown. `question` is gone then. */
 MS_API void ms_resolve_answer(ms_resolving *question, const char *const *addresses, size_t count);
 
 /* How much a log line matters. */

@@ -96,7 +96,8 @@ enum ms_section_kind {
   MS_SECTION_UNIX,
   MS_SECTION_SHS,
   MS_SECTION_NOAUTH,
-  MS_SECTION_TLS
+  MS_SECTION_TLS,
+  MS_SECTION_MEMORY
 };
 typedef struct ms_section {
   enum ms_section_kind kind;

@@ -9,6 +9,7 @@
 enum {
   MS__ALTERNATIVES_MAX = 4096, /* in one address */
   MS__SECTIONS_MAX = 16,       /* in one alternative */
+  MS__MEMORY_NAME = 100,       /* bytes of memory's */
   MS__SECTION_SPARE = 160      /* see struct ms__reading */
 };
 

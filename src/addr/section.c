@@ -328,11 +328,20 @@ static bool read_unix(ms_section *out, struct ms__reading *r, const char *data) 
   return true;
 }
 
-static void write_unix(struct ms__text *t, const ms_section *s, bool safe) {
+static void write_path(struct ms__text *t, const ms_section *s, bool safe) {
   (void)safe;
   if (!s->path) return;
   ms__text_char(t, ':');
   put(t, s->path);
+}
+
+static bool read_memory(ms_section *out, struct ms__reading *r, const char *data) {
+  if (!data && r->use == MS_ADDR_LISTEN) return true;
+  if (!data || !*data) return bad(r, data, "a name is needed, as in memory:x");
+  if (strlen(data) > MS__MEMORY_NAME)
+    return bad(r, data + MS__MEMORY_NAME, "the name is longer than 100 bytes");
+  out->path = keep(r, data, strlen(data));
+  return true;
 }
 
 /* ---- shs, noauth: KEY[:SEED] ---- */
@@ -433,7 +442,8 @@ static const struct kind {
     {"ws", "ws", MS_SECTION_WS, true, false, read_ws, write_ws},
     {"wss", "ws", MS_SECTION_WS, true, true, read_ws, write_ws},
     {"onion", "onion", MS_SECTION_ONION, true, false, read_onion, write_host_port},
-    {"unix", "unix", MS_SECTION_UNIX, true, false, read_unix, write_unix},
+    {"unix", "unix", MS_SECTION_UNIX, true, false, read_unix, write_path},
+    {"memory", "memory", MS_SECTION_MEMORY, true, false, read_memory, write_path},
     {"shs", "shs", MS_SECTION_SHS, false, false, read_shs, write_keys},
     {"noauth", "noauth", MS_SECTION_NOAUTH, false, false, read_noauth, write_keys},
     {"tls", "tls", MS_SECTION_TLS, false, false, read_tls, write_tls},

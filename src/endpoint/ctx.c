@@ -157,6 +157,7 @@ void ms_ctx_free(ms_ctx *ctx) {
   ms__limits_done(&ctx->limits);
   ms__keys_drop(&ctx->keys);
   ms__lookups_close(&ctx->loop);
+  ms__endpoints_close(&ctx->loop);
   uv_close((uv_handle_t *)&ctx->wake, on_wake_closed);
   if (!ctx->own) return;
   while (!ctx->loop_closed)

@@ -9,6 +9,7 @@ static const struct ms__section_impl table[] = {
     {MS_SECTION_WS, false, NULL, {&ms__http, &ms__ws}, false},
     {MS_SECTION_TLS, false, NULL, {&ms__tls}, false},
     {MS_SECTION_UNIX, false, &ms__unix, {NULL}, false},
+    {MS_SECTION_MEMORY, false, &ms__memory, {NULL}, false},
     {MS_SECTION_SHS, false, NULL, {&ms__shs}, true},
     {MS_SECTION_NOAUTH, false, NULL, {&ms__noauth}, false},
 };

@@ -116,3 +116,23 @@ void ms__loop_log(const struct ms__loop *loop, enum ms_log_level level, const ch
   va_end(ap);
   loop->on_log(level, line, loop->user);
 }
+
+struct ms__endpoint *ms__endpoint_find(const struct ms__loop *loop, const void *of) {
+  struct ms__endpoint *e = loop->endpoints;
+  while (e && e->of != of)
+    e = e->next;
+  return e;
+}
+
+void ms__endpoint_add(struct ms__loop *loop, struct ms__endpoint *e) {
+  e->next = loop->endpoints;
+  loop->endpoints = e;
+}
+
+void ms__endpoints_close(struct ms__loop *loop) {
+  while (loop->endpoints) {
+    struct ms__endpoint *e = loop->endpoints;
+    loop->endpoints = e->next;
+    e->close(e);
+  }
+}

@@ -13,6 +13,14 @@ struct ms__soon {
   struct ms__soon *prev, *next;
 };
 
+/* What a transport owns once in a loop, and shares between its wires: made when it is first needed,
+ * closed with the context. */
+struct ms__endpoint {
+  const void *of; /* whose: only its transport knows what it is */
+  void (*close)(struct ms__endpoint *endpoint);
+  struct ms__endpoint *next;
+};
+
 struct ms__loop {
   struct ms__env env;
   uv_loop_t *uv;
@@ -33,7 +41,8 @@ struct ms__loop {
   ms_resolve_cb on_resolve;       /* NULL: the system's */
   struct ms_resolving *questions; /* asked and not answered */
   struct ms__lookups *lookups; /* the system's resolver (transport/lookups.c); NULL: not used yet */
-  ms_log_cb on_log;            /* NULL: none */
+  struct ms__endpoint *endpoints;
+  ms_log_cb on_log; /* NULL: none */
   enum ms_log_level log_level;
   void *user; /* for the last two hooks */
 };
@@ -60,6 +69,11 @@ void ms__soon(struct ms__loop *loop, struct ms__soon *soon, void (*run)(struct m
 
 /* It is not called any more; nothing where it was not due. */
 void ms__soon_cancel(struct ms__loop *loop, struct ms__soon *soon);
+
+/* The one of this owner, or NULL; adds one; closes all. */
+struct ms__endpoint *ms__endpoint_find(const struct ms__loop *loop, const void *of);
+void ms__endpoint_add(struct ms__loop *loop, struct ms__endpoint *endpoint);
+void ms__endpoints_close(struct ms__loop *loop);
 
 /* Something that libuv must let go of begins, or has ended. */
 void ms__loop_hold(struct ms__loop *loop);

@@ -172,6 +172,6 @@ struct ms__transport {
   bool (*local)(const struct ms__wire *wire, struct ms__place *out);
 };
 
-extern const struct ms__transport ms__net, ms__unix;
+extern const struct ms__transport ms__memory, ms__net, ms__unix;
 
 #endif

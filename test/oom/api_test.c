@@ -200,7 +200,7 @@ static bool run(const char *stack, const char *where, struct failing_memory *m) 
     (void)snprintf(listen, sizeof listen, "%s", where);
   events.on_addresses = on_addresses;
   how.external = external;
-  how.external_count = at_unix ? 0 : 2;
+  how.external_count = strncmp(where, "net:", 4) == 0 || strncmp(where, "ws:", 3) == 0 ? 2 : 0;
   if (ms_ctx_new(&f.server, &server, NULL) == 0 && ms_add(f.server, listen, &how, NULL) >= 0 &&
       ms_listen(f.server, &events, &f, NULL) == 0) {
     fixture_until(&f, &f.ready, -1);
@@ -242,6 +242,11 @@ static void net_by_name(void **state) {
 static void unix_noauth(void **state) {
   (void)state;
   fail_each("unix~noauth", "unix:~noauth");
+}
+
+static void memory_shs(void **state) {
+  (void)state;
+  fail_each("memory~shs", "memory:oom~shs");
 }
 
 static void unix_ws_shs(void **state) {
@@ -349,6 +354,7 @@ int main(void) {
       cmocka_unit_test(net_shs),
       cmocka_unit_test(net_by_name),
       cmocka_unit_test(unix_noauth),
+      cmocka_unit_test(memory_shs),
       cmocka_unit_test(unix_ws_shs),
       cmocka_unit_test(listening_is_all_or_nothing),
       cmocka_unit_test(who_is_behind_a_proxy_is_counted),

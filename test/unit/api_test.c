@@ -73,6 +73,10 @@ static void every_stack_echoes(void **state) {
       {"unix", "unix:@/s", "unix:/tmp/", 0},
       {"unix~shs", "unix:@@/s~shs", "unix:@/tmp/", 3000000}, /* abstract */
       {"unix", "unix:@@/s", "unix:@/tmp/", 0},
+      {"memory~shs", "memory:api~shs", "memory:api~shs:", 3000000},
+      {"memory~noauth", "memory:api~noauth", "memory:api~noauth", 3000000},
+      {"memory", "memory:a!:b", "memory:a:b", 3000000},
+      {"memory", "memory:api", "memory:api", 0},
       {"unix~ws~shs", "unix:@/s~ws~shs", "unix:/tmp/", 3000000},
       {"unix~ws~shs", "unix:@@/s~ws:/a~shs", "unix:@/tmp/", 100},
   };
