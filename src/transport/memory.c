@@ -1,5 +1,4 @@
-/* memory: between contexts of one process, in any of its threads, without a descriptor. The
- * template of a transport: docs/adding-a-transport.md goes through it.
+/* memory: between contexts of one process, in any of its threads, without a descriptor.
  *
  * A pair is two wires' ends and a queue of bytes in each direction, under a lock. An end belongs to
  * the loop of its context and is touched by that loop's thread alone, but for its place among those
@@ -47,7 +46,7 @@ struct end {
   ms_conn *conn;
   struct ms__edge flight; /* what is to be written in time; with `flying` */
   bool flying, reading, ended;
-  bool more; /* behind what was read last is something, or the end */
+  bool more;     /* behind what was read last is something, or the end */
   bool has_news; /* it is in the endpoint's list; under the endpoint's lock */
   struct end *prev, *next;
 };
