@@ -129,29 +129,28 @@ void ms__dial_open(struct ms__attempt *a, struct ms__session *session) {
 
 /* ---- Bringing up the stack ---- */
 
-/* The session's own copy: it may outlive the dial. */
-static int set_identity(struct ms__session *session, const struct ms__target *t,
+/* The section's own copy: it may outlive the dial. */
+static int set_identity(struct ms__section_setup *to, const struct ms_dialer *d,
                         const ms_section *s) {
-  struct ms__setup *r = session->setup;
   if (s->has_seed)
-    (void)ms_identity_from_seed(&r->own, s->seed, NULL);
-  else if (t->dialer->identity)
-    r->own = ms__identity_copy(t->dialer->identity);
+    (void)ms_identity_from_seed(&to->own, s->seed, NULL);
+  else if (d->identity)
+    to->own = ms__identity_copy(d->identity);
   else
     return 0;
-  r->shs.identity = r->own;
-  return r->own ? 0 : MS_ENOMEM;
+  to->shs.identity = to->own;
+  return to->own ? 0 : MS_ENOMEM;
 }
 
-/* Our identity for this dial, and whom we mean to reach. */
+/* Our identity for this dial, and whom we mean to reach, in each section that proves a key. */
 static int set_keys(struct ms__session *session, const struct ms__target *t) {
   for (size_t i = 0; i < t->alternative->count; i++) {
     const ms_section *s = &t->alternative->sections[i];
+    struct ms__section_setup *to = &session->setup->sections[i];
     if (!t->stack->impl[i]->authenticates) continue;
-    memcpy(session->key, s->key, MS_KEY_BYTES);
-    session->has_key = true;
-    session->setup->shs.server_key = session->key;
-    if (set_identity(session, t, s) < 0) return MS_ENOMEM;
+    ms__session_set_key(session, i, s->key);
+    to->shs.server_key = to->key;
+    if (set_identity(to, t->dialer, s) < 0) return MS_ENOMEM;
   }
   return 0;
 }
@@ -249,12 +248,12 @@ static bool append(struct ms__target *t, struct ms__places *more) {
 }
 
 /* What the attempt that has waited makes of it. */
-static void go_on(struct ms__attempt *a, bool found, const ms_error *err) {
+static void go_on(struct ms__attempt *a, const ms_error *err) {
   struct ms__target *t = a->target;
   ms_error refused;
   if (err) {
     ms__attempt_fail(a, err);
-  } else if (found && (t->refused || t->next == t->places.count)) {
+  } else if (t->refused || t->next == t->places.count) {
     ms__error(&refused, MS_EREFUSED, MS_PHASE_RESOLVE, t->stack->sections[0].name,
               "it is a place that has refused us already");
     ms__attempt_fail(a, &refused);
@@ -268,7 +267,6 @@ static void on_places(void *user, struct ms__places *places, bool more, const ms
   struct ms__target *t = user;
   struct ms__attempt *a = t->waiter;
   ms_error no_memory;
-  bool found = places->count > 0;
   if (!more) t->lookup = NULL;
   if (err) {
     ms__places_free(&t->dialer->ctx->allocator, places);
@@ -279,7 +277,7 @@ static void on_places(void *user, struct ms__places *places, bool more, const ms
   t->waiter = NULL;
   if (!err) skip_refused(t);
   if (a)
-    go_on(a, found, err);
+    go_on(a, err);
   else
     ms__race_go_on(t->dialer);
 }
@@ -325,5 +323,7 @@ void ms__attempt_begin(struct ms__target *t) {
   t->waiter = a;
   t->lookup = t->stack->transport->resolve(&a->dialer->ctx->loop, &t->alternative->sections[0],
                                            t->opts, false, on_places, t);
-  if (!t->lookup) out_of_memory(a);
+  if (t->lookup) return;
+  ms__error(&err, MS_ENOMEM, MS_PHASE_RESOLVE, NULL, NULL);
+  ms__attempt_fail(a, &err);
 }

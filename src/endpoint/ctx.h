@@ -53,6 +53,7 @@ struct ms__stack {
   size_t ws_at; /* the section that is WebSocket; MS__STACK_SECTIONS: none */
   const struct ms__transport *transport;
   const struct ms__section_impl *impl[MS__STACK_SECTIONS]; /* of each section */
+  size_t keys_count;                                       /* sections that prove a key */
   bool authenticated;
   struct ms__http_opts http; /* of a server */
   struct ms__ws_opts ws;
@@ -88,21 +89,27 @@ struct ms__http_request {
   char text[]; /* host, path and user information */
 };
 
+/* What the layers of one section are told. */
+struct ms__section_setup {
+  struct ms__shs_opts shs;
+  struct ms__tls_opts tls; /* outbound */
+  ms_identity *own;        /* outbound: of this dial, or made from a seed; NULL: the stack's */
+  bool has_key;            /* the peer's in this section: whom we mean, or who has asked */
+  uint8_t key[MS_KEY_BYTES];
+};
+
 /* What the layers of a connection are told, for as long as its stack is being brought up. */
 struct ms__setup {
   struct ms__session *older, *newer; /* inbound: among those whose handshake is not over, by age */
   uint64_t handshaking_since;        /* msec */
   bool spoke;              /* it is among those that speak, as far as admission has looked */
   const char *evicted_for; /* by us, and counted so: why; else NULL */
-  struct ms__shs_opts shs;
-  struct ms__tls_opts tls;          /* outbound: of the transport's section */
-  struct ms__tls_opts tls_above;    /* outbound: of a section that stands on it */
-  struct ms__http_request *request; /* outbound: where http is part of it */
-  ms_identity *own;                 /* outbound: the identity of this dial, or made from a seed */
-  bool fronted;                     /* inbound: from a trusted proxy, and */
-  union ms__inet front;             /* whom its requests come from, as far as no field tells */
-  struct ms__proxy_opts proxy;      /* with `fronted`, and */
-  struct ms__http_opts http;        /* this in the place of the stack's */
+  struct ms__http_request *request;    /* outbound: where http is part of it */
+  bool fronted;                        /* inbound: from a trusted proxy, and */
+  union ms__inet front;                /* whom its requests come from, as far as no field tells */
+  struct ms__proxy_opts proxy;         /* with `fronted`, and */
+  struct ms__http_opts http;           /* this in the place of the stack's */
+  struct ms__section_setup sections[]; /* as many as the stack has */
 };
 
 /* A connection and what is known of it, from before its first turn until it is gone. */
@@ -245,6 +252,9 @@ struct ms__session *ms__session_new(struct ms__stack *stack, bool server);
 int ms__session_bring_up(struct ms__session *session, struct ms__wire *wire,
                          const ms_section *sections, uint64_t deadline);
 
+/* The peer's key in the i-th section is this. */
+void ms__session_set_key(struct ms__session *session, size_t i, const uint8_t *key);
+
 /* Ends one that is not open, and that the caller has counted. `why` stays valid. */
 void ms__session_evict(struct ms__session *session, const char *why);
 
@@ -273,7 +283,7 @@ bool ms__admission_name(struct ms__session *session);
 
 /* It wants to be a WebSocket: asked wherever who it is or what it wants was not known when it came
  * in. False, and it is counted as turned away, when there are too many of its kind; or, with no
- * `put_out`, there is no memory. */
+ * `evicted_for`, there is no memory. */
 bool ms__admission_session(struct ms__session *session);
 
 /* It asks for a page. TOO_MANY and TOO_FAST are counted. */
@@ -317,13 +327,13 @@ void ms__stack_stop(struct ms__stack *stack);
 int ms__stacks_start(struct ms_ctx *ctx);
 void ms__stacks_stop(struct ms_ctx *ctx);
 
-/* ---- what is advertised (stringify.c) ---- */
+/* ---- what is advertised (advertise.c) ---- */
 
 /* As ms_stringify; *whole is false when the interfaces could not be asked. */
 size_t ms__advertise(const struct ms_ctx *ctx, enum ms_scope scope, char *buf, size_t size,
                      bool *whole);
 
-/* ---- what changes in the addresses (addresses.c) ---- */
+/* ---- what changes in the addresses (address_watch.c) ---- */
 
 /* They are told from now on, where somebody wants to hear of them. 0 or MS_ENOMEM. */
 int ms__addresses_watch(struct ms_ctx *ctx);

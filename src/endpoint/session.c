@@ -1,4 +1,4 @@
-/* Links: what the application knows of a connection, and the way of the pump's events to it. */
+/* Sessions: what the application knows of a connection, and the way of the pump's events to it. */
 #include <sodium.h>
 
 #include "base/error.h"
@@ -11,8 +11,9 @@ enum { ADDRESS = 1024 }; /* of a peer, as text */
 
 struct ms__session *ms__session_new(struct ms__stack *stack, bool server) {
   struct ms_ctx *ctx = stack->ctx;
+  size_t size = sizeof(struct ms__setup) + stack->count * sizeof(struct ms__section_setup);
   struct ms__session *l = ms__calloc(&ctx->allocator, sizeof *l);
-  if (!l || !(l->setup = ms__calloc(&ctx->allocator, sizeof *l->setup))) {
+  if (!l || !(l->setup = ms__calloc(&ctx->allocator, size))) {
     ms__free(&ctx->allocator, l);
     return NULL;
   }
@@ -20,8 +21,9 @@ struct ms__session *ms__session_new(struct ms__stack *stack, bool server) {
   ms__stack_hold(stack);
   l->server = server;
   l->id = ++ctx->last_id;
-  l->setup->shs.network_key = stack->keys.network_key;
-  l->setup->shs.identity = stack->keys.identity;
+  for (size_t i = 0; i < stack->count; i++)
+    l->setup->sections[i].shs = (struct ms__shs_opts){.network_key = stack->keys.network_key,
+                                                      .identity = stack->keys.identity};
   l->next = ctx->sessions;
   if (ctx->sessions) ctx->sessions->prev = l;
   ctx->sessions = l;
@@ -35,7 +37,8 @@ static void free_setup(struct ms__session *l) {
   if (!r) return;
   if (r->request) ms__wipe(r->request->text, strlen(r->request->text));
   ms__free(a, r->request);
-  ms_identity_free(r->own);
+  for (size_t i = 0; i < l->stack->count; i++)
+    ms_identity_free(r->sections[i].own);
   ms__free(a, r);
   l->setup = NULL;
 }
@@ -96,9 +99,16 @@ static size_t format_peer(const struct ms__session *l, struct ms__text *t) {
   return ws ? s->ws_at + 1 : 1;
 }
 
-/* Writes "net:192.0.2.1:5678~shs:KEY"; with_key false leaves keys empty. */
-static void format(const struct ms__session *l, struct ms__text *t, bool with_key) {
+/* The peer's key in the i-th section, or NULL. Once it is open the topmost is left. */
+static const uint8_t *key_in(const struct ms__session *l, size_t i) {
+  if (!l->setup) return l->has_key ? l->key : NULL;
+  return l->setup->sections[i].has_key ? l->setup->sections[i].key : NULL;
+}
+
+/* Writes "net:192.0.2.1:5678~shs:KEY". */
+static void format(const struct ms__session *l, struct ms__text *t) {
   const struct ms__stack *s = l->stack;
+  const uint8_t *key;
   size_t above = 1;
   if (l->server && ((s->transport->flags & MS__BY_HOST) || has_place(l)))
     above = format_peer(l, t);
@@ -109,7 +119,7 @@ static void format(const struct ms__session *l, struct ms__text *t, bool with_ke
     ms__text_string(t, s->sections[i].name);
     if (!s->impl[i]->authenticates) continue;
     ms__text_char(t, ':');
-    if (with_key && l->has_key) ms__text_base64(t, l->key, sizeof l->key);
+    if ((key = key_in(l, i))) ms__text_base64(t, key, MS_KEY_BYTES);
   }
 }
 
@@ -119,7 +129,7 @@ const char *ms_conn_address(const ms_conn *conn) {
     struct ms__text t;
     char buf[ADDRESS];
     ms__text_init(&t, buf, sizeof buf);
-    format(l, &t, true);
+    format(l, &t);
     l->address = ms__strdup(&l->stack->ctx->allocator, buf);
   }
   return l->address ? l->address : "";
@@ -137,6 +147,25 @@ static void asked_to_upgrade(struct ms__session *l) {
   }
   if (!admitted) note_evicted(l, l->setup->evicted_for); /* admission has counted it */
   (void)ms__conn_answer(l->conn, &(struct ms__answer){.yes = admitted});
+}
+
+void ms__session_set_key(struct ms__session *l, size_t i, const uint8_t *key) {
+  struct ms__section_setup *s = &l->setup->sections[i];
+  memcpy(s->key, key, MS_KEY_BYTES);
+  memcpy(l->key, key, MS_KEY_BYTES);
+  s->has_key = l->has_key = true;
+}
+
+/* Which section asks: the lowest that has no key yet. */
+static size_t asking(const struct ms__session *l) {
+  const struct ms__stack *s = l->stack;
+  size_t i = 0, last = 0;
+  for (; i < s->count; i++) {
+    if (!s->impl[i]->authenticates) continue;
+    last = i;
+    if (!l->setup->sections[i].has_key) break;
+  }
+  return last;
 }
 
 static void on_question(ms_conn *conn, const struct ms__question *q) {
@@ -158,13 +187,12 @@ static void on_question(ms_conn *conn, const struct ms__question *q) {
     return;
   }
   if (q->len) {
-    memcpy(l->key, q->data, MS_KEY_BYTES);
-    l->has_key = true;
+    ms__session_set_key(l, asking(l), q->data);
     ms__free(&s->ctx->allocator, l->address); /* it was without the key */
     l->address = NULL;
   }
   ms__text_init(&t, address, sizeof address);
-  format(l, &t, true);
+  format(l, &t);
   peer = (ms_peer){.key = l->has_key ? l->key : NULL, .address = address, .stack = s->name};
   s->on_authorise(conn, &peer, s->user);
 }
@@ -196,6 +224,7 @@ static void on_open(ms_conn *conn) {
   }
   if (ms__loop_logs(&ctx->loop, MS_LOG_INFO))
     ms__loop_log(&ctx->loop, MS_LOG_INFO, "open: %s", ms_conn_address(conn));
+  if (l->stack->keys_count > 1) (void)ms_conn_address(conn); /* as long as all are known */
   free_setup(l);
   if (l->attempt)
     ms__dial_open(l->attempt, l);
@@ -274,7 +303,7 @@ static void on_close(ms_conn *conn, const ms_error *cause) {
     if (evicted_for(l)) ms__text_copy(err.message, sizeof err.message, evicted_for(l));
     ms__text_init(&t, err.address, sizeof err.address);
     if (l->server)
-      format(l, &t, true);
+      format(l, &t);
     else
       ms__text_string(&t, ms_conn_address(conn)); /* where it was dialled */
     if (!err.layer[0]) ms__text_copy(err.layer, sizeof err.layer, l->stack->sections[0].name);
@@ -325,9 +354,17 @@ static void write_host(struct ms__text *t, const ms_section *s) {
   ms__text_uint(t, (unsigned long)s->port);
 }
 
+/* Whom the certificate below WebSocket has to name; NULL: nobody. */
+static const char *server_name(const struct ms__session *l) {
+  size_t i = l->stack->ws_at;
+  while (i > 0 && l->stack->sections[i].kind != MS_SECTION_TLS)
+    i--;
+  return l->setup->sections[i].tls.name;
+}
+
 /* Over a unix socket it is asked for as whom the certificate shall name, or as this machine. */
 static bool make_request(struct ms__session *l, const ms_section *section) {
-  const char *named = l->setup->tls_above.name;
+  const char *named = server_name(l);
   ms_section local = *section;
   const ms_section *s = section->host ? section : &local;
   char host[512];
@@ -364,24 +401,23 @@ static bool set_fronted(struct ms__session *l) {
   return says & MS__FRONT_PROXY;
 }
 
-/* Whom the certificate has to name: the transport's host for TLS that is part of it. */
-static void name_server(struct ms__session *l, const ms_section *sections, size_t count) {
+/* Whom a certificate has to name: the section's own name, or the transport's host. */
+static void name_servers(struct ms__session *l, const ms_section *sections) {
   const char *host = sections[0].host && !*sections[0].host ? "localhost" : sections[0].host;
-  struct ms__setup *r = l->setup;
-  r->tls.context = r->tls_above.context = (struct ssl_ctx_st *const *)&l->stack->tls.client;
-  r->tls.name = r->tls_above.name = host;
-  for (size_t i = 1; i < count; i++)
-    if (sections[i].kind == MS_SECTION_TLS && sections[i].host)
-      r->tls_above.name = sections[i].host;
+  for (size_t i = 0; i < l->stack->count; i++)
+    l->setup->sections[i].tls = (struct ms__tls_opts){
+        .context = (struct ssl_ctx_st *const *)&l->stack->tls.client,
+        .name =
+            i && sections[i].kind == MS_SECTION_TLS && sections[i].host ? sections[i].host : host};
 }
 
 /* The options of a layer of the i-th section. */
 static const void *opts_of(const struct ms__session *l, size_t i, const struct ms__layer *layer) {
   const struct ms__setup *r = l->setup;
-  if (layer == &ms__shs) return &r->shs;
+  if (layer == &ms__shs) return &r->sections[i].shs;
   if (layer == &ms__ws) return &l->stack->ws;
   if (layer == &ms__tls && l->server) return &l->stack->tls_server;
-  if (layer == &ms__tls) return i ? &r->tls_above : &r->tls;
+  if (layer == &ms__tls) return &r->sections[i].tls;
   if (layer == &ms__http && r->fronted) return &r->http;
   if (layer == &ms__http) return l->server ? &l->stack->http : &r->request->opts;
   return NULL;
@@ -393,7 +429,7 @@ int ms__session_bring_up(struct ms__session *l, struct ms__wire *wire, const ms_
   struct ms__layer_spec specs[1 + MS__STACK_SECTIONS + MS__SECTION_LAYERS + 1];
   size_t n = 0;
   bool ready = true;
-  if (!l->server) name_server(l, sections, s->count);
+  if (!l->server) name_servers(l, sections);
   if (!l->server && ms__stack_has_ws(s)) ready = make_request(l, &sections[s->ws_at]);
   if (l->server && set_fronted(l))
     specs[n++] = (struct ms__layer_spec){&ms__proxy, &l->setup->proxy};

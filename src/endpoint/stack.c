@@ -90,10 +90,11 @@ static int take_sections(struct ms__stack *s, ms_error *err) {
   for (size_t i = 0; i < s->count; i++) {
     s->impl[i] = ms__section_impl(&s->sections[i]);
     if (s->sections[i].kind == MS_SECTION_WS) s->ws_at = i;
-    if (s->impl[i]->authenticates) s->authenticated = true;
+    if (s->impl[i]->authenticates) s->keys_count++;
     if (i) ms__text_char(&t, '~');
     ms__text_string(&t, s->sections[i].name);
   }
+  s->authenticated = s->keys_count > 0;
   s->transport = s->impl[0]->transport;
   s->name = ms__strdup(&s->ctx->allocator, name);
   return s->name ? 0 : ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);

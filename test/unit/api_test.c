@@ -73,6 +73,7 @@ static void every_stack_echoes(void **state) {
       {"unix", "unix:@/s", "unix:/tmp/", 0},
       {"unix~shs", "unix:@@/s~shs", "unix:@/tmp/", 3000000}, /* abstract */
       {"unix", "unix:@@/s", "unix:@/tmp/", 0},
+      {"net~shs~shs", "net:127.0.0.1:0~shs~shs", "net:127.0.0.1:", 3000000},
       {"memory~shs", "memory:api~shs", "memory:api~shs:", 3000000},
       {"memory~noauth", "memory:api~noauth", "memory:api~noauth", 3000000},
       {"memory", "memory:a!:b", "memory:a:b", 3000000},

@@ -111,6 +111,60 @@ static void nobody_enters_where_nothing_is_proved_either(void **state) {
     }
 }
 
+/* Each section has a key of its own, at both ends. */
+static struct {
+  char keys[2][MS_KEY_TEXT];
+  char address[512]; /* with the last question */
+  int asked;
+} twice;
+
+static void ask_twice(ms_conn *conn, const ms_peer *peer, void *user) {
+  (void)user;
+  assert_in_range(twice.asked, 0, 1);
+  (void)ms_key_format(peer->key, twice.keys[twice.asked++], MS_KEY_TEXT);
+  (void)snprintf(twice.address, sizeof twice.address, "%s", peer->address);
+  (void)ms_conn_answer(conn, true, NULL);
+}
+
+static void two_sections_have_two_keys(void **state) {
+  char address[512], base[512], seeded[1024], own[2][MS_KEY_TEXT], both[2 * MS_KEY_TEXT + 16];
+  uint8_t seeds[2][MS_KEY_BYTES];
+  char texts[2][MS_KEY_TEXT];
+  struct client c = {.total = 100};
+  ms_ctx_opts server, client;
+  struct fixture f;
+  ms_error err;
+  char *key;
+  (void)state;
+  memset(&twice, 0, sizeof twice);
+  begin(&f, &server, &client);
+  server.on_authorise = ask_twice;
+  serve(&f, &server, "net:127.0.0.1:0~shs~shs", address, sizeof address);
+  for (int i = 0; i < 2; i++) {
+    ms_identity *id;
+    memset(seeds[i], 'a' + i, MS_KEY_BYTES);
+    (void)ms_key_format(seeds[i], texts[i], MS_KEY_TEXT);
+    assert_int_equal(ms_identity_from_seed(&id, seeds[i], &err), 0);
+    (void)ms_key_format(ms_identity_key(id), own[i], MS_KEY_TEXT);
+    ms_identity_free(id);
+  }
+  (void)snprintf(base, sizeof base, "%.*s", (int)(strchr(address, '~') - address), address);
+  key = strrchr(address, ':') + 1;
+  (void)snprintf(seeded, sizeof seeded, "%s~shs:%s:%s~shs:%s:%s", base, key, texts[0], key,
+                 texts[1]);
+  dial_with(&f, &client, "net~shs~shs", seeded, &c);
+  fixture_until(&f, &c.closed, 0);
+  if (c.error.code) fail_msg("%s", c.error.message);
+  assert_int_equal(c.got, 100);
+  assert_int_equal(twice.asked, 2);
+  assert_string_equal(twice.keys[0], own[0]);
+  assert_string_equal(twice.keys[1], own[1]);
+  (void)snprintf(both, sizeof both, "~shs:%s~shs:%s", own[0], own[1]);
+  assert_non_null(strstr(twice.address, both));
+  assert_non_null(strstr(seen.address, both)); /* and once it is open */
+  fixture_done(&f);
+}
+
 struct later {
   uv_timer_t timer;
   ms_conn *conn;
@@ -270,6 +324,7 @@ int main(void) {
       cmocka_unit_test(a_refusal_is_a_refusal_on_both_sides),
       cmocka_unit_test(without_a_callback_nobody_enters),
       cmocka_unit_test(nobody_enters_where_nothing_is_proved_either),
+      cmocka_unit_test(two_sections_have_two_keys),
       cmocka_unit_test(an_answer_may_come_later),
       cmocka_unit_test(an_answer_may_come_too_late),
       cmocka_unit_test(a_question_outlives_who_gave_way),
