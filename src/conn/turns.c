@@ -192,12 +192,14 @@ void ms__env_ring(struct ms__env *env, uint64_t now) {
 
 /* ---- The queues' shares ---- */
 
-/* The rest of what was there when the wire was last read. */
-static void read_on(ms_conn *c) {
+/* The rest of what was there when the wire was last read. False: it waits for a buffer that others
+ * are about to give back. */
+static bool read_on(ms_conn *c) {
   struct ms__dst d = ms__conn_read_room(c);
   ptrdiff_t n = d.n ? c->wire->ops->read(c->wire, d.p, d.n) : -ENOMEM;
   c->more = n == -ENOMEM || (n > 0 && (size_t)n == d.n);
   if (n != -EAGAIN) ms__conn_read_done(c, n);
+  return !c->short_of;
 }
 
 static void run_share(struct ms__env *env, struct ms__queue *q, uint64_t now) {
@@ -208,7 +210,7 @@ static void run_share(struct ms__env *env, struct ms__queue *q, uint64_t now) {
       c->short_of = false;
       break;
     }
-    if (c->more && !c->fed && c->reading && c->wire) read_on(c);
+    if (c->more && !c->fed && c->reading && c->wire && !read_on(c) && env->dirty.first) break;
     ms__conn_turn(c, now);
   }
 }

@@ -239,8 +239,12 @@ static void start(struct ms_dialer *d, uint32_t timeout_msec) {
   ms__race_go_on(d);
 }
 
-/* As whom. */
+/* As whom, and from where: whoever is dialled, what is none is an error. */
 static int keep_self(struct ms_dialer *d, const ms_dial_opts *opts, ms_error *err) {
+  const char *from = opts->local_host;
+  if (from && !ms__host_is_address(from))
+    return ms__error(err, MS_EINVAL, MS_PHASE_NONE, NULL,
+                     "local_host is no IPv4 or IPv6 address: \"%.64s\"", from);
   if (!opts->identity) return 0;
   d->identity = ms__identity_copy(opts->identity);
   return d->identity ? 0 : ms__error(err, MS_ENOMEM, MS_PHASE_NONE, NULL, NULL);

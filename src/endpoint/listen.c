@@ -48,7 +48,8 @@ static bool other_at(const void *user, size_t i, struct ms__beside *out) {
   for (size_t at = 0; at < ctx->stack_count; at++) {
     const struct ms__stack *other = ms__stack_at(ctx, at);
     if (!other || other == s || other->transport != s->transport || i-- > 0) continue;
-    *out = (struct ms__beside){&other->sections[0], other->transport_opts, other->listening};
+    *out = (struct ms__beside){&other->sections[0], other->transport_opts, other->listening,
+                               other->addr};
     return true;
   }
   return false;

@@ -94,7 +94,7 @@ enum ms__layer_flags {
 };
 
 /* What a layer learns at init. `opts` is the layer's own options structure, valid as long as the
- * connection; `scratch` is as in struct ms__port. `top`: only QUIET layers stand above; granted
+ * connection; `scratch` is as in struct ms__port. `top`: only NO_BYTES layers stand above; granted
  * once. */
 struct ms__role {
   bool server, top;

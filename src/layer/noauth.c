@@ -4,7 +4,7 @@
  * know of its needs, and the slots it has something to do in. noauth leaves nearly all of them out:
  *
  *   flags       SETUP: it takes itself out when its handshake is over, so it needs no decode and no
- *               encode, and costs nothing per byte. QUIET: it never reads or writes one, so that
+ *               encode, and costs nothing per byte. NO_BYTES: it never reads or writes one, so that
  *               the layer below may count itself the topmost.
  *   state       0: it remembers nothing. A layer that does declares a struct, puts its size here,
  *               and gets it zeroed as `st`. Fields of the reading direction begin with in_, those

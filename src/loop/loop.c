@@ -32,7 +32,8 @@ void ms__soon_cancel(struct ms__loop *loop, struct ms__soon *s) {
   *s = (struct ms__soon){NULL};
 }
 
-/* What is asked for meanwhile comes after the poll. */
+/* What is asked for meanwhile comes after the poll, but for what takes the place of one that was
+ * cancelled. */
 static void run_soon(struct ms__loop *loop) {
   for (size_t n = loop->soon_count; n > 0 && loop->soon_first; n--) {
     struct ms__soon *s = loop->soon_first;

@@ -40,7 +40,7 @@ struct ms__loop {
   bool (*on_pause)(struct ms__loop *loop);
   ms_resolve_cb on_resolve;       /* NULL: the system's */
   struct ms_resolving *questions; /* asked and not answered */
-  struct ms__lookups *lookups; /* the system's resolver (transport/lookups.c); NULL: not used yet */
+  struct ms__lookups *lookups;    /* the system's resolver (loop/lookups.c); NULL: not used yet */
   struct ms__endpoint *endpoints;
   ms_log_cb on_log; /* NULL: none */
   enum ms_log_level log_level;

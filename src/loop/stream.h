@@ -1,4 +1,4 @@
-/* The wire on libuv: a TCP or unix stream, its timer, and the block in flight. */
+/* The wire on libuv: a TCP or unix stream, and the block in flight. */
 #ifndef MS_LOOP_STREAM_H
 #define MS_LOOP_STREAM_H
 

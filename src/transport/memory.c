@@ -551,7 +551,7 @@ static void on_connected(struct ms__soon *soon) {
 }
 
 /* Puts the pair among those that wait. 0 or an errno. */
-static int knock(const struct ms__place *place, struct pair *pair) {
+static int queue_up(const struct ms__place *place, struct pair *pair) {
   struct ms__listening *l;
   int sys = 0;
   (void)pthread_mutex_lock(&registry.lock);
@@ -581,7 +581,7 @@ static int begin(struct ms__connecting *k, const struct ms__place *place) {
     return ENOMEM;
   }
   pair->users = 2;
-  if ((sys = knock(place, pair)) == 0) return 0;
+  if ((sys = queue_up(place, pair)) == 0) return 0;
   pair->users = 1;
   end_close(&k->end->wire, true);
   k->end = NULL;

@@ -79,8 +79,7 @@ static int in_use(const struct ms__listen_request *r, const struct ms__place *pl
                   ms_error *err) {
   int port = ms__inet_port(&place->inet);
   struct ms__beside other;
-  char section[128];
-  struct ms__text t;
+  char address[sizeof err->address];
   bool found = false;
   for (size_t i = 0; !found && r->others.at(r->others.user, i, &other); i++) {
     struct ms__place at;
@@ -88,10 +87,9 @@ static int in_use(const struct ms__listen_request *r, const struct ms__place *pl
             ms__inet_port(&at.inet) == port;
   }
   if (!found) return failed(EADDRINUSE, place, err);
-  ms__text_init(&t, section, sizeof section);
-  ms__section_format(&t, other.section, true);
+  (void)ms__addr_format_safe(other.address, 0, address, sizeof address);
   ms__error(err, MS_EADDRINUSE, MS_PHASE_LISTEN, "net",
-            "port %d is in use by this process' own %s%s", port, section,
+            "port %d is in use by this process' own %s%s", port, address,
             !ms__net_has_every(&other) ? ""
             : ms__net_is_ipv4_wildcard(r->section)
                 ? ", which leaves IPv4 to what is there when it begins to listen"

@@ -163,7 +163,7 @@ static struct ms_resolving *make(struct ms__loop *loop, ms__places_cb cb, void *
 }
 
 static void no_memory(struct ms_resolving *l) {
-  ms__error(&l->error, MS_ENOMEM, MS_PHASE_RESOLVE, NULL, NULL);
+  ms__error(&l->error, MS_ENOMEM, MS_PHASE_RESOLVE, "net", NULL);
 }
 
 struct ms_resolving *ms__resolve_known(struct ms__loop *loop, const struct ms__place *place,

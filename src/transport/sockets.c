@@ -52,7 +52,7 @@ static struct ms__wire *make_wire(const struct ms__listening *l, int fd) {
   return NULL;
 }
 
-/* The listening may be gone when one of its events returns. */
+/* The listening may be gone when `accepted` or `refused` returns. */
 static void on_accepted(void *user, int fd, const struct ms__place *from) {
   const struct ms__bound *b = user;
   const struct ms__listening *l = b->listening;

@@ -53,8 +53,9 @@ void ms__places_free(const ms_allocator *a, struct ms__places *places);
 
 /* ---- Where: resolving ---- */
 
-/* Tells places (now the callee's) in the order in which they are to be tried, and whether others
- * may follow; with an error, none and why, and nothing follows. */
+/* Tells places (now the callee's), one or more, in the order in which they are to be tried, and
+ * whether others may follow; or with an error, none and why, and nothing follows. The look-up may
+ * be cancelled in here. What is listened on is told at once: nothing follows. */
 typedef void (*ms__places_cb)(void *user, struct ms__places *places, bool more,
                               const ms_error *err);
 
@@ -75,7 +76,8 @@ struct ms__listening;
 
 struct ms__listen_events {
   /* Somebody has come from this place (or from nowhere). What is told when there is a wire to it;
-   * NULL, and it is turned away, by a reset where there is one. */
+   * NULL, and it is turned away, by a reset where there is one. The listening must not be closed in
+   * here; in the others it may. */
   void *(*arrived)(void *user, const struct ms__place *peer);
   /* The wire, now the callee's; NULL: there was no memory for one. */
   void (*accepted)(void *arrival, struct ms__wire *wire);
@@ -88,6 +90,7 @@ struct ms__beside {
   const ms_section *section;
   const void *opts;
   const struct ms__listening *listening; /* NULL: it does not listen */
+  const ms_addr *address;                /* all of it */
 };
 
 /* All of them: the i-th, or false when there are no more. */
@@ -100,7 +103,7 @@ struct ms__others {
  * valid until `unlisten`. */
 struct ms__listen_request {
   const ms_section *section;
-  const struct ms__places *places; /* all of them, as resolved */
+  const struct ms__places *places; /* all of them, as resolved; not of interest to `hosts` */
   int port;                        /* it had before it was suspended; 0: none */
   const void *opts;
   struct ms__others others;

@@ -559,6 +559,8 @@ static void the_place_to_dial_from_is_chosen(void **state) {
     opts.local_host = wrong[i];
     assert_int_equal(ms_dial(w.f.client, NULL, w.address, &opts, &err), MS_EINVAL);
     assert_non_null(strstr(err.message, "local_host"));
+    /* also where nothing is dialled from it */
+    assert_int_equal(ms_dial(w.f.client, NULL, "unix:/s~noauth", &opts, &err), MS_EINVAL);
   }
   fixture_done(&w.f);
 }
