@@ -161,14 +161,14 @@ int cli_error_typed(const char *what, const char *text, enum ms_addr_use use, co
 /* cli_usage about an address that was typed. */
 int cli_usage_typed(const struct cli_command *command, const char *text, const char *why);
 
-/* ---- Addresses to dial (options.c) ---- */
+/* ---- Addresses to dial (given.c) ---- */
 
 /* Reads one, or what Scuttlebutt had before: then *legacy. CLI_OK, or an exit status after an error
  * line: a malformed one is wrong usage. */
 int cli_read_address(const struct cli_command *command, const char *text, ms_addr **out,
                      bool *legacy);
 
-/* The address that an argument means (given.c): itself, with @FILE the one in a regular file (which
+/* The address that an argument means: itself, with @FILE the one in a regular file (which
  * others may not open where a seed is in it), with "-" the first line of standard input, of which
  * no byte more is read. *out is in guarded memory until cli_address_forget. CLI_OK, or an exit
  * status after an error line. */
@@ -297,9 +297,17 @@ struct cli_lines {
   uint64_t lost_before; /* events */
 };
 
-/* All zero at first but for `loop`. It stays where it is. */
+/* All zero at first but for what is the caller's to set. It stays where it is. */
 struct cli_events {
-  uv_loop_t *loop;
+  uv_loop_t *loop; /* the caller's */
+
+  /* The caller's: the event that tells of so many lost ones, of malloc, or NULL. */
+  char *(*tell_lost)(uint64_t count);
+
+  /* The caller's: what is to be done before the process exits for want of a reader; or NULL. */
+  void (*on_exit)(void *user);
+  void *user;
+
   struct cli_lines waiting, writing;
   uint64_t lost, lost_ever; /* for want of room, memory or a reader: after all that waits; ever */
   uint64_t told_at;         /* msec: when an error line told that a write had failed; 0: never */
@@ -314,9 +322,6 @@ struct cli_events {
   int error;
 };
 
-/* The event that tells of so many lost ones (report.c): of malloc, or NULL. */
-char *cli_event_lost(uint64_t count);
-
 /* A line, without its end. NULL: there was no memory for it, and it is lost. */
 void cli_events_add(struct cli_events *events, const char *line);
 
@@ -329,7 +334,7 @@ void cli_events_free(struct cli_events *events);
 
 /* ---- What serve tells of its connections (report.c) ---- */
 
-/* Zero but for `level`, `json`, `scope` and `events`. */
+/* Zero at first but for `level`, `json` and `scope`, and then for cli_report_init. */
 struct cli_report {
   enum ms_log_level level; /* of the lines about peers */
   bool json;               /* events on stdout, besides the lines on stderr */
@@ -341,6 +346,7 @@ struct cli_report {
   uint64_t second, untold; /* lines about peers: the present second, those not told in it */
   unsigned told;
 };
+void cli_report_init(struct cli_report *r, uv_loop_t *loop);
 void cli_report_listen(struct cli_report *r, const ms_ctx *ctx, int stack, const ms_error *err);
 
 /* All have reported. The addresses of all, or NULL: no memory. What cli_report_listen has told of
@@ -352,7 +358,7 @@ void cli_report_addresses(struct cli_report *r, const ms_ctx *ctx);
 void cli_report_connection(struct cli_report *r, const ms_conn *conn);
 void cli_report_failed(struct cli_report *r, const ms_conn *conn, const ms_error *err);
 
-/* For every on_close. `what` begins an error line; NULL: none. `r` may be NULL: the line only. */
+/* For every on_close. `what` begins an error line; NULL: none. */
 void cli_report_closed(struct cli_report *r, const char *what, const ms_conn *conn,
                        const ms_error *err);
 
@@ -524,11 +530,16 @@ enum cli_hold {
   CLI_HOLD         /* whatever it gives; a terminal is not read */
 };
 
+/* Who else tells of the end of a connection, for its on_close. `what` begins an error line; NULL:
+ * none, for one was printed. */
+typedef void (*cli_closed_cb)(void *user, const char *what, const ms_conn *conn,
+                              const ms_error *err);
+
 struct cli_stdio_opts {
   enum cli_hold hold;
-  uint32_t linger_msec;      /* see cli_stdio_start; 0: 1000 */
-  bool progress;             /* show how far a file on stdin has gone */
-  struct cli_report *report; /* or NULL */
+  uint32_t linger_msec; /* see cli_stdio_start; 0: 1000 */
+  bool progress;        /* show how far a file on stdin has gone */
+  cli_closed_cb closed; /* gets the same `user` as `done`; NULL: an error line tells */
 };
 
 /* Takes an open connection on: stdin goes to the peer, the peer to stdout. The end of stdin ends

@@ -122,7 +122,7 @@ static void write_more(struct cli_events *e) {
     from->lost_before += e->lost;
     e->lost = 0;
   }
-  e->note = from->lost_before ? cli_event_lost(from->lost_before) : NULL;
+  e->note = from->lost_before ? e->tell_lost(from->lost_before) : NULL;
   if (from->n == 0 && !e->note) return; /* no memory: with the next line, then */
   lines = *from;
   *from = e->writing;
@@ -147,7 +147,7 @@ void cli_events_add(struct cli_events *e, const char *line) {
 
 static void on_patience_over(uv_timer_t *timer) {
   const struct cli_events *e = timer->data;
-  cli_exec_kill(e->loop);
+  if (e->on_exit) e->on_exit(e->user);
   _exit(cli_error("serve", "stdout", "nobody reads the last %zu bytes of events",
                   e->writing.n + e->waiting.n));
 }

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -122,4 +123,36 @@ int cli_address_given(const struct cli_command *command, const char *arg, char *
 
 void cli_address_forget(char *text) {
   sodium_free(text); /* which wipes */
+}
+
+/* ---- As what dials it has it ---- */
+
+int cli_read_address(const struct cli_command *command, const char *text, ms_addr **out,
+                     bool *legacy) {
+  ms_error err, old;
+  int r = ms_addr_parse(out, text, strlen(text), MS_ADDR_DIAL, &err);
+  *legacy = r < 0 && ms_addr_from_legacy(out, text, strlen(text), &old) == 0;
+  if (r == 0 || *legacy) return CLI_OK;
+  if (old.code == MS_EADDRESS && old.offset > err.offset) err = old; /* whose reader came further */
+  (void)cli_error_typed(command->name, text, MS_ADDR_DIAL, &err);
+  return err.code == MS_EADDRESS ? CLI_USAGE : CLI_FAILED;
+}
+
+bool cli_address_keyed(const ms_addr *addr) {
+  for (size_t i = 0; i < ms_addr_count(addr); i++)
+    for (size_t j = 0; j < ms_addr_at(addr, i)->count; j++)
+      if (ms_addr_at(addr, i)->sections[j].kind == MS_SECTION_SHS) return true;
+  return false;
+}
+
+char *cli_address_text(const ms_addr *addr, size_t i) {
+  size_t n = ms_addr_format(addr, i, NULL, 0) + 1;
+  char *text = malloc(n);
+  if (text) (void)ms_addr_format(addr, i, text, n);
+  return text;
+}
+
+void cli_address_free(char *text) {
+  if (text) sodium_memzero(text, strlen(text));
+  free(text);
 }

@@ -43,8 +43,13 @@ static void write_event(struct cli_report *r, const char *event, uint64_t id, js
   free(line);
 }
 
-char *cli_event_lost(uint64_t count) {
+static char *tell_lost(uint64_t count) {
   return make_event("lost", 0, json_pack("{s:I}", "count", (json_int_t)count));
+}
+
+void cli_report_init(struct cli_report *r, uv_loop_t *loop) {
+  r->events.loop = loop;
+  r->events.tell_lost = tell_lost;
 }
 
 /* The key of a peer: null, where none is proved. */
@@ -231,9 +236,9 @@ static bool may_tell(struct cli_report *r) {
   return false;
 }
 
-/* Is a line of that level asked for, and has it room? NULL: no report, and so no limit. */
+/* Is a line of that level asked for, and has it room? */
 static bool shall_tell(struct cli_report *r, enum ms_log_level level) {
-  return !r || (level <= r->level && may_tell(r));
+  return level <= r->level && may_tell(r);
 }
 
 void cli_report_connection(struct cli_report *r, const ms_conn *conn) {
@@ -297,7 +302,7 @@ void cli_report_ended(struct cli_report *r, const char *what, const ms_conn *con
   bool theirs = ms_conn_is_server(conn) && err && err->code == MS_EGONE; /* no failure of ours */
   if (err && what && err->code != MS_EABORTED && !theirs && shall_tell(r, MS_LOG_WARN))
     cli_say_error(MS_LOG_WARN, what, err);
-  if (!r || !ms_conn_is_server(conn)) return;
+  if (!ms_conn_is_server(conn)) return;
   if (shall_tell(r, MS_LOG_INFO)) tell_left(conn, err);
   if (!r->json) return;
   if (err && !theirs) write_error(r, ms_conn_id(conn), conn, err);

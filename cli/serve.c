@@ -192,9 +192,15 @@ static void on_stdio_done(int status, void *user) {
   if (!s->closing) stop(s, DRAIN_MSEC);
 }
 
+static void on_stdio_closed(void *user, const char *what, const ms_conn *conn,
+                            const ms_error *err) {
+  struct server *s = user;
+  cli_report_closed(&s->report, what, conn, err);
+}
+
 static void on_connection(ms_conn *conn, void *user) {
   struct server *s = user;
-  struct cli_stdio_opts stdio = {.hold = CLI_HOLD_SILENT, .report = &s->report};
+  struct cli_stdio_opts stdio = {.hold = CLI_HOLD_SILENT, .closed = on_stdio_closed};
   if (s->taken) { /* --stdio has its peer */
     cli_fail(&s->report, conn, "another peer was first");
     return;
@@ -513,6 +519,11 @@ static int check(struct server *s, const struct cli_given *given) {
   return read_allowed(s);
 }
 
+static void on_exit_unread(void *user) {
+  struct server *s = user;
+  cli_exec_kill(&s->loop);
+}
+
 static int run(int argc, char **argv) {
   struct server s = {.status = CLI_OK, .pages = {.folder = -1}};
   const struct cli_option options[] = {
@@ -554,7 +565,9 @@ static int run(int argc, char **argv) {
   const struct cli_given given = {&cli_serve, options, sizeof options / sizeof *options};
   int status;
   s.room.report = s.exec.report = s.echoes.report = &s.report;
-  s.report.events.loop = &s.loop;
+  cli_report_init(&s.report, &s.loop);
+  s.report.events.on_exit = on_exit_unread;
+  s.report.events.user = &s;
   memcpy(s.network_key, ms_scuttlebutt_network_key, sizeof s.network_key);
   if (cli_options(&cli_serve, argc, argv, options, sizeof options / sizeof *options, &s.addresses,
                   &status) == 0) {

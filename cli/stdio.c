@@ -31,7 +31,7 @@ struct cli_stdio {
   uv_timer_t silence;       /* of stdin after the peer's end */
   struct cli_linger linger; /* after stdin's, until the peer has said all */
   struct cli_progress progress;
-  struct cli_report *report;
+  cli_closed_cb closed;
   uint32_t linger_msec;
   int timers; /* open */
   bool in_busy, out_busy, in_ended, in_is_file, in_is_terminal;
@@ -331,7 +331,10 @@ static void on_close(ms_conn *conn, const ms_error *err, void *user) {
   cli_progress_stop(&s->progress);
   if (err && err->code == MS_EABORTED && what)
     (void)cli_error(what, ms_conn_address(conn), "cut: it had not ended when it had to");
-  cli_report_closed(s->report, what, conn, err);
+  if (s->closed)
+    s->closed(s->user, what, conn, err);
+  else if (err && what && err->code != MS_EABORTED)
+    cli_say_error(MS_LOG_WARN, what, err);
   if (err) s->status = CLI_FAILED;
   finish(s);
 }
@@ -352,7 +355,7 @@ void cli_stdio_start(uv_loop_t *loop, ms_conn *conn, const struct cli_stdio_opts
   s->conn = conn;
   s->done = done;
   s->user = user;
-  s->report = opts->report;
+  s->closed = opts->closed;
   s->hold = opts->hold;
   s->holds_end = s->hold != CLI_HOLD_NEVER && !ms_conn_half_closes(conn);
   s->linger_msec = opts->linger_msec ? opts->linger_msec : SILENCE_MSEC;
