@@ -21,11 +21,8 @@ struct cli_command {
   int (*run)(int argc, char **argv);
 };
 
-extern const struct cli_command cli_keygen, cli_id, cli_address, cli_serve, cli_connect, cli_check;
-
-/* The parts of serve --help (serve_help.c). */
-extern const char cli_serve_help[];
-extern const char *const cli_serve_more[];
+extern const struct cli_command cli_keygen, cli_id, cli_address, cli_serve, cli_connect, cli_check,
+    cli_exec_keeper; /* not for people */
 
 /* ---- Text of strangers (text.c) ---- */
 
@@ -117,15 +114,35 @@ struct cli_given {
   size_t count;
 };
 
-/* Is there one that nothing in the address that is dialled (`addr`), or in those that are served
- * and that of --forward (or NULL), can use; or two that make no sense together? CLI_OK, or an
- * exit status after an error line, also for an address that cannot be read. */
-int cli_unused_dialling(const struct cli_given *given, const ms_addr *addr);
-int cli_unused_serving(const struct cli_given *given, const struct cli_texts *addresses,
-                       const ms_addr *forward);
+const struct cli_option *cli_option_of(const struct cli_given *given, const char *name);
+bool cli_is_given(const struct cli_option *o);
+bool cli_is_given_by_name(const struct cli_given *given, const char *name);
 
-/* Can any alternative ever be dialled? False, and why not. */
-bool cli_can_dial(const ms_addr *addr, bool tls_insecure, char *why, size_t size);
+/* What an option needs: one of these bits, told as `words`. With a `value` it is about the entries
+ * of a list that have it. Options that have no row are always used. */
+struct cli_need {
+  const char *option; /* NULL: behind the last */
+  unsigned needs;
+  const char *words;
+  bool (*value)(const char *text); /* NULL: any */
+};
+
+/* The first is nothing beside the second. */
+struct cli_contrary {
+  const char *option, *beside; /* NULL: behind the last */
+};
+
+/* Bits of every command: there is an address with ~shs; one with TLS is dialled. */
+enum { CLI_SHS = 1, CLI_DIALS_TLS = 2 };
+unsigned cli_dials(const ms_addr *addr);
+
+/* Is there an option that nothing can use, or are there two that make no sense together? CLI_OK, or
+ * CLI_USAGE after an error line. By these rows; by those that hold for every command; by the latter
+ * where this address is all that there is. */
+int cli_unused(const struct cli_given *given, const struct cli_need *all,
+               const struct cli_contrary *against, unsigned has);
+int cli_unused_by_all(const struct cli_given *given, unsigned has);
+int cli_unused_dialling(const struct cli_given *given, const ms_addr *addr);
 
 /* ---- Arguments (options.c) ---- */
 
@@ -289,196 +306,10 @@ struct json_t *cli_json_also(struct json_t *list, struct json_t *value);
 /* Takes `o` over, and writes all of it in one line, of malloc. NULL: no memory, or `o` is NULL. */
 char *cli_json_line(struct json_t *o);
 
-/* ---- Events on standard output (events.c) ---- */
-
-struct cli_lines {
-  char *at;
-  size_t n, size;
-  uint64_t lost_before; /* events */
-};
-
-/* All zero at first but for what is the caller's to set. It stays where it is. */
-struct cli_events {
-  uv_loop_t *loop; /* the caller's */
-
-  /* The caller's: the event that tells of so many lost ones, of malloc, or NULL. */
-  char *(*tell_lost)(uint64_t count);
-
-  /* The caller's: what is to be done before the process exits for want of a reader; or NULL. */
-  void (*on_exit)(void *user);
-  void *user;
-
-  struct cli_lines waiting, writing;
-  uint64_t lost, lost_ever; /* for want of room, memory or a reader: after all that waits; ever */
-  uint64_t told_at;         /* msec: when an error line told that a write had failed; 0: never */
-  uv_work_t work;
-  uv_timer_t patience;
-  bool busy, broken, timed; /* a thread writes; the last write has failed; the timer is open */
-  /* the thread's */
-  char *note; /* the event that tells of `lost_before`, or NULL */
-  bool noted; /* it is written */
-  bool torn;  /* what was written ends within a line */
-  size_t written;
-  int error;
-};
-
-/* A line, without its end. NULL: there was no memory for it, and it is lost. */
-void cli_events_add(struct cli_events *events, const char *line);
-
-/* The loop has nothing else to do: who does not read what is left within a second loses it, and the
- * process exits. */
-void cli_events_end(struct cli_events *events);
-
-/* After the loop. A line tells how many were lost. */
-void cli_events_free(struct cli_events *events);
-
-/* ---- What serve tells of its connections (report.c) ---- */
-
-/* Zero at first but for `level`, `json` and `scope`, and then for cli_report_init. */
-struct cli_report {
-  enum ms_log_level level; /* of the lines about peers */
-  bool json;               /* events on stdout, besides the lines on stderr */
-  struct cli_events events;
-  enum ms_scope scope; /* of the addresses told */
-  char *addresses;     /* the last; NULL: none yet */
-  char **listening;    /* what was told of each stack, by number; NULL: nothing */
-  size_t listening_count;
-  uint64_t second, untold; /* lines about peers: the present second, those not told in it */
-  unsigned told;
-};
-void cli_report_init(struct cli_report *r, uv_loop_t *loop);
-void cli_report_listen(struct cli_report *r, const ms_ctx *ctx, int stack, const ms_error *err);
-
-/* All have reported. The addresses of all, or NULL: no memory. What cli_report_listen has told of
- * the first is told again when the interfaces have changed since. */
-const char *cli_report_ready(struct cli_report *r, const ms_ctx *ctx);
-
-/* Says the addresses again when they are others than the last. */
-void cli_report_addresses(struct cli_report *r, const ms_ctx *ctx);
-void cli_report_connection(struct cli_report *r, const ms_conn *conn);
-void cli_report_failed(struct cli_report *r, const ms_conn *conn, const ms_error *err);
-
-/* For every on_close. `what` begins an error line; NULL: none. */
-void cli_report_closed(struct cli_report *r, const char *what, const ms_conn *conn,
-                       const ms_error *err);
-
-/* The same where a command or a bridge was at work: how that ended is part of the event. */
-struct cli_ending {
-  const char *name; /* "status", "signal", or NULL: it has not */
-  int number;
-  const char *cause; /* of a bridge: what has failed at its other side, or NULL */
-};
-void cli_report_ended(struct cli_report *r, const char *what, const ms_conn *conn,
-                      const ms_error *err, const struct cli_ending *ending);
-
-/* For an on_close, before the event: a line, "multiserver: WHAT: ADDRESS: WHY", about a peer that
- * was cut. What the event shall tell then, in `told`: the same. */
-const ms_error *cli_report_cut(struct cli_report *r, const char *what, const ms_conn *conn,
-                               const ms_error *err, ms_error *told, const char *why);
-
-/* A line about what has failed elsewhere for the peer at an address, with `more` behind it, a
- * warning: "multiserver: WHAT: PEER: ADDRESS: WHY". */
-void cli_report_far(struct cli_report *r, const char *what, const char *peer, const ms_error *err,
-                    const char *more);
-
-/* Takes a connection on only to fail it (ms_conn_fail) and to report that: nobody can serve it, and
- * its peer shall not take that for an end. */
-void cli_fail(struct cli_report *r, ms_conn *conn, const char *why);
-
-/* The context's numbers, as an event. */
-void cli_report_stats(struct cli_report *r, const ms_ctx *ctx);
-
-/* What it keeps. */
-void cli_report_free(struct cli_report *r);
-
-/* ---- systemd (systemd.c) ---- */
-
-/* The sockets that systemd has opened for us: `fds` is of malloc, or NULL. */
-struct cli_sockets {
-  int *fds;
-  size_t count;
-};
-
-/* Before anything else opens a descriptor, which would pass for one of them; `out` is all zero at
- * first. Children do not hear of them. Fewer than we were told of are a note. CLI_OK, or CLI_FAILED
- * after an error line. */
-int cli_systemd_sockets(struct cli_sockets *out);
-
-/* A line for each of them that no stack has taken. */
-void cli_systemd_unused(const struct cli_sockets *sockets, const ms_ctx *ctx);
-
-/* Does it want to be told? */
-bool cli_systemd_listens(void);
-
-/* Tells it "READY=1", "STOPPING=1"; that a reload begins. Nobody may be there. */
-void cli_systemd_tell(const char *state);
-void cli_systemd_reloading(void);
-
-/* ---- Limits (limits.c) ---- */
-
-/* Writes the defaults and then "NAME=NUMBER" or "NAME=none" to *out. NULL, or the first text that
- * is no limit and, in *why, what is wrong with it. */
-const char *cli_limits(const struct cli_texts *texts, ms_limits *out, const char **why);
-
-/* Limits in the text format of Prometheus: how many bytes of `buf`. */
-size_t cli_limits_text(const ms_limits *of, char *buf, size_t size);
-
-/* ---- Descriptors (descriptors.c) ---- */
+/* ---- The event loop (loop.c) ---- */
 
 /* Makes a loop. CLI_OK, or CLI_FAILED, told as of this command. */
 int cli_loop_open(uv_loop_t *loop, const char *command);
-
-/* Asks the system for as many as these connections need, `each` of them; a note where it gives
- * fewer. How many there were before, or 0: they were enough. */
-unsigned long cli_descriptors(uint32_t connections, unsigned each);
-
-/* ---- What stands in front (external.c) ---- */
-
-/* Is it a section, and no host? */
-bool cli_external_is_section(const char *external);
-
-/* Adds to `out` those of --external that are meant for this address to listen on: the sections of
- * its transport, else the hosts; for a unix socket those of ws or net, which something in front of
- * it speaks, and no hosts. False: no memory; what is in `out` is to be freed all the same. */
-bool cli_external(const struct cli_texts *given, const char *address, struct cli_texts *out);
-
-/* The first that is a host and a port, or a section that none of these addresses has the transport
- * of, and what to say of it; or NULL. */
-const char *cli_external_wrong(const struct cli_texts *given, const struct cli_texts *addresses,
-                               const char **why);
-
-/* ---- Numbers (metrics.c) ---- */
-
-/* What ms_ctx_stats has, by name. */
-enum { CLI_STATS = 26 };
-extern const struct cli_stat {
-  const char *name, *unit, *help; /* the unit is "" or "_bytes" */
-  bool counter;                   /* it only grows */
-  size_t offset, size;
-} cli_stats[CLI_STATS];
-uint64_t cli_stat(const ms_ctx_stats *stats, size_t i);
-
-/* A line of them all on stderr: "NAME=NUMBER ...", and how many events were lost (NULL: there are
- * none). */
-void cli_stats_note(const ms_ctx *ctx, const uint64_t *events_lost);
-
-/* What is wrong with the address, or NULL. */
-const char *cli_metrics_wrong(const char *address);
-
-/* Serves them to Prometheus, as text over HTTP, at an address of net or unix, to whom these options
- * of a stack let in. The server is freed after cli_metrics_close. */
-struct cli_metrics {
-  const ms_ctx *of;            /* whose */
-  ms_limits limits;            /* its limits; the caller's to set */
-  const uint64_t *events_lost; /* the caller's to set; NULL: there are no events */
-  ms_ctx *ctx;                 /* its own */
-  uv_loop_t *loop;
-  struct cli_scrape *oldest, *newest; /* those who ask */
-  unsigned count, room, burst;        /* so many; so many may for long, and for a moment */
-};
-int cli_metrics_open(struct cli_metrics *m, uv_loop_t *loop, const ms_ctx *of, const char *address,
-                     const ms_stack_opts *stack);
-void cli_metrics_close(struct cli_metrics *m);
 
 /* ---- Stacks (stacks.c) ---- */
 
@@ -563,119 +394,5 @@ struct cli_progress {
 };
 void cli_progress_start(struct cli_progress *p, uv_loop_t *loop, const ms_conn *conn, bool wanted);
 void cli_progress_stop(struct cli_progress *p);
-
-/* ---- What serve does with a connection (echo.c, chat.c, forward.c, exec.c) ---- */
-
-/* All zero at first but for its report. */
-struct cli_echoes {
-  struct cli_report *report;
-  uv_timer_t timer;
-  struct cli_speaker *speakers;
-};
-void cli_echo(struct cli_echoes *echoes, ms_conn *conn);
-void cli_echoes_open(struct cli_echoes *echoes, uv_loop_t *loop);
-
-/* Says goodbye to each, once it has been silent for 0.3 s. */
-void cli_echoes_stop(struct cli_echoes *echoes);
-
-/* Before the loop is closed, which has to run once again. */
-void cli_echoes_close(struct cli_echoes *echoes);
-
-/* A guest for the room, which is all zero at first but for its report. */
-struct cli_room {
-  struct cli_report *report;
-  struct cli_guest *guests;
-  unsigned long numbers; /* given to guests without a key */
-};
-void cli_chat(struct cli_room *room, ms_conn *conn);
-
-/* `address` must outlive the context. A dial that fails is repeated for `retry_msec` (0: 5
- * seconds); one that has opened is not. */
-void cli_forward(struct cli_report *report, uv_loop_t *loop, ms_conn *conn, const char *address,
-                 uint32_t retry_msec);
-
-/* ---- Pages (http_root.c, http_condition.c, page.c) ---- */
-
-enum { CLI_READERS = 4 }; /* as libuv has threads */
-
-/* All zero at first but for the folder, -1. */
-struct cli_pages {
-  int folder; /* of cli_http_root_open */
-  uv_loop_t *loop;
-  struct cli_reader *readers;
-  struct cli_page *first, *last; /* those that wait for a reader */
-};
-
-/* A folder; -1 after an error line. */
-int cli_http_root_open(const char *path);
-
-/* Room for pieces of files. False: no memory. */
-bool cli_pages_open(struct cli_pages *pages, uv_loop_t *loop);
-
-/* After the loop. Closes the folder, too. */
-void cli_pages_close(struct cli_pages *pages);
-
-/* Answers a request for a page. */
-void cli_http_root(struct cli_pages *pages, ms_conn *conn, const ms_request *request);
-
-/* Some bytes of a file. */
-struct cli_part {
-  int64_t at, length;
-};
-
-/* What a browser may have seen before: the tag is quoted, the date as HTTP has it, or "". */
-struct cli_file {
-  int64_t size;
-  char etag[64], modified[32];
-};
-
-/* 200 or 206, and what of the file goes out; 304, 412 or 416: nothing does. */
-int cli_http_condition(const ms_request *request, const struct cli_file *file,
-                       struct cli_part *part);
-
-/* Sends a part, which is not empty, of a file that is closed behind it. */
-void cli_page_send(struct cli_pages *pages, ms_conn *conn, int status, const char *fields, int fd,
-                   const struct cli_part *part);
-
-/* Exit statuses: 0 to 255. */
-struct cli_statuses {
-  bool has[256];
-};
-bool cli_statuses_have(const struct cli_statuses *statuses, int status);
-
-/* Reads "0,1,24", or "any". NULL, or what is wrong with it. */
-const char *cli_statuses_read(struct cli_statuses *out, const char *text);
-
-/* The process that keeps the commands' input (exec.h), as serve has it. */
-struct cli_keeper {
-  uv_loop_t *loop;
-  int fd; /* where it listens; -1: there is none now */
-  uv_poll_t watch;
-  uv_timer_t again;
-  uint64_t started;
-  bool over;
-  void (*on_started)(struct cli_keeper *k);
-};
-extern const struct cli_command cli_exec_keeper;
-
-/* A command for each peer. Zero but for what is the caller's to set; it must outlive the loop. */
-struct cli_exec {
-  struct cli_report *report; /* the caller's */
-  const char *command;       /* the caller's; NULL: there is none */
-  struct cli_statuses clean; /* the caller's: with these a command has succeeded */
-  unsigned long descriptors; /* the caller's: what a command may have; 0: what we may */
-  struct child *children;
-  struct cli_keeper keeper;
-};
-void cli_exec(struct cli_exec *exec, uv_loop_t *loop, ms_conn *conn);
-
-/* Once, before the first command. CLI_OK, or CLI_FAILED after an error line. */
-int cli_exec_prepare(struct cli_exec *exec, uv_loop_t *loop);
-
-/* Kills all commands of the loop, which runs until they are gone, longer than the context. */
-void cli_exec_kill(uv_loop_t *loop);
-
-/* When the loop has nothing to do any more: it has to run once again. */
-void cli_exec_end(struct cli_exec *exec);
 
 #endif

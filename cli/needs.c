@@ -2,142 +2,31 @@
  * beside. An option that does nothing is a mistake, often one that leaves a door open: --allow
  * where ~shs was forgotten. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
 
-/* What there is among the stacks that are served, and in the address that is dialled. */
-enum has {
-  SERVES_SHS = 1,     /* a key is proved */
-  SERVES_OPEN = 2,    /* none is; and the metrics */
-  SERVES_HOST = 4,    /* net, ws, wss */
-  SERVES_WS = 8,      /* ws, wss, unix~ws */
-  SERVES_TLS = 16,    /* wss, tls */
-  SERVES_UNIX = 32,   /* unix */
-  SERVES_FILE = 64,   /* unix, at a path that is no abstract name; and the metrics there */
-  SERVES_TOLD = 128,  /* unix, and what stands in front tells of its peers */
-  SERVES_FRONT = 256, /* unix, and peers are told to come to what stands in front */
-  DIALS_SHS = 512,
-  DIALS_TLS = 1024,
-  ANYTHING = 2047
-};
-
-static bool is_per_address(const char *limit) {
-  return strncmp(limit, "per-", 4) == 0;
-}
-
-static bool is_of_pages(const char *limit) {
-  return strncmp(limit, "pages-", 6) == 0;
-}
-
-static bool is_of_unix(const char *trusted) {
-  return strncmp(trusted, "unix", 4) == 0 && (!trusted[4] || trusted[4] == '=');
-}
-
-static bool is_of_hosts(const char *trusted) {
-  return !is_of_unix(trusted);
-}
-
-static bool is_of_requests(const char *trusted) {
-  const char *what = strchr(trusted, '=');
-  return what && (strcmp(what, "=x-forwarded-for") == 0 || strcmp(what, "=forwarded") == 0);
-}
-
-static bool is_host(const char *external) {
-  return !cli_external_is_section(external);
-}
-
-#define A_HOST "an ADDRESS of net, ws or wss"
-#define A_WS   "an ADDRESS of ws or wss, or unix:PATH~ws"
-#define A_FILE "an ADDRESS of unix:PATH, or --metrics there"
-
-/* Each option needs one of `needs`, told as `words`; with a `value` that is about the entries of a
- * list that have it. Those that are not here are always used. */
-static const struct need {
-  const char *option;
-  unsigned needs;
-  const char *words;
-  bool (*value)(const char *text); /* NULL: any */
-} needs[] = {
-    {"key", SERVES_SHS | DIALS_SHS, "an address with ~shs", NULL},
-    {"network-key", SERVES_SHS | DIALS_SHS, "an address with ~shs", NULL},
-    {"allow", SERVES_SHS, "an ADDRESS with ~shs: elsewhere everybody enters", NULL},
-    {"allow-file", SERVES_SHS, "an ADDRESS with ~shs: elsewhere everybody enters", NULL},
-    {"allow-any", SERVES_SHS, "an ADDRESS with ~shs: elsewhere everybody enters", NULL},
-    {"insecure-noauth", SERVES_OPEN, "an ADDRESS without ~shs, or --metrics", NULL},
-    {"origin", SERVES_WS, A_WS, NULL},
-    {"http-root", SERVES_WS, A_WS, NULL},
-    {"tls-cert", SERVES_TLS, "an ADDRESS of wss or with ~tls", NULL},
-    {"tls-key", SERVES_TLS, "an ADDRESS of wss or with ~tls", NULL},
-    {"tls-ca", DIALS_TLS, "a dialled address (of --forward, in serve) of wss or with ~tls", NULL},
-    {"tls-insecure", DIALS_TLS, "a dialled address (of --forward, in serve) of wss or with ~tls",
+/* Of every command; serve has more (serve/needs.c). */
+static const struct cli_need needs[] = {
+    {"key", CLI_SHS, "an address with ~shs", NULL},
+    {"network-key", CLI_SHS, "an address with ~shs", NULL},
+    {"tls-ca", CLI_DIALS_TLS, "a dialled address (of --forward, in serve) of wss or with ~tls",
      NULL},
-    {"trusted-proxy", SERVES_HOST | SERVES_TOLD, A_HOST, is_of_hosts},
-    {"trusted-proxy", SERVES_UNIX, "an ADDRESS of unix", is_of_unix},
-    {"trusted-proxy", SERVES_WS, A_WS, is_of_requests},
-    {"scope", SERVES_HOST | SERVES_FRONT, A_HOST ": a unix socket is the device's", NULL},
-    {"external", SERVES_HOST, A_HOST, is_host},
-    {"reuse-port", SERVES_HOST, A_HOST, NULL},
-    {"unix-mode", SERVES_FILE, A_FILE, NULL},
-    {"unix-group", SERVES_FILE, A_FILE, NULL},
-    {"limit", SERVES_HOST | SERVES_TOLD, A_HOST ", or --trusted-proxy unix=HOW", is_per_address},
-    {"limit", SERVES_HOST | SERVES_TOLD, A_HOST ", or --trusted-proxy unix=HOW", is_of_pages},
-    {"limit", SERVES_WS, A_WS, is_of_pages},
+    {"tls-insecure", CLI_DIALS_TLS,
+     "a dialled address (of --forward, in serve) of wss or with ~tls", NULL},
+    {0},
 };
 
-/* Of these the first is nothing beside the second. */
-static const struct {
-  const char *option, *beside;
-} contrary[] = {
-    {"allow", "allow-any"},
-    {"allow-file", "allow-any"},
-    {"tls-ca", "tls-insecure"},
-};
+static const struct cli_contrary contrary[] = {{"tls-ca", "tls-insecure"}, {0}};
 
 /* ---- What there is ---- */
 
-static unsigned section_served(const ms_section *s) {
-  switch (s->kind) {
-    case MS_SECTION_NET:
-      return SERVES_HOST;
-    case MS_SECTION_WS:
-      return SERVES_WS | (s->transport ? SERVES_HOST : 0) | (s->secure ? SERVES_TLS : 0);
-    case MS_SECTION_TLS:
-      return SERVES_TLS;
-    case MS_SECTION_SHS:
-      return SERVES_SHS;
-    case MS_SECTION_ONION: /* what this version does not serve is an error of its own, later */
-    case MS_SECTION_OTHER:
-      return ANYTHING;
-    case MS_SECTION_UNIX:
-    case MS_SECTION_MEMORY:
-      return SERVES_UNIX | (s->path && *s->path == '@' ? 0 : SERVES_FILE);
-    case MS_SECTION_NOAUTH:
-      break;
-  }
-  return 0;
-}
-
 static unsigned section_dialled(const ms_section *s) {
-  if (s->kind == MS_SECTION_SHS) return DIALS_SHS;
-  return s->kind == MS_SECTION_TLS || s->secure ? DIALS_TLS : 0;
+  if (s->kind == MS_SECTION_SHS) return CLI_SHS;
+  return s->kind == MS_SECTION_TLS || s->secure ? CLI_DIALS_TLS : 0;
 }
 
-/* Of every alternative that can be read. */
-static unsigned served(const ms_addr *addr) {
-  const ms_alternative *a;
-  unsigned all = 0;
-  for (size_t i = 0; (a = ms_addr_at(addr, i)); i++) {
-    unsigned has = 0;
-    for (size_t j = 0; j < a->count; j++)
-      has |= section_served(&a->sections[j]);
-    all |= has | (has & SERVES_SHS ? 0 : SERVES_OPEN);
-  }
-  return all;
-}
-
-static unsigned dialled(const ms_addr *addr) {
+unsigned cli_dials(const ms_addr *addr) {
   const ms_alternative *a;
   unsigned has = 0;
   for (size_t i = 0; (a = ms_addr_at(addr, i)); i++)
@@ -148,7 +37,7 @@ static unsigned dialled(const ms_addr *addr) {
 
 /* ---- What is given ---- */
 
-static bool is_given(const struct cli_option *o) {
+bool cli_is_given(const struct cli_option *o) {
   switch (o->kind) {
     case CLI_FLAG:
       return *(const bool *)o->value;
@@ -158,36 +47,36 @@ static bool is_given(const struct cli_option *o) {
       return ((const struct cli_texts *)o->value)->count > 0;
     case CLI_MODE:
       return *(const unsigned *)o->value != 0;
-    case CLI_MSEC: /* it has a default, and is always used */
-      break;
+    case CLI_MSEC:
+      return *(const uint32_t *)o->value != 0;
   }
   return false;
 }
 
-static const struct cli_option *option_of(const struct cli_given *given, const char *name) {
+const struct cli_option *cli_option_of(const struct cli_given *given, const char *name) {
   for (size_t i = 0; i < given->count; i++)
     if (strcmp(given->options[i].name, name) == 0) return &given->options[i];
   return NULL;
 }
 
-static bool is_given_by_name(const struct cli_given *given, const char *name) {
-  const struct cli_option *o = option_of(given, name);
-  return o && is_given(o);
+bool cli_is_given_by_name(const struct cli_given *given, const char *name) {
+  const struct cli_option *o = cli_option_of(given, name);
+  return o && cli_is_given(o);
 }
 
 /* The entry that the need is about, or NULL: there is none. */
-static const char *entry_of(const struct need *need, const struct cli_option *o) {
+static const char *entry_of(const struct cli_need *need, const struct cli_option *o) {
   const struct cli_texts *all = o->value;
   for (size_t i = 0; o->kind == CLI_LIST && i < all->count; i++)
     if (need->value(all->at[i])) return all->at[i];
   return NULL;
 }
 
-static int check_need(const struct cli_given *given, const struct need *need,
+static int check_need(const struct cli_given *given, const struct cli_need *need,
                       const struct cli_option *o, unsigned has) {
   const char *entry = need->value ? entry_of(need, o) : "";
   char where[128], why[256], typed[CLI_TYPED];
-  if (strcmp(need->option, o->name) != 0 || need->needs & has || !is_given(o) || !entry)
+  if (strcmp(need->option, o->name) != 0 || need->needs & has || !cli_is_given(o) || !entry)
     return CLI_OK;
   cli_typed(entry, typed, sizeof typed);
   (void)snprintf(where, sizeof where, "--%s%s%.100s", o->name, *entry ? " " : "", typed);
@@ -195,92 +84,27 @@ static int check_need(const struct cli_given *given, const struct need *need,
   return cli_usage(given->command, where, why);
 }
 
-static int check(const struct cli_given *given, unsigned has) {
+int cli_unused(const struct cli_given *given, const struct cli_need *all,
+               const struct cli_contrary *against, unsigned has) {
   char where[64], why[128];
   for (size_t i = 0; i < given->count; i++)
-    for (size_t j = 0; j < sizeof needs / sizeof *needs; j++)
-      if (check_need(given, &needs[j], &given->options[i], has) != CLI_OK) return CLI_USAGE;
-  for (size_t i = 0; i < sizeof contrary / sizeof *contrary; i++) {
-    if (!is_given_by_name(given, contrary[i].option) ||
-        !is_given_by_name(given, contrary[i].beside))
+    for (const struct cli_need *need = all; need->option; need++)
+      if (check_need(given, need, &given->options[i], has) != CLI_OK) return CLI_USAGE;
+  for (; against->option; against++) {
+    if (!cli_is_given_by_name(given, against->option) ||
+        !cli_is_given_by_name(given, against->beside))
       continue;
-    (void)snprintf(where, sizeof where, "--%s", contrary[i].option);
-    (void)snprintf(why, sizeof why, "makes no sense beside --%s", contrary[i].beside);
+    (void)snprintf(where, sizeof where, "--%s", against->option);
+    (void)snprintf(why, sizeof why, "makes no sense beside --%s", against->beside);
     return cli_usage(given->command, where, why);
   }
   return CLI_OK;
 }
 
+int cli_unused_by_all(const struct cli_given *given, unsigned has) {
+  return cli_unused(given, needs, contrary, has);
+}
+
 int cli_unused_dialling(const struct cli_given *given, const ms_addr *addr) {
-  return check(given, dialled(addr));
-}
-
-static bool has_entry(const struct cli_given *given, const char *name, bool (*is)(const char *)) {
-  const struct cli_option *o = option_of(given, name);
-  const struct cli_texts *all = o ? o->value : NULL;
-  for (size_t i = 0; all && i < all->count; i++)
-    if (is(all->at[i])) return true;
-  return false;
-}
-
-static unsigned of_metrics(const struct cli_given *given) {
-  const struct cli_option *o = option_of(given, "metrics");
-  const char *at = o ? *(const char *const *)o->value : NULL;
-  if (!at) return 0;
-  return SERVES_OPEN | (strncmp(at, "unix:", 5) == 0 && at[5] != '@' ? SERVES_FILE : 0);
-}
-
-/* What stands in front of unix sockets. */
-static unsigned of_fronts(const struct cli_given *given, unsigned has) {
-  if (!(has & SERVES_UNIX)) return 0;
-  return (has_entry(given, "trusted-proxy", is_of_unix) ? SERVES_TOLD : 0) |
-         (has_entry(given, "external", cli_external_is_section) ? SERVES_FRONT : 0);
-}
-
-int cli_unused_serving(const struct cli_given *given, const struct cli_texts *addresses,
-                       const ms_addr *forward) {
-  unsigned has = forward ? dialled(forward) : 0;
-  has |= of_metrics(given);
-  for (size_t i = 0; i < addresses->count; i++) {
-    const char *text = addresses->at[i];
-    unsigned here;
-    ms_error err;
-    ms_addr *addr;
-    if (ms_addr_parse(&addr, text, strlen(text), MS_ADDR_LISTEN, &err) < 0) {
-      (void)cli_error_typed(given->command->name, text, MS_ADDR_LISTEN, &err);
-      return err.code == MS_EADDRESS ? CLI_USAGE : CLI_FAILED;
-    }
-    here = served(addr);
-    ms_addr_free(addr);
-    if (here & SERVES_TLS && here != ANYTHING && !is_given_by_name(given, "tls-cert"))
-      return cli_usage_typed(given->command, text,
-                             "a server of TLS needs a certificate: --tls-cert FILE");
-    has |= here;
-  }
-  return check(given, has | of_fronts(given, has));
-}
-
-static bool is_dialled(const ms_alternative *a) {
-  for (size_t j = 0; cli_stack(j); j++)
-    if (ms_addr_match(a, cli_stack(j))) return true;
-  return false;
-}
-
-bool cli_can_dial(const ms_addr *addr, bool tls_insecure, char *why, size_t size) {
-  const ms_alternative *a;
-  *why = '\0';
-  for (size_t i = 0; (a = ms_addr_at(addr, i)); i++) {
-    const ms_section *tls = a->count > 1 ? &a->sections[1] : NULL;
-    if (is_dialled(a)) {
-      if (a->sections[0].kind != MS_SECTION_UNIX || tls_insecure || !tls ||
-          tls->kind != MS_SECTION_TLS || tls->host)
-        return true;
-      (void)snprintf(
-          why, size,
-          "~tls over a unix socket has to say whom the certificate shall name: tls:NAME");
-    } else if (!*why && !a->error.code) {
-      cli_no_stack(a, why, size);
-    }
-  }
-  return false;
+  return cli_unused_by_all(given, cli_dials(addr));
 }

@@ -1,6 +1,6 @@
 /* A request for the metrics, from any bytes: whatever has come so far is judged as one of a few
  * statuses, and a judgement stands whatever follows. */
-#include "../cli/metrics.c"
+#include "../cli/serve/metrics.c"
 
 #include "fuzz.h"
 

@@ -2,7 +2,7 @@
  * to what. Nothing is read beyond an argument; what is taken is one of those that were given. */
 #include <string.h>
 
-#include "../cli/cli.h"
+#include "../cli/serve/serve.h"
 #include "fuzz.h"
 
 enum { ARGUMENTS = 32 };

@@ -1,9 +1,9 @@
 /* What a request for a page asks for: its target becomes a path below the folder or nothing, its
  * range lies within the file. The first line is the target, the second a range, the third a list of
  * tags. */
-#include "../cli/http_root.c"
+#include "../cli/serve/http_root.c"
 
-#include "../cli/http_condition.c"
+#include "../cli/serve/http_condition.c"
 #include "fuzz.h"
 
 enum { LINE = 1024 };

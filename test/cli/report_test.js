@@ -573,7 +573,7 @@ scenario('address --legacy translates', async (world) => {
 
 scenario('the manual has every event and every reason', async () => {
   const source = (name) => fs.readFileSync(path.join(__dirname, '../..', name), 'utf8')
-  const [report, manual] = [source('cli/report.c'), source('docs/multiserver.1.in')]
+  const [report, manual] = [source('cli/serve/report.c'), source('docs/multiserver.1.in')]
   const events = [...report.matchAll(/(?:write|make)_event\((?:r, )?"(\w+)"/g)].map((m) => m[1])
   const reasons = [...report.match(/const char \*reason\([^]*?\n}/)[0].matchAll(/(?:return|:) "(\w+)"/g)].map((m) => m[1])
   assert.ok(events.length >= 7 && reasons.length >= 8, `${events} ${reasons}`)

@@ -23,9 +23,9 @@ count=$(wc -l <"$scratch/words")
 
 find README.md SECURITY.md docs include src cli -type f ! -path "$page" -exec cat {} + |
   tr 'A-Z\n' 'a-z ' | sed 's/ [*] / /g; s/  */ /g' >"$scratch/text"
-cat include/*.h src/*/*.[ch] cli/*.[ch] | grep -oE '[A-Za-z_][A-Za-z0-9_]*' | LC_ALL=C sort -u >"$scratch/code"
+cat include/*.h src/*/*.[ch] cli/*.[ch] cli/*/*.[ch] | grep -oE '[A-Za-z_][A-Za-z0-9_]*' | LC_ALL=C sort -u >"$scratch/code"
 (cd src && ls -- */*.c) | sed 's|.*/||' >>"$scratch/code"
-(cd cli && ls -- *.c) >>"$scratch/code"
+(cd cli && ls -- *.c */*.c) | sed "s|.*/||" >>"$scratch/code"
 : >"$scratch/wrong"
 while IFS='|' read -r words meaning code; do
   [ -n "$meaning" ] && [ -n "$code" ] || fail "$page: $words has no meaning, or no name in the code"
@@ -68,10 +68,10 @@ same_names limits docs/operating.md
 table() {
   awk -F '\t' -v first="$1" '$1 == first { on = 1; next } /^\.TE/ { on = 0 } on && NF == 2 && $1 ~ /^[a-z]+$/ { print $1 }' docs/multiserver.1.in
 }
-grep -ohE '(write|make)_event\((r, )?"[a-z]+"' cli/*.c | sed 's/.*"\(.*\)"/\1/' >"$scratch/told"
+grep -ohE '(write|make)_event\((r, )?"[a-z]+"' cli/serve/*.c | sed 's/.*"\(.*\)"/\1/' >"$scratch/told"
 table Event >"$scratch/meant"
 same_names events 'multiserver(1), EVENTS'
-awk '/^static const char \*reason\(/ { on = 1 } on { print } /^}/ { on = 0 }' cli/report.c | grep -oE '"[a-z]+"' | tr -d '"' >"$scratch/told"
+awk '/^static const char \*reason\(/ { on = 1 } on { print } /^}/ { on = 0 }' cli/serve/report.c | grep -oE '"[a-z]+"' | tr -d '"' >"$scratch/told"
 table Reason >"$scratch/meant"
 same_names reasons 'multiserver(1), EVENTS'
 echo "$count words, $counters counters"

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
+#include "serve.h"
 
 /* What is out of a range would not do what it says: a context of less memory has no connections,
  * and a connection takes no more than six blocks, and no less than six of 1 KiB. */

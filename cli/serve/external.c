@@ -1,7 +1,7 @@
 /* serve --external HOST|SECTION: which of them is meant for which address. */
 #include <string.h>
 
-#include "cli.h"
+#include "serve.h"
 
 /* "net:host:port", "wss://host"; an IPv6 address has brackets, or digits of hexadecimal numbers
  * only. */

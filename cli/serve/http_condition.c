@@ -3,7 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "cli.h"
+#include "serve.h"
 
 enum { DIGITS = 18 }; /* of a number that fits for sure */
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
+#include "serve.h"
 
 enum { LINE = 4096, NAME = 8, TOLD = 10 };
 

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "cli.h"
+#include "serve.h"
 
 enum { LINES_PER_SECOND = 10 }; /* of peers that failed */
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli.h"
+#include "serve.h"
 
 /* Bytes that wait; how long a reader has in the end; between two lines about a failure. */
 enum { WAITING_MAX = 1 << 20, PATIENCE_MSEC = 1000, TELL_MSEC = 600000 };

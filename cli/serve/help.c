@@ -1,5 +1,5 @@
 /* The text of serve --help. */
-#include "cli.h"
+#include "serve.h"
 
 const char cli_serve_help[] =
     "usage: multiserver serve [OPTIONS] ACTION ADDRESS...\n"

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
+#include "serve.h"
 
 /* How long a side whose other side has left in peace may take to end without another byte. */
 enum { LEFT_OVER_MSEC = 5000 };

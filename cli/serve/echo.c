@@ -3,7 +3,7 @@
  * not has the drain to end by itself. */
 #include <stdlib.h>
 
-#include "cli.h"
+#include "serve.h"
 
 enum { TICK_MSEC = 100, SILENT_TICKS = 3 };
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "cli.h"
+#include "serve.h"
 
 /* Who takes less than PACE_BYTES in PACE_MSEC is cut: bytes that drip buy no time. */
 enum { PIECE = 65536, PACE_MSEC = 30000, PACE_BYTES = 61440 };

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cli.h"
+#include "serve.h"
 
 enum { PATH_TEXT = 4096 };
 

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
+#include "exec.h"
 
 bool cli_statuses_have(const struct cli_statuses *statuses, int status) {
   return status >= 0 && status < 256 && statuses->has[status];

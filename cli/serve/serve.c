@@ -7,7 +7,8 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "cli.h"
+#include "exec.h"
+#include "serve.h"
 
 enum { DRAIN_MSEC = 5000, SIGNALS = 4 };
 

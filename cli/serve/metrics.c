@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "cli.h"
+#include "serve.h"
 
 enum { REQUEST_MAX = 8192, TEXT = 16384, DEADLINE_MSEC = 5000 };
 

@@ -1,9 +1,7 @@
 /* Each connection of serve takes descriptors, and a process begins with few. */
-#include <string.h>
 #include <sys/resource.h>
 
-#include "base/file.h"
-#include "cli.h"
+#include "serve.h"
 
 enum { OTHERS = 96 }; /* listeners, who asks for metrics, files */
 
@@ -21,10 +19,4 @@ unsigned long cli_descriptors(uint32_t connections, unsigned each) {
         "(ulimit -n, LimitNOFILE, --limit connections=N)",
         (unsigned long long)limit.rlim_cur, (unsigned long)connections, cli_plural(connections));
   return before;
-}
-
-int cli_loop_open(uv_loop_t *loop, const char *command) {
-  int sys = ms__file_room();
-  if (sys) return cli_error(command, NULL, "no event loop: %s (ulimit -n)", strerror(sys));
-  return uv_loop_init(loop) < 0 ? cli_error(command, NULL, "no event loop") : CLI_OK;
 }

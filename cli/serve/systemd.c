@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cli.h"
+#include "serve.h"
 
 enum { FIRST = 3 };
 
