@@ -13,11 +13,10 @@
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 
 /* One subcommand. `run` gets its own arguments: argv[0] is the subcommand's name. Returns an exit
- * status. `help` and then those of `more` (NULL behind the last, or NULL) are the whole text of
- * --help: C knows no string of more than 4,095 characters. */
+ * status. `help` is the text of --help, or its beginning: then `more` (or NULL) prints the rest. */
 struct cli_command {
   const char *name, *summary, *help;
-  const char *const *more;
+  void (*more)(void);
   int (*run)(int argc, char **argv);
 };
 

@@ -26,8 +26,7 @@ int cli_one_address(const struct cli_command *command, const struct cli_texts *r
 
 int cli_help(const struct cli_command *command) {
   (void)fputs(command->help, stdout);
-  for (const char *const *more = command->more; more && *more; more++)
-    (void)fputs(*more, stdout);
+  if (command->more) command->more();
   return cli_flush("help");
 }
 

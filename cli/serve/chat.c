@@ -7,9 +7,15 @@
 
 enum { LINE = 4096, NAME = 8, TOLD = 10 };
 
-struct cli_guest {
-  struct cli_guest *prev, *next;
-  struct cli_room *room;
+struct room {
+  struct cli_report *report;
+  struct guest *guests;
+  unsigned long numbers; /* given to guests without a key */
+};
+
+struct guest {
+  struct guest *prev, *next;
+  struct room *room;
   ms_conn *conn;
   char name[32];
   bool gone;           /* our goodbye is said */
@@ -20,7 +26,7 @@ struct cli_guest {
 };
 
 /* A line to one guest, whole or not at all. One who leaves, or is closed, hears no more. */
-static void tell(struct cli_guest *to, const char *text, size_t n) {
+static void tell(struct guest *to, const char *text, size_t n) {
   ptrdiff_t k = to->gone ? MS_EPIPE : ms_conn_write(to->conn, text, n);
   if (k == MS_EPIPE || k == (ptrdiff_t)n) return;
   to->dropped = k < 0 ? ms_code_text((int)k) : "dropped: it reads too slowly";
@@ -28,13 +34,13 @@ static void tell(struct cli_guest *to, const char *text, size_t n) {
   ms_conn_abort(to->conn);
 }
 
-static void tell_others(const struct cli_guest *from, const char *text, size_t n) {
-  for (struct cli_guest *g = from->room->guests; g; g = g->next)
+static void tell_others(const struct guest *from, const char *text, size_t n) {
+  for (struct guest *g = from->room->guests; g; g = g->next)
     if (g != from) tell(g, text, n);
 }
 
-static const struct cli_guest *named(const struct cli_room *room, const char *name) {
-  const struct cli_guest *g = room->guests;
+static const struct guest *named(const struct room *room, const char *name) {
+  const struct guest *g = room->guests;
   while (g && strcmp(g->name, name) != 0)
     g = g->next;
   return g;
@@ -42,7 +48,7 @@ static const struct cli_guest *named(const struct cli_room *room, const char *na
 
 /* What a guest has entered as: the beginning of its key, and a number where somebody has that, as
  * from another terminal of the same machine. */
-static void name_guest(struct cli_room *room, struct cli_guest *g, const uint8_t *key) {
+static void name_guest(struct room *room, struct guest *g, const uint8_t *key) {
   char text[MS_KEY_TEXT];
   if (!key) {
     (void)snprintf(g->name, sizeof g->name, "guest-%lu", ++room->numbers);
@@ -55,12 +61,12 @@ static void name_guest(struct cli_room *room, struct cli_guest *g, const uint8_t
 }
 
 /* Who you are, who is here, and how to leave. */
-static void greet(struct cli_guest *g) {
+static void greet(struct guest *g) {
   char text[512];
   size_t n, others = 0;
   int k = snprintf(text, sizeof text, "* welcome: you are %s, and ", g->name);
   n = (size_t)k;
-  for (const struct cli_guest *o = g->next; o; o = o->next, others++)
+  for (const struct guest *o = g->next; o; o = o->next, others++)
     if (others < TOLD)
       n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", others ? ", " : "", o->name);
   if (!others)
@@ -75,13 +81,13 @@ static void greet(struct cli_guest *g) {
   tell(g, text, n);
 }
 
-static void announce(const struct cli_guest *who, const char *what) {
+static void announce(const struct guest *who, const char *what) {
   char text[64];
   int n = snprintf(text, sizeof text, "* %s %s\n", who->name, what);
   tell_others(who, text, (size_t)n);
 }
 
-static void say(struct cli_guest *g) {
+static void say(struct guest *g) {
   char text[sizeof g->name + 2 + LINE + 1];
   size_t at;
   while (g->n && g->line[g->n - 1] == '\r')
@@ -95,7 +101,7 @@ static void say(struct cli_guest *g) {
   tell_others(g, text, at);
 }
 
-static void end_of_line(struct cli_guest *g) {
+static void end_of_line(struct guest *g) {
   static const char sorry[] = "* a line has at most 4096 bytes: yours was not passed on\n";
   if (g->too_long)
     tell(g, sorry, sizeof sorry - 1);
@@ -106,7 +112,7 @@ static void end_of_line(struct cli_guest *g) {
 }
 
 static void on_readable(ms_conn *conn, void *user) {
-  struct cli_guest *g = user;
+  struct guest *g = user;
   const uint8_t *p;
   size_t n = ms_conn_peek(conn, &p);
   for (size_t i = 0; i < n; i++) {
@@ -121,14 +127,14 @@ static void on_readable(ms_conn *conn, void *user) {
 }
 
 static void on_end(ms_conn *conn, void *user) {
-  struct cli_guest *g = user;
+  struct guest *g = user;
   if (g->n) end_of_line(g);
   g->gone = true;
   ms_conn_end(conn);
 }
 
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
-  struct cli_guest *g = user;
+  struct guest *g = user;
   ms_error cut;
   if (err && err->code == MS_EABORTED && g->dropped)
     err = cli_report_cut(g->room->report, "chat", conn, err, &cut, g->dropped);
@@ -145,8 +151,14 @@ static void on_close(ms_conn *conn, const ms_error *err, void *user) {
 static const ms_conn_events events = {
     .on_readable = on_readable, .on_end = on_end, .on_close = on_close};
 
-void cli_chat(struct cli_room *room, ms_conn *conn) {
-  struct cli_guest *g = calloc(1, sizeof *g);
+static int start(void *state, struct cli_serving *s) {
+  ((struct room *)state)->report = s->report;
+  return CLI_OK;
+}
+
+static void take(void *state, ms_conn *conn) {
+  struct room *room = state;
+  struct guest *g = calloc(1, sizeof *g);
   if (!g) {
     cli_fail(room->report, conn, "out of memory");
     return;
@@ -161,3 +173,12 @@ void cli_chat(struct cli_room *room, ms_conn *conn) {
   greet(g);
   announce(g, "joined");
 }
+
+const struct cli_action cli_action_chat = {
+    .name = "chat",
+    .help = "a room: lines reach all others",
+    .descriptors = 1,
+    .size = sizeof(struct room),
+    .start = start,
+    .take = take,
+};

@@ -7,9 +7,15 @@
 
 enum { TICK_MSEC = 100, SILENT_TICKS = 3 };
 
-struct cli_speaker {
-  struct cli_speaker *prev, *next;
-  struct cli_echoes *all;
+struct echoes {
+  struct cli_serving *serving;
+  uv_timer_t timer;
+  struct speaker *speakers;
+};
+
+struct speaker {
+  struct speaker *prev, *next;
+  struct echoes *all;
   ms_conn *conn;
   unsigned ticks; /* of silence, while serve is being stopped */
 };
@@ -47,7 +53,7 @@ static bool has_more(ms_conn *conn) {
 
 /* While something has not been given back its end would be no clean one, should it be idle. */
 static void pump(ms_conn *conn, void *user) {
-  struct cli_speaker *s = user;
+  struct speaker *s = user;
   s->ticks = 0;
   if (ms_conn_messages(conn))
     pump_messages(conn);
@@ -63,8 +69,8 @@ static void on_end(ms_conn *conn, void *user) {
 }
 
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
-  struct cli_speaker *s = user;
-  cli_report_closed(s->all->report, "echo", conn, err);
+  struct speaker *s = user;
+  cli_report_closed(s->all->serving->report, "echo", conn, err);
   if (s->prev)
     s->prev->next = s->next;
   else
@@ -76,10 +82,11 @@ static void on_close(ms_conn *conn, const ms_error *err, void *user) {
 static const ms_conn_events events = {
     .on_readable = pump, .on_end = on_end, .on_writable = pump, .on_close = on_close};
 
-void cli_echo(struct cli_echoes *all, ms_conn *conn) {
-  struct cli_speaker *s = calloc(1, sizeof *s);
+static void take(void *state, ms_conn *conn) {
+  struct echoes *all = state;
+  struct speaker *s = calloc(1, sizeof *s);
   if (!s) {
-    cli_fail(all->report, conn, "out of memory");
+    cli_fail(all->serving->report, conn, "out of memory");
     return;
   }
   s->all = all;
@@ -94,8 +101,8 @@ void cli_echo(struct cli_echoes *all, ms_conn *conn) {
 
 /* Between two ticks what the system has is read. */
 static void on_tick(uv_timer_t *timer) {
-  struct cli_echoes *all = timer->data;
-  for (struct cli_speaker *s = all->speakers, *next; s; s = next) {
+  struct echoes *all = timer->data;
+  for (struct speaker *s = all->speakers, *next; s; s = next) {
     next = s->next;
     if (has_more(s->conn) || ++s->ticks < SILENT_TICKS) continue;
     ms_conn_set_reset_on_shutdown(s->conn, false);
@@ -103,18 +110,37 @@ static void on_tick(uv_timer_t *timer) {
   }
 }
 
-void cli_echoes_open(struct cli_echoes *all, uv_loop_t *loop) {
-  (void)uv_timer_init(loop, &all->timer);
-  all->timer.data = all;
-  uv_unref((uv_handle_t *)&all->timer);
-}
-
-void cli_echoes_stop(struct cli_echoes *all) {
-  for (const struct cli_speaker *s = all->speakers; s; s = s->next)
+static void stop(void *state, bool cut) {
+  struct echoes *all = state;
+  if (cut) return;
+  for (const struct speaker *s = all->speakers; s; s = s->next)
     ms_conn_set_reset_on_shutdown(s->conn, true);
   (void)uv_timer_start(&all->timer, on_tick, TICK_MSEC, TICK_MSEC);
 }
 
-void cli_echoes_close(struct cli_echoes *all) {
-  uv_close((uv_handle_t *)&all->timer, NULL);
+/* ---- The action ---- */
+
+static int start(void *state, struct cli_serving *s) {
+  struct echoes *all = state;
+  all->serving = s;
+  (void)uv_timer_init(s->loop, &all->timer);
+  all->timer.data = all;
+  uv_unref((uv_handle_t *)&all->timer);
+  return CLI_OK;
 }
+
+static void close_timer(void *state) {
+  uv_close((uv_handle_t *)&((struct echoes *)state)->timer, NULL);
+}
+
+const struct cli_action cli_action_echo = {
+    .name = "echo",
+    .help = "what a peer sends comes back",
+    .messages = true,
+    .descriptors = 1,
+    .size = sizeof(struct echoes),
+    .start = start,
+    .take = take,
+    .stop = stop,
+    .close = close_timer,
+};

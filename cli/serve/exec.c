@@ -14,12 +14,21 @@
 
 #include "exec.h"
 
+/* A command for each peer. */
+struct commands {
+  struct cli_serving *serving;
+  const char *clean_given;   /* --exec-clean, or NULL */
+  struct cli_statuses clean; /* with these a command has succeeded */
+  struct child *children;
+  struct cli_keeper keeper;
+};
+
 enum { KILL_MSEC = 5000, UNREAD_MSEC = 30000, TAKEN_LEAST = 4096, REST_MSEC = 1000, WHY = 128 };
 
 struct child {
-  struct cli_exec *exec;
-  struct child *prev, *next; /* of the exec */
-  ms_conn *conn;             /* NULL when it is over */
+  struct commands *all;
+  struct child *prev, *next;
+  ms_conn *conn; /* NULL when it is over */
   uv_process_t process;
   uv_poll_t in; /* our end of its input */
   uv_pipe_t out;
@@ -44,7 +53,7 @@ static void leave(struct child *c) {
   if (c->prev)
     c->prev->next = c->next;
   else
-    c->exec->children = c->next;
+    c->all->children = c->next;
   if (c->next) c->next->prev = c->prev;
 }
 
@@ -63,7 +72,7 @@ static void drop_input(struct child *c) {
   struct cli_keeper_message m = {.input = c->input, .order = CLI_KILL};
   struct pollfd p = {.fd = c->in_fd};
   if (c->in_fd < 0) return;
-  if (!c->in_over && poll(&p, 1, 0) == 0) (void)cli_keeper_tell(&c->exec->keeper, &m, -1);
+  if (!c->in_over && poll(&p, 1, 0) == 0) (void)cli_keeper_tell(&c->all->keeper, &m, -1);
   close_handle(&c->in);
   (void)close(c->in_fd);
   c->in_fd = -1;
@@ -269,7 +278,7 @@ static void on_exit(uv_process_t *process, int64_t status, int number) {
   c->number = number ? number : (int)status;
   if (number)
     (void)snprintf(c->why, WHY, "the command was killed by signal %d", number);
-  else if (!cli_statuses_have(&c->exec->clean, (int)status))
+  else if (!cli_statuses_have(&c->all->clean, (int)status))
     (void)snprintf(c->why, WHY, "the command has exited with %d", (int)status);
   if (!c->stopped) uv_timer_stop(&c->timer);
   wait_for_rest(c);
@@ -305,9 +314,9 @@ static void on_close(ms_conn *conn, const ms_error *err, void *user) {
   ms_error cut;
   c->conn = NULL;
   if (err && err->code == MS_EABORTED) /* not by us */
-    err = cli_report_cut(c->exec->report, "exec", conn, err, &cut,
+    err = cli_report_cut(c->all->serving->report, "exec", conn, err, &cut,
                          "cut: the command had not ended when it had to");
-  cli_report_ended(c->exec->report, "exec", conn, err, &ending);
+  cli_report_ended(c->all->serving->report, "exec", conn, err, &ending);
   (void)uv_read_stop((uv_stream_t *)&c->out);
   if (c->running) {
     (void)uv_poll_stop(&c->in);
@@ -334,14 +343,14 @@ static int spawn(struct child *c, uv_loop_t *loop, int in) {
   char shell[] = "/bin/sh", flag[] = "-c", descriptors[24];
   /* programs that select() break where there are many descriptors */
   char limited[] = "ulimit -Sn \"$1\" && exec /bin/sh -c \"$0\"";
-  char *command = (char *)(uintptr_t)c->exec->command;
+  char *command = (char *)(uintptr_t)c->all->serving->argument;
   char *plain[] = {shell, flag, command, NULL};
   char *fewer[] = {shell, flag, limited, command, descriptors, NULL};
   char *env[4] = {env_path, env_address, NULL, NULL};
   uv_stdio_container_t stdio[3];
   uv_process_options_t options = {.exit_cb = on_exit, .file = shell, .env = env};
-  (void)snprintf(descriptors, sizeof descriptors, "%lu", c->exec->descriptors);
-  options.args = c->exec->descriptors ? fewer : plain;
+  (void)snprintf(descriptors, sizeof descriptors, "%lu", c->all->serving->descriptors);
+  options.args = c->all->serving->descriptors ? fewer : plain;
   (void)snprintf(env_path, sizeof env_path, "PATH=%s", path ? path : "/usr/bin:/bin");
   (void)snprintf(env_address, sizeof env_address, "MULTISERVER_ADDRESS=%s",
                  ms_conn_address(c->conn));
@@ -384,12 +393,12 @@ static int make_input(struct child *c, uv_loop_t *loop) {
 }
 
 /* The keeper has the input before there is anybody to read it. */
-static int start(struct child *c, uv_loop_t *loop) {
+static int start_child(struct child *c, uv_loop_t *loop) {
   struct cli_keeper_message m = {.order = CLI_KEEP};
   int theirs = make_input(c, loop), r;
   if (theirs < 0) return theirs;
   m.input = c->input;
-  r = cli_keeper_tell(&c->exec->keeper, &m, c->in_fd);
+  r = cli_keeper_tell(&c->all->keeper, &m, c->in_fd);
   if (r == 0) {
     r = spawn(c, loop, theirs);
     c->process.data = c;
@@ -398,30 +407,32 @@ static int start(struct child *c, uv_loop_t *loop) {
     c->running = r == 0;
   }
   (void)close(theirs);
-  if (c->running) cli_keeper_tell_leader(&c->exec->keeper, c->input, c->process.pid);
+  if (c->running) cli_keeper_tell_leader(&c->all->keeper, c->input, c->process.pid);
   return r;
 }
 
-void cli_exec(struct cli_exec *exec, uv_loop_t *loop, ms_conn *conn) {
+static void take(void *state, ms_conn *conn) {
+  struct commands *all = state;
+  uv_loop_t *loop = all->serving->loop;
   struct child *c = calloc(1, sizeof *c);
   int r;
   if (!c) {
-    cli_fail(exec->report, conn, "the command could not be started: out of memory");
+    cli_fail(all->serving->report, conn, "the command could not be started: out of memory");
     return;
   }
-  c->exec = exec;
+  c->all = all;
   c->conn = conn;
   c->in_fd = -1;
   (void)uv_pipe_init(loop, &c->out, 0);
   (void)uv_timer_init(loop, &c->timer);
   c->out.data = c->timer.data = c;
   c->handles = 2;
-  c->next = exec->children;
+  c->next = all->children;
   if (c->next) c->next->prev = c;
-  exec->children = c;
+  all->children = c;
   ms_conn_handle(conn, &events, c);
   ms_conn_set_reset_on_shutdown(conn, true); /* nothing of ours may end it but the command */
-  if ((r = start(c, loop)) < 0) {
+  if ((r = start_child(c, loop)) < 0) {
     c->in_over = c->out_over = true;
     give_up(c, "the command could not be started", uv_strerror(r));
     return;
@@ -432,21 +443,18 @@ void cli_exec(struct cli_exec *exec, uv_loop_t *loop, ms_conn *conn) {
 
 /* ---- All of them ---- */
 
-static void kill_process(uv_handle_t *handle, void *user) {
-  (void)user;
-  struct child *c = handle->data;
-  if (handle->type != UV_PROCESS || ((uv_process_t *)handle)->exit_cb != on_exit) return;
-  signal_child(c, SIGKILL);
-  if (c->stopped && !c->running) (void)uv_timer_start(&c->timer, on_kill, 0, 0);
-}
-
-void cli_exec_kill(uv_loop_t *loop) {
-  uv_walk(loop, kill_process, NULL);
+/* They are gone later: the loop runs until then, longer than the context. */
+static void stop(void *state, bool cut) {
+  const struct commands *all = state;
+  for (struct child *c = cut ? all->children : NULL; c; c = c->next) {
+    signal_child(c, SIGKILL);
+    if (c->stopped && !c->running) (void)uv_timer_start(&c->timer, on_kill, 0, 0);
+  }
 }
 
 static void on_keeper(struct cli_keeper *k) {
-  const struct cli_exec *exec = (struct cli_exec *)((char *)k - offsetof(struct cli_exec, keeper));
-  for (struct child *c = exec->children; c; c = c->next) {
+  const struct commands *all = (struct commands *)((char *)k - offsetof(struct commands, keeper));
+  for (struct child *c = all->children; c; c = c->next) {
     struct cli_keeper_message m = {.input = c->input, .order = CLI_KEEP};
     if (c->in_fd < 0 || cli_keeper_tell(k, &m, c->in_fd) < 0) continue;
     if (c->running) cli_keeper_tell_leader(k, c->input, c->process.pid);
@@ -469,12 +477,56 @@ static void close_on_exec(void) {
   (void)closedir(dir);
 }
 
-int cli_exec_prepare(struct cli_exec *exec, uv_loop_t *loop) {
-  close_on_exec();
-  exec->keeper.on_started = on_keeper;
-  return cli_keeper_start(&exec->keeper, loop);
+/* ---- The action ---- */
+
+static int read_options(void *state) {
+  struct commands *all = state;
+  const char *why = cli_statuses_read(&all->clean, all->clean_given ? all->clean_given : "0");
+  return why ? cli_usage(&cli_serve, all->clean_given, why) : CLI_OK;
 }
 
-void cli_exec_end(struct cli_exec *exec) {
-  cli_keeper_end(&exec->keeper);
+static int start(void *state, struct cli_serving *s) {
+  struct commands *all = state;
+  all->serving = s;
+  close_on_exec();
+  all->keeper.on_started = on_keeper;
+  return cli_keeper_start(&all->keeper, s->loop);
 }
+
+static void close_keeper(void *state) {
+  cli_keeper_end(&((struct commands *)state)->keeper);
+}
+
+const struct cli_action cli_action_exec = {
+    .name = "exec",
+    .argument = "COMMAND",
+    .help =
+        "a shell command for each peer, which is its standard input and\n"
+        "output; its environment is PATH, MULTISERVER_ADDRESS and, where\n"
+        "the peer has one, MULTISERVER_KEY. Both are sockets: what opens\n"
+        "/dev/stdin by name wants a pipe, as in 'cat | COMMAND'",
+    .options = {{.name = "exec-clean",
+                 .argument = "LIST",
+                 .kind = CLI_TEXT,
+                 .offset = offsetof(struct commands, clean_given),
+                 .about = "commands",
+                 .heading = "commands of --exec",
+                 .help = "the exit statuses with which a command has succeeded, as 0,1 for\n"
+                         "grep, or any (default: 0). With every other, and of a command\n"
+                         "that a signal has killed, the peer gets all output and then no\n"
+                         "clean end; so it is when what the command has left behind holds\n"
+                         "its output and is silent for a second. A peer that takes less\n"
+                         "than 4 KiB of that output in 30 seconds after a failure is cut.\n"
+                         "A pipeline shows the status of its last command only. A peer\n"
+                         "that is lost takes its command with it (SIGTERM, after 5 seconds\n"
+                         "SIGKILL), and so does serve when it is killed: a process\n"
+                         "exec-keeper sees to it that no command takes either for the end\n"
+                         "of its input"}},
+    .descriptors = 3,
+    .size = sizeof(struct commands),
+    .read = read_options,
+    .start = start,
+    .take = take,
+    .stop = stop,
+    .close = close_keeper,
+};

@@ -34,26 +34,6 @@ struct cli_keeper {
   void (*on_started)(struct cli_keeper *k);
 };
 
-/* A command for each peer. Zero but for what is the caller's to set; it must outlive the loop. */
-struct cli_exec {
-  struct cli_report *report; /* the caller's */
-  const char *command;       /* the caller's; NULL: there is none */
-  struct cli_statuses clean; /* the caller's: with these a command has succeeded */
-  unsigned long descriptors; /* the caller's: what a command may have; 0: what we may */
-  struct child *children;
-  struct cli_keeper keeper;
-};
-void cli_exec(struct cli_exec *exec, uv_loop_t *loop, ms_conn *conn);
-
-/* Once, before the first command. CLI_OK, or CLI_FAILED after an error line. */
-int cli_exec_prepare(struct cli_exec *exec, uv_loop_t *loop);
-
-/* Kills all commands of the loop, which runs until they are gone, longer than the context. */
-void cli_exec_kill(uv_loop_t *loop);
-
-/* When the loop has nothing to do any more: it has to run once again. */
-void cli_exec_end(struct cli_exec *exec);
-
 /* Where the keeper finds serve. */
 enum { CLI_KEEPER_FD = 3 };
 

@@ -13,6 +13,11 @@ enum { LEFT_OVER_MSEC = 5000 };
 /* How long a peer waits for a dial that fails, unless --retry-for says. */
 enum { RETRY_MSEC = 5000 };
 
+struct bridges {
+  struct cli_serving *serving;
+  uint32_t retry_msec; /* --retry-for; 0: not given */
+};
+
 struct bridge;
 
 struct side {
@@ -24,9 +29,8 @@ struct side {
 };
 
 struct bridge {
-  struct cli_report *report;
+  const struct bridges *all;
   struct side in, out;
-  const char *address;
   char *peer; /* where it is, for lines; NULL: no memory */
   ms_dialer *dialer;
   struct cli_retry retry; /* of the dial, as long as it has never opened */
@@ -35,6 +39,10 @@ struct bridge {
   char cause[520];        /* what has failed at the far side, or "" */
   bool told;              /* the first failure: what it makes fail is no other */
 };
+
+static struct cli_report *report_of(const struct bridge *b) {
+  return b->all->serving->report;
+}
 
 static bool is_dialling(const struct bridge *b) {
   return b->dialer || b->retry.waits;
@@ -150,7 +158,7 @@ static void keep_cause(struct bridge *b, const ms_error *err) {
 /* A failure, in the words of the side that has failed first. */
 static void tell(struct bridge *b, const ms_error *err, const char *more) {
   keep_cause(b, err);
-  cli_report_far(b->report, "forward", b->peer, err, more);
+  cli_report_far(report_of(b), "forward", b->peer, err, more);
 }
 
 static void on_close(ms_conn *conn, const ms_error *err, void *user) {
@@ -163,7 +171,7 @@ static void on_close(ms_conn *conn, const ms_error *err, void *user) {
     if (!b->told && err->code != MS_EABORTED) tell(b, err, "");
     keep_cause(b, err);
   }
-  cli_report_ended(b->report, s == &b->out || b->told ? NULL : "forward", conn, err, &ending);
+  cli_report_ended(report_of(b), s == &b->out || b->told ? NULL : "forward", conn, err, &ending);
   if (err) b->told = true;
   if (b->dialer) ms_dial_abort(b->dialer);
   cli_retry_stop(&b->retry);
@@ -177,7 +185,7 @@ static void on_close(ms_conn *conn, const ms_error *err, void *user) {
 static const ms_conn_events events = {
     .on_readable = on_readable, .on_end = on_end, .on_writable = on_writable, .on_close = on_close};
 
-static void take(struct side *s, ms_conn *conn) {
+static void take_side(struct side *s, ms_conn *conn) {
   s->conn = conn;
   ms_conn_handle(conn, &events, s);
   ms_conn_set_reset_on_shutdown(conn, true);
@@ -210,13 +218,13 @@ static void on_dialled(ms_conn *conn, const ms_error *err, void *user) {
   if (err) {
     if (err->code != MS_EABORTED) {
       failed(b, err);
-      if (!b->retry.waits && b->report->level >= MS_LOG_WARN) cli_attempts(dialer);
+      if (!b->retry.waits && report_of(b)->level >= MS_LOG_WARN) cli_attempts(dialer);
     }
     if (!b->retry.waits) give_up(b);
     return;
   }
   *b->cause = '\0';
-  take(&b->out, conn);
+  take_side(&b->out, conn);
   pump(&b->in);
   if (b->in.ended) end(&b->out);
 }
@@ -235,30 +243,62 @@ static void dial(void *user) {
   ms_error err;
   opts.on_dialled = on_dialled;
   opts.user = b;
-  if (ms_dial(ms_conn_ctx(b->in.conn), &b->dialer, b->address, &opts, &err) == 0) return;
+  if (ms_dial(ms_conn_ctx(b->in.conn), &b->dialer, b->all->serving->argument, &opts, &err) == 0)
+    return;
   if (err.code != MS_ESTATE) tell(b, &err, ""); /* else we are closing: what was before is it */
   b->told = true;
   ms_conn_fail(b->in.conn, unreachable);
 }
 
-void cli_forward(struct cli_report *report, uv_loop_t *loop, ms_conn *conn, const char *address,
-                 uint32_t retry_msec) {
+static void take(void *state, ms_conn *conn) {
+  const struct bridges *all = state;
+  uv_loop_t *loop = all->serving->loop;
   struct bridge *b = calloc(1, sizeof *b);
   if (!b) { /* nobody takes it on */
-    cli_fail(report, conn, "out of memory");
+    cli_fail(all->serving->report, conn, "out of memory");
     return;
   }
-  b->report = report;
+  b->all = all;
   init_side(&b->in, b, &b->out, loop);
   init_side(&b->out, b, &b->in, loop);
   (void)uv_timer_init(loop, &b->patience);
   b->patience.data = b;
-  cli_retry_init(&b->retry, loop, retry_msec ? retry_msec : RETRY_MSEC);
+  cli_retry_init(&b->retry, loop, all->retry_msec ? all->retry_msec : RETRY_MSEC);
   b->retry.again = dial;
   b->retry.user = b;
   b->timers = 4;
-  b->address = address;
   b->peer = strdup(ms_conn_address(conn));
-  take(&b->in, conn);
+  take_side(&b->in, conn);
   dial(b);
 }
+
+/* ---- The action ---- */
+
+static int start(void *state, struct cli_serving *s) {
+  ((struct bridges *)state)->serving = s;
+  return CLI_OK;
+}
+
+const struct cli_action cli_action_forward = {
+    .name = "forward",
+    .argument = "ADDRESS",
+    .help =
+        "a bridge to any other address; one with a seed as @FILE, for a\n"
+        "command line is no secret. What other tools call a local listener\n"
+        "or a tunnel is this, from net:127.0.0.1:PORT (see the examples).\n"
+        "A dial that fails is repeated while its peer waits (--retry-for);\n"
+        "a pair that was open ends, and is not resumed",
+    .options = {{.name = "retry-for",
+                 .argument = "MSEC",
+                 .kind = CLI_MSEC,
+                 .offset = offsetof(struct bridges, retry_msec),
+                 .about = "dials",
+                 .help = "how long a peer waits for a --forward that is not reached: it is\n"
+                         "dialled again after 0.25 seconds, twice as long each time, up to\n"
+                         "30 (default 5000)"}},
+    .dials = true,
+    .descriptors = 2,
+    .size = sizeof(struct bridges),
+    .start = start,
+    .take = take,
+};

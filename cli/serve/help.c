@@ -1,4 +1,6 @@
-/* The text of serve --help. */
+/* The text of serve --help. What is told of actions comes from their rows. */
+#include <stdio.h>
+
 #include "serve.h"
 
 const char cli_serve_help[] =
@@ -18,24 +20,9 @@ const char cli_serve_help[] =
     "  unix:@x~noauth           the same without a file: an abstract socket\n"
     "  unix:/run/x/socket~ws~shs  WebSocket there, for nginx or haproxy in front\n"
     "\n"
-    "actions, one of:\n"
-    "  --echo                what a peer sends comes back\n"
-    "  --chat                a room: lines reach all others\n"
-    "  --stdio               one peer on standard input and output, then exit; where standard\n"
-    "                        input gives nothing, our end comes when all of the peer's stream\n"
-    "                        is written out, and the peer's exit status 0 means that\n"
-    "  --exec COMMAND        a shell command for each peer, which is its standard input and\n"
-    "                        output; its environment is PATH, MULTISERVER_ADDRESS and, where\n"
-    "                        the peer has one, MULTISERVER_KEY. Both are sockets: what opens\n"
-    "                        /dev/stdin by name wants a pipe, as in 'cat | COMMAND'\n"
-    "  --forward ADDRESS     a bridge to any other address; one with a seed as @FILE, for a\n"
-    "                        command line is no secret. What other tools call a local listener\n"
-    "                        or a tunnel is this, from net:127.0.0.1:PORT (see the examples).\n"
-    "                        A dial that fails is repeated while its peer waits (--retry-for);\n"
-    "                        a pair that was open ends, and is not resumed\n"
-    "\n";
+    "actions, one of:\n";
 
-const char *const cli_serve_more[] = {
+static const char peers[] =
     "who may enter, where a stack authenticates:\n"
     "  --allow KEY           this public key; may be repeated\n"
     "  --allow-file FILE     the keys in FILE, one a line, comments after #; read again on\n"
@@ -64,8 +51,9 @@ const char *const cli_serve_more[] = {
     "                        connect to a unix socket; may be repeated\n"
     "  --insecure-noauth     where nothing authenticates, and for metrics: listen off this\n"
     "                        machine, and let other users in at unix sockets\n"
-    "\n",
+    "\n";
 
+static const char addresses[] =
     "addresses, as peers are told them:\n"
     "  --scope SCOPE         from where the stacks can be reached: device, local or public;\n"
     "                        may be repeated (default: what each address itself is)\n"
@@ -78,20 +66,9 @@ const char *const cli_serve_more[] = {
     "  --print-addresses SCOPE\n"
     "                        print those of this scope (default: device, or the widest of\n"
     "                        --scope where device is not among them)\n"
-    "\n"
-    "commands of --exec:\n"
-    "  --exec-clean LIST     the exit statuses with which a command has succeeded, as 0,1 for\n"
-    "                        grep, or any (default: 0). With every other, and of a command\n"
-    "                        that a signal has killed, the peer gets all output and then no\n"
-    "                        clean end; so it is when what the command has left behind holds\n"
-    "                        its output and is silent for a second. A peer that takes less\n"
-    "                        than 4 KiB of that output in 30 seconds after a failure is cut.\n"
-    "                        A pipeline shows the status of its last command only. A peer\n"
-    "                        that is lost takes its command with it (SIGTERM, after 5 seconds\n"
-    "                        SIGKILL), and so does serve when it is killed: a process\n"
-    "                        exec-keeper sees to it that no command takes either for the end\n"
-    "                        of its input\n"
-    "\n",
+    "\n";
+
+static const char options[] =
     "options:\n"
     "  --key FILE            who we are, which nobody else may open (default:\n"
     "                        $XDG_CONFIG_HOME/multiserver/secret, made on first use)\n"
@@ -115,10 +92,9 @@ const char *const cli_serve_more[] = {
     "  --log LEVEL           error, warn (default: also who is refused or fails, who is turned\n"
     "                        away), info, debug (also each step of the dials of --forward)\n"
     "  --accept-timeout MSEC what a peer has to come in, from its first byte to the end of its\n"
-    "                        handshake (default 5000)\n"
-    "  --retry-for MSEC      how long a peer waits for a --forward that is not reached: it is\n"
-    "                        dialled again after 0.25 seconds, twice as long each time, up to\n"
-    "                        30 (default 5000)\n"
+    "                        handshake (default 5000)\n";
+
+static const char more_options[] =
     "  --reuse-port          share the port with other processes that say so too: the system\n"
     "                        spreads peers over them, a process to a core\n"
     "  --unix-mode MODE      the mode of the unix sockets that serve makes, in octal (default:\n"
@@ -144,5 +120,14 @@ const char *const cli_serve_more[] = {
     "  multiserver serve --forward unix:/run/app/socket~noauth --allow KEY net::0~shs\n"
     "  multiserver serve --forward 'wss://pub.example~shs:KEY' net:127.0.0.1:5000~noauth\n"
     "  multiserver serve --echo --external pub.example --print-addresses public \\\n"
-    "    --allow-any net::::8008~shs\n",
-    NULL};
+    "    --allow-any net::::8008~shs\n";
+
+/* C knows no string of more than 4,095 characters. */
+void cli_serve_more(void) {
+  cli_actions_help();
+  (void)printf("\n%s%s", peers, addresses);
+  cli_actions_options_help(true);
+  (void)fputs(options, stdout);
+  cli_actions_options_help(false);
+  (void)fputs(more_options, stdout);
+}

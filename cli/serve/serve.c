@@ -7,7 +7,6 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "exec.h"
 #include "serve.h"
 
 enum { DRAIN_MSEC = 5000, SIGNALS = 4 };
@@ -20,28 +19,32 @@ struct server {
   int signals;
   bool closing, ready; /* systemd knows of it */
 
+  const struct cli_action *action;
+  struct cli_actions actions;
+  void *state; /* of the action */
+  struct cli_serving serving;
+  bool started; /* the action is */
+  bool taken;   /* it has its one peer */
+
   /* options */
-  char *forward; /* as it was given, or read */
-  const char *key, *network, *exec_clean, *forward_given, *allow_file, *scope_printed;
+  struct cli_given given;
+  char *dialled; /* what the action dials, or NULL */
+  const char *key, *network, *allow_file, *scope_printed;
   struct cli_texts allow, addresses, external, scope, origins, trusted, limits;
   const char *metrics_at;
   struct cli_metrics metrics;
   const char *http_root;
   struct cli_pages pages;
   ms_tls_opts tls;
-  bool allow_any, insecure_noauth, reuse_port, echo, chat, stdio, no_evict, verbose, quiet;
+  bool allow_any, insecure_noauth, reuse_port, no_evict, verbose, quiet;
   const char *log;
-  uint32_t accept_msec, retry_msec;
+  uint32_t accept_msec;
   unsigned scopes, unix_mode;
   const char *unix_group;
 
   struct cli_keys allowed, filed; /* of --allow, and of --allow-file */
   uint8_t own[MS_KEY_BYTES];
   uint8_t network_key[MS_KEY_BYTES];
-  bool taken; /* --stdio has its peer */
-  struct cli_echoes echoes;
-  struct cli_room room;
-  struct cli_exec exec;
   struct cli_report report;
   struct cli_sockets inherited;
 };
@@ -58,11 +61,15 @@ static void on_closed(ms_ctx *ctx, void *user) {
     uv_unref((uv_handle_t *)&s->signals_of[i]);
 }
 
+static void stop_action(const struct server *s, bool cut) {
+  if (s->action->stop) s->action->stop(s->state, cut);
+}
+
 static void stop(struct server *s, uint32_t drain_msec) {
   if (!s->closing) cli_systemd_tell("STOPPING=1\n");
   s->closing = true;
   cli_metrics_close(&s->metrics);
-  cli_echoes_stop(&s->echoes);
+  stop_action(s, drain_msec == 0);
   ms_ctx_close(s->ctx, drain_msec, on_closed, s);
 }
 
@@ -71,8 +78,10 @@ static void on_signal(uv_signal_t *handle, int number) {
   struct server *s = handle->data;
   bool again = s->signals++ > 0;
   (void)number;
-  if (s->ctx) stop(s, again ? 0 : DRAIN_MSEC);
-  if (again) cli_exec_kill(&s->loop);
+  if (s->ctx)
+    stop(s, again ? 0 : DRAIN_MSEC);
+  else if (again)
+    stop_action(s, true);
 }
 
 /* ---- Who may enter ---- */
@@ -87,7 +96,7 @@ static bool is_allowed(const struct server *s, const uint8_t *key) {
 static void reload_tls(struct server *s) {
   ms_error err;
   if (!s->tls.cert && !s->tls.ca) return;
-  for (int i = 0; ms_stack_name(s->ctx, i); i++) /* those that --forward dials by, too */
+  for (int i = 0; ms_stack_name(s->ctx, i); i++) /* those that are dialled by, too */
     if (ms_reload_tls(s->ctx, i, &err) < 0) {
       (void)cli_error_from("reload", &err);
       return;
@@ -174,8 +183,8 @@ static void on_ready(ms_ctx *ctx, size_t up, void *user) {
     s->status = up ? cli_error("serve", NULL, "out of memory") : CLI_FAILED; /* or each has told */
     stop(s, 0);
   } else if (!s->report.json) {
-    (void)fprintf(s->stdio ? stderr : stdout, "%s\n", addresses);
-    if (!s->stdio && cli_flush("serve") != CLI_OK) {
+    (void)fprintf(s->action->writes_stdout ? stderr : stdout, "%s\n", addresses);
+    if (!s->action->writes_stdout && cli_flush("serve") != CLI_OK) {
       s->status = CLI_FAILED;
       stop(s, DRAIN_MSEC);
     }
@@ -187,39 +196,22 @@ static void on_ready(ms_ctx *ctx, size_t up, void *user) {
   if (s->ready) cli_systemd_tell("READY=1\n");
 }
 
-static void on_stdio_done(int status, void *user) {
+static void on_action_done(int status, void *user) {
   struct server *s = user;
   s->status = status;
   if (!s->closing) stop(s, DRAIN_MSEC);
 }
 
-static void on_stdio_closed(void *user, const char *what, const ms_conn *conn,
-                            const ms_error *err) {
-  struct server *s = user;
-  cli_report_closed(&s->report, what, conn, err);
-}
-
 static void on_connection(ms_conn *conn, void *user) {
   struct server *s = user;
-  struct cli_stdio_opts stdio = {.hold = CLI_HOLD_SILENT, .closed = on_stdio_closed};
-  if (s->taken) { /* --stdio has its peer */
+  if (s->taken) {
     cli_fail(&s->report, conn, "another peer was first");
     return;
   }
   cli_report_connection(&s->report, conn);
-  if (s->echo) {
-    cli_echo(&s->echoes, conn);
-  } else if (s->chat) {
-    cli_chat(&s->room, conn);
-  } else if (s->forward) {
-    cli_forward(&s->report, &s->loop, conn, s->forward, s->retry_msec);
-  } else if (s->exec.command) {
-    cli_exec(&s->exec, &s->loop, conn);
-  } else {
-    s->taken = true;
-    ms_unlisten(s->ctx);
-    cli_stdio_start(&s->loop, conn, &stdio, on_stdio_done, s);
-  }
+  s->taken = s->action->one_peer;
+  if (s->taken) ms_unlisten(s->ctx);
+  s->action->take(s->state, conn);
 }
 
 static void on_failed(ms_conn *conn, const ms_error *err, void *user) {
@@ -284,14 +276,14 @@ static int add_stacks(struct server *s, bool keyed) {
   opts.origins_count = s->origins.count;
   opts.trusted_proxies = s->trusted.at;
   opts.trusted_proxies_count = s->trusted.count;
-  opts.stream = !s->echo;
+  opts.stream = !s->action->messages;
   opts.tls = s->tls;
   opts.on_request = s->http_root ? on_request : NULL;
   opts.health_path = "/healthz";
   opts.request_user = s;
   for (size_t i = 0; i < s->addresses.count; i++)
     if ((status = add_stack(s, s->addresses.at[i], &opts)) != CLI_OK) return status;
-  return s->forward ? cli_dial_stacks("serve", s->ctx, keyed, &s->tls) : CLI_OK;
+  return s->dialled ? cli_dial_stacks("serve", s->ctx, keyed, &s->tls) : CLI_OK;
 }
 
 static bool any_shs(const struct server *s) {
@@ -301,7 +293,7 @@ static bool any_shs(const struct server *s) {
 }
 
 static bool needs_identity(const struct server *s) {
-  return any_shs(s) || (s->forward && strstr(s->forward, "~shs"));
+  return any_shs(s) || (s->dialled && strstr(s->dialled, "~shs"));
 }
 
 static int start(struct server *s) {
@@ -310,10 +302,10 @@ static int start(struct server *s) {
   ms_identity *id = NULL;
   ms_error err;
   int r;
-  unsigned each = 1; /* descriptors of a connection */
   bool keyed = needs_identity(s);
   const char *why;
-  if (s->exec.command && cli_exec_prepare(&s->exec, &s->loop) != CLI_OK) return CLI_FAILED;
+  s->started = true;
+  if ((r = s->action->start(s->state, &s->serving)) != CLI_OK) return r;
   if (s->http_root && (s->pages.folder = cli_http_root_open(s->http_root)) < 0) return CLI_FAILED;
   if (s->http_root && !cli_pages_open(&s->pages, &s->loop))
     return cli_error("serve", NULL, "out of memory");
@@ -328,9 +320,7 @@ static int start(struct server *s) {
   opts.log_level = s->report.level;
   opts.accept_timeout_msec = s->accept_msec;
   (void)cli_limits(&s->limits, &opts.limits, &why);
-  if (s->exec.command) each = 3;
-  if (s->forward) each = 2;
-  s->exec.descriptors = cli_descriptors(opts.limits.connections, each);
+  s->serving.descriptors = cli_descriptors(opts.limits.connections, s->action->descriptors);
   s->metrics.limits = opts.limits;
   s->metrics.events_lost = s->report.json ? &s->report.events.lost_ever : NULL;
   opts.inherited = s->inherited.fds;
@@ -386,7 +376,6 @@ static void forget_signals(struct server *s) {
 static int serve(struct server *s) {
   if (cli_systemd_sockets(&s->inherited) != CLI_OK) return CLI_FAILED;
   if (cli_loop_open(&s->loop, "serve") != CLI_OK) return CLI_FAILED;
-  cli_echoes_open(&s->echoes, &s->loop);
   s->status = start(s);
   if (s->status == CLI_OK) {
     if (!s->allow_any && !s->allow.count && !s->allow_file && any_shs(s))
@@ -395,8 +384,7 @@ static int serve(struct server *s) {
     (void)uv_run(&s->loop, UV_RUN_DEFAULT);
     forget_signals(s);
   }
-  cli_echoes_close(&s->echoes);
-  cli_exec_end(&s->exec);
+  if (s->started && s->action->close) s->action->close(s->state);
   (void)uv_run(&s->loop, UV_RUN_DEFAULT);
   (void)uv_loop_close(&s->loop);
   return s->status;
@@ -441,32 +429,33 @@ static int check_scopes(struct server *s) {
   return CLI_OK;
 }
 
-static int not_forwarded(const struct server *s, const char *why) {
+/* What the action dials, or NULL. */
+static int read_dialled(struct server *s, ms_addr **out) {
+  char what[64], why[sizeof((ms_error *)0)->message];
+  const char *given = s->serving.argument;
   ms_error err = {.code = MS_ENOSTACK, .phase = MS_PHASE_MATCH};
-  (void)snprintf(err.message, sizeof err.message, "%s", why);
-  (void)cli_error_typed("serve: --forward", s->forward, MS_ADDR_DIAL, &err);
+  int status;
+  *out = NULL;
+  if (!s->action->dials) return CLI_OK;
+  if ((status = cli_address_given(&cli_serve, given, &s->dialled)) != CLI_OK) return status;
+  s->serving.argument = s->dialled;
+  if (ms_addr_parse(out, s->dialled, strlen(s->dialled), MS_ADDR_DIAL, &err) == 0) {
+    if (cli_can_dial(*out, s->tls.insecure, why, sizeof why)) return CLI_OK;
+    (void)snprintf(err.message, sizeof err.message, "%s", why);
+    ms_addr_free(*out);
+    *out = NULL;
+  }
+  (void)snprintf(what, sizeof what, "serve: --%s", s->action->name);
+  (void)cli_error_typed(what, s->dialled, MS_ADDR_DIAL, &err);
   return CLI_USAGE;
 }
 
 /* What the command line alone shows to be in vain shall not wait for the first peer. */
-static int check_addresses(struct server *s, const struct cli_given *given) {
-  ms_addr *forward = NULL;
-  ms_error err;
-  char why[sizeof err.message];
-  int status;
-  if (s->forward_given &&
-      (status = cli_address_given(&cli_serve, s->forward_given, &s->forward)) != CLI_OK)
-    return status;
-  if (s->forward &&
-      ms_addr_parse(&forward, s->forward, strlen(s->forward), MS_ADDR_DIAL, &err) < 0) {
-    (void)cli_error_typed("serve: --forward", s->forward, MS_ADDR_DIAL, &err);
-    return CLI_USAGE;
-  }
-  if (forward && !cli_can_dial(forward, s->tls.insecure, why, sizeof why))
-    status = not_forwarded(s, why);
-  else
-    status = cli_unused_serving(given, &s->addresses, forward);
-  ms_addr_free(forward);
+static int check_addresses(struct server *s) {
+  ms_addr *dialled;
+  int status = read_dialled(s, &dialled);
+  if (status == CLI_OK) status = cli_unused_serving(&s->given, &s->addresses, dialled);
+  ms_addr_free(dialled);
   return status;
 }
 
@@ -485,49 +474,67 @@ static int check_level(struct server *s) {
   return cli_usage(&cli_serve, s->log, "is no level: error, warn, info, debug");
 }
 
-static int check(struct server *s, const struct cli_given *given) {
-  int actions =
-          s->echo + s->chat + s->stdio + (s->forward_given != NULL) + (s->exec.command != NULL),
-      status;
-  const char *wrong, *why;
+static int check_action(struct server *s) {
+  size_t chosen = 0;
+  char why[64];
   if (s->addresses.count == 0)
     return cli_usage(&cli_serve, NULL, "an address to listen on is missing, as net::0~shs");
-  if (actions != 1)
-    return cli_usage(&cli_serve, NULL,
-                     "say what to do with peers: one of --echo, --chat, --stdio, --exec COMMAND, "
-                     "--forward ADDRESS");
-  if (s->report.json && s->stdio)
-    return cli_usage(&cli_serve, "--json", "and --stdio both want standard output");
+  if (cli_actions_chosen(&s->actions, &chosen) != CLI_OK) return CLI_USAGE;
+  s->action = cli_action(chosen);
+  s->state = s->actions.of[chosen].state;
+  s->serving.argument = s->actions.of[chosen].argument;
+  (void)snprintf(why, sizeof why, "and --%s both want standard output", s->action->name);
+  if (s->report.json && s->action->writes_stdout) return cli_usage(&cli_serve, "--json", why);
+  return cli_actions_read(&s->actions, chosen);
+}
+
+static int check_network(struct server *s) {
+  memcpy(s->network_key, ms_scuttlebutt_network_key, sizeof s->network_key);
   if (s->network && ms_key_parse(s->network_key, s->network, strlen(s->network), NULL) < 0)
     return cli_usage(&cli_serve, "--network-key", "is not 32 bytes of base64");
-  if ((why = cli_statuses_read(&s->exec.clean, s->exec_clean ? s->exec_clean : "0")))
-    return cli_usage(&cli_serve, s->exec_clean, why);
-  if (s->exec_clean && !s->exec.command)
-    return cli_usage(&cli_serve, "--exec-clean", "is about commands: it needs --exec COMMAND");
-  if ((wrong = cli_external_wrong(&s->external, &s->addresses, &why)))
-    return cli_usage_typed(&cli_serve, wrong, why);
-  if ((wrong = cli_limits(&s->limits, &(ms_limits){0}, &why)))
-    return cli_usage(&cli_serve, wrong, why);
-  if (s->retry_msec && !s->forward_given)
-    return cli_usage(&cli_serve, "--retry-for", "is about dials: it needs --forward ADDRESS");
-  if (s->no_evict && !s->allow_file)
-    return cli_usage(&cli_serve, "--no-evict", "is about keys in a file: it needs --allow-file");
-  if ((status = check_level(s)) != CLI_OK) return status;
-  if (s->metrics_at && (why = cli_metrics_wrong(s->metrics_at)))
-    return cli_usage_typed(&cli_serve, s->metrics_at, why);
-  if ((status = check_scopes(s)) != CLI_OK) return status;
-  if ((status = check_addresses(s, given)) != CLI_OK) return status;
-  return read_allowed(s);
+  return CLI_OK;
+}
+
+static int check_external(struct server *s) {
+  const char *why, *wrong = cli_external_wrong(&s->external, &s->addresses, &why);
+  return wrong ? cli_usage_typed(&cli_serve, wrong, why) : CLI_OK;
+}
+
+static int check_limits(struct server *s) {
+  const char *why, *wrong = cli_limits(&s->limits, &(ms_limits){0}, &why);
+  return wrong ? cli_usage(&cli_serve, wrong, why) : CLI_OK;
+}
+
+static int check_evicting(struct server *s) {
+  if (!s->no_evict || s->allow_file) return CLI_OK;
+  return cli_usage(&cli_serve, "--no-evict", "is about keys in a file: it needs --allow-file");
+}
+
+static int check_metrics(struct server *s) {
+  const char *why = s->metrics_at ? cli_metrics_wrong(s->metrics_at) : NULL;
+  return why ? cli_usage_typed(&cli_serve, s->metrics_at, why) : CLI_OK;
+}
+
+/* In this order: each may use what those before it have read. */
+static int (*const checks[])(struct server *s) = {
+    check_action, check_network, check_external, check_limits,    check_evicting,
+    check_level,  check_metrics, check_scopes,   check_addresses, read_allowed,
+};
+
+static int check(struct server *s) {
+  int status = CLI_OK;
+  for (size_t i = 0; status == CLI_OK && i < sizeof checks / sizeof *checks; i++)
+    status = checks[i](s);
+  return status;
 }
 
 static void on_exit_unread(void *user) {
-  struct server *s = user;
-  cli_exec_kill(&s->loop);
+  stop_action(user, true);
 }
 
 static int run(int argc, char **argv) {
   struct server s = {.status = CLI_OK, .pages = {.folder = -1}};
-  const struct cli_option options[] = {
+  const struct cli_option own[] = {
       {"key", 0, CLI_TEXT, &s.key},
       {"network-key", 0, CLI_TEXT, &s.network},
       {"allow", 0, CLI_LIST, &s.allow},
@@ -550,32 +557,31 @@ static int run(int argc, char **argv) {
       {"unix-mode", 0, CLI_MODE, &s.unix_mode},
       {"unix-group", 0, CLI_TEXT, &s.unix_group},
       {"reuse-port", 0, CLI_FLAG, &s.reuse_port},
-      {"echo", 0, CLI_FLAG, &s.echo},
-      {"chat", 0, CLI_FLAG, &s.chat},
-      {"stdio", 0, CLI_FLAG, &s.stdio},
-      {"exec", 0, CLI_TEXT, &s.exec.command},
-      {"exec-clean", 0, CLI_TEXT, &s.exec_clean},
-      {"forward", 0, CLI_TEXT, &s.forward_given},
-      {"retry-for", 0, CLI_MSEC, &s.retry_msec},
       {"accept-timeout", 0, CLI_MSEC, &s.accept_msec},
       {"no-evict", 0, CLI_FLAG, &s.no_evict},
       {"verbose", 'v', CLI_FLAG, &s.verbose},
       {"quiet", 'q', CLI_FLAG, &s.quiet},
       {"log", 0, CLI_TEXT, &s.log},
   };
-  const struct cli_given given = {&cli_serve, options, sizeof options / sizeof *options};
-  int status;
-  s.room.report = s.exec.report = s.echoes.report = &s.report;
+  struct cli_option options[sizeof own / sizeof *own + CLI_ALL_ACTION_OPTIONS];
+  size_t count = cli_actions_options(&s.actions, options);
+  int status = CLI_FAILED;
+  memcpy(options + count, own, sizeof own);
+  s.given = (struct cli_given){&cli_serve, options, count + sizeof own / sizeof *own};
   cli_report_init(&s.report, &s.loop);
   s.report.events.on_exit = on_exit_unread;
   s.report.events.user = &s;
-  memcpy(s.network_key, ms_scuttlebutt_network_key, sizeof s.network_key);
-  if (cli_options(&cli_serve, argc, argv, options, sizeof options / sizeof *options, &s.addresses,
-                  &status) == 0) {
-    status = check(&s, &given);
+  s.serving = (struct cli_serving){
+      .loop = &s.loop, .report = &s.report, .done = on_action_done, .user = &s};
+  if (!count) {
+    (void)cli_error("serve", NULL, "out of memory");
+  } else if (cli_options(&cli_serve, argc, argv, options, s.given.count, &s.addresses, &status) ==
+             0) {
+    status = check(&s);
     if (status == CLI_OK) status = serve(&s);
   }
-  cli_address_forget(s.forward);
+  cli_actions_free(&s.actions);
+  cli_address_forget(s.dialled);
   cli_report_free(&s.report);
   cli_keys_free(&s.allowed);
   cli_keys_free(&s.filed);

@@ -4,9 +4,9 @@
 
 #include "../cli.h"
 
-/* The parts of serve --help (help.c). */
+/* The text of serve --help: its beginning, and what prints the rest (help.c). */
 extern const char cli_serve_help[];
-extern const char *const cli_serve_more[];
+void cli_serve_more(void);
 
 /* ---- Events on standard output (events.c) ---- */
 
@@ -249,34 +249,103 @@ int cli_unused_serving(const struct cli_given *given, const struct cli_texts *ad
 /* Can any alternative ever be dialled? False, and why not. */
 bool cli_can_dial(const ms_addr *addr, bool tls_insecure, char *why, size_t size);
 
-/* ---- What serve does with a connection (echo.c, chat.c, forward.c, exec.c) ---- */
+/* ---- Actions: what serve does with its peers (actions.c) ---- */
 
-/* All zero at first but for its report. */
-struct cli_echoes {
+/* The rows: cli_action_NAME is in NAME.c. Their order is that of --help. */
+#define CLI_ACTIONS(row) row(echo) row(chat) row(stdio) row(exec) row(forward)
+
+/* What an action has of serve. */
+struct cli_serving {
+  uv_loop_t *loop;
   struct cli_report *report;
-  uv_timer_t timer;
-  struct cli_speaker *speakers;
+  const char *argument;      /* of its option; where it `dials`, the address that was meant */
+  unsigned long descriptors; /* for `take`: what a process may have that we start; 0: what we may */
+
+  /* The action is over: serve is stopped, and exits with this status. */
+  void (*done)(int status, void *user);
+  void *user; /* of done */
 };
-void cli_echo(struct cli_echoes *echoes, ms_conn *conn);
-void cli_echoes_open(struct cli_echoes *echoes, uv_loop_t *loop);
 
-/* Says goodbye to each, once it has been silent for 0.3 s. */
-void cli_echoes_stop(struct cli_echoes *echoes);
+enum { CLI_ACTION_OPTIONS = 4 };
 
-/* Before the loop is closed, which has to run once again. */
-void cli_echoes_close(struct cli_echoes *echoes);
-
-/* A guest for the room, which is all zero at first but for its report. */
-struct cli_room {
-  struct cli_report *report;
-  struct cli_guest *guests;
-  unsigned long numbers; /* given to guests without a key */
+/* An option that makes sense with one action only. */
+struct cli_action_option {
+  const char *name; /* NULL: behind the last */
+  const char *argument;
+  enum cli_kind kind;
+  size_t offset;       /* of its value in the action's state; see cli_option */
+  const char *about;   /* what it is about, as an error line has it */
+  const char *heading; /* in --help: of a list of the action's; NULL: it is among "options" */
+  const char *help;    /* lines of at most 66 characters, with '\n' between them */
 };
-void cli_chat(struct cli_room *room, ms_conn *conn);
 
-/* `address` must outlive the context. A dial that fails is repeated for `retry_msec` (0: 5
- * seconds); one that has opened is not. */
-void cli_forward(struct cli_report *report, uv_loop_t *loop, ms_conn *conn, const char *address,
-                 uint32_t retry_msec);
+/* One thing to do with peers. Its state is zero at first but for its options. */
+struct cli_action {
+  const char *name;     /* of its option */
+  const char *argument; /* of that, or NULL: it takes none */
+  const char *help;     /* see cli_action_option */
+  struct cli_action_option options[CLI_ACTION_OPTIONS];
+
+  bool dials;           /* the argument is an address, which the context can dial */
+  bool one_peer;        /* no other is let in after the first */
+  bool writes_stdout;   /* nobody else does, then */
+  bool messages;        /* it tells messages apart where a stack has them; else all is a stream */
+  unsigned descriptors; /* of a connection, with its own */
+  size_t size;          /* of the state */
+
+  /* Reads what its options say. CLI_OK, or an exit status after an error line. NULL: nothing. */
+  int (*read)(void *state);
+
+  /* Once, before there is anything else in the loop. `s` outlives the state. CLI_OK, or an exit
+   * status after an error line. */
+  int (*start)(void *state, struct cli_serving *s);
+
+  /* Takes a connection on (ms_conn_handle), or fails it (cli_fail). */
+  void (*take)(void *state, ms_conn *conn);
+
+  /* serve is being stopped: called before the context is closed, whose drain begins; or, with
+   * `cut`, once more, all is to end now, and the context may be gone. NULL: nothing is to be done.
+   */
+  void (*stop)(void *state, bool cut);
+
+  /* The loop has nothing to do any more, and will run once again; or `start` has failed. NULL:
+   * nothing is open. */
+  void (*close)(void *state);
+};
+
+#define CLI_ACTION_DECLARED(name) extern const struct cli_action cli_action_##name;
+#define CLI_ACTION_COUNTED(name)  +1
+CLI_ACTIONS(CLI_ACTION_DECLARED)
+enum {
+  CLI_ACTION_COUNT = 0 CLI_ACTIONS(CLI_ACTION_COUNTED),
+  CLI_ALL_ACTION_OPTIONS = CLI_ACTION_COUNT * (1 + CLI_ACTION_OPTIONS)
+};
+
+const struct cli_action *cli_action(size_t i);
+
+/* What a command line says of them. All zero at first. */
+struct cli_actions {
+  struct cli_action_given {
+    bool flag;            /* it is given, without an argument */
+    const char *argument; /* it is given, with one */
+    void *state;
+  } of[CLI_ACTION_COUNT];
+};
+
+/* Writes their options to `out`, which has room for CLI_ALL_ACTION_OPTIONS: how many. 0: no
+ * memory. */
+size_t cli_actions_options(struct cli_actions *a, struct cli_option *out);
+
+/* Which is given? CLI_OK, or CLI_USAGE after an error line: none, or several. */
+int cli_actions_chosen(const struct cli_actions *a, size_t *out);
+
+/* Reads its options. CLI_OK, or an exit status after an error line: also where one is given that
+ * makes sense with another only. */
+int cli_actions_read(const struct cli_actions *a, size_t chosen);
+void cli_actions_free(struct cli_actions *a);
+
+/* The rows of --help: of all actions; of their options that have a heading, or that have none. */
+void cli_actions_help(void);
+void cli_actions_options_help(bool with_heading);
 
 #endif
