@@ -16,6 +16,7 @@ enum { RETRY_MSEC = 5000 };
 struct bridges {
   struct cli_serving *serving;
   uint32_t retry_msec; /* --retry-for; 0: not given */
+  struct bridge *first;
 };
 
 struct bridge;
@@ -29,7 +30,8 @@ struct side {
 };
 
 struct bridge {
-  const struct bridges *all;
+  struct bridges *all;
+  struct bridge *prev, *next;
   struct side in, out;
   char *peer; /* where it is, for lines; NULL: no memory */
   ms_dialer *dialer;
@@ -70,6 +72,8 @@ static void on_retry_closed(uv_handle_t *handle) {
 
 static void free_if_over(struct bridge *b) {
   if (b->in.conn || b->out.conn || is_dialling(b)) return;
+  *(b->prev ? &b->prev->next : &b->all->first) = b->next;
+  if (b->next) b->next->prev = b->prev;
   uv_close((uv_handle_t *)&b->retry.timer, on_retry_closed);
   uv_close((uv_handle_t *)&b->patience, on_patience_closed);
   uv_close((uv_handle_t *)&b->in.linger.timer, on_linger_closed);
@@ -251,7 +255,7 @@ static void dial(void *user) {
 }
 
 static void take(void *state, ms_conn *conn) {
-  const struct bridges *all = state;
+  struct bridges *all = state;
   uv_loop_t *loop = all->serving->loop;
   struct bridge *b = calloc(1, sizeof *b);
   if (!b) { /* nobody takes it on */
@@ -259,6 +263,9 @@ static void take(void *state, ms_conn *conn) {
     return;
   }
   b->all = all;
+  b->next = all->first;
+  if (b->next) b->next->prev = b;
+  all->first = b;
   init_side(&b->in, b, &b->out, loop);
   init_side(&b->out, b, &b->in, loop);
   (void)uv_timer_init(loop, &b->patience);
@@ -274,6 +281,14 @@ static void take(void *state, ms_conn *conn) {
 
 /* ---- The action ---- */
 
+/* Who waits for a far side has nothing to be drained: no end of it could come through any more. */
+static void stop(void *state, bool cut) {
+  const struct bridges *all = state;
+  (void)cut; /* the context cuts the others */
+  for (const struct bridge *b = all->first; b; b = b->next)
+    if (is_dialling(b) && b->in.conn) ms_conn_abort(b->in.conn);
+}
+
 static int start(void *state, struct cli_serving *s) {
   ((struct bridges *)state)->serving = s;
   return CLI_OK;
@@ -287,7 +302,8 @@ const struct cli_action cli_action_forward = {
         "command line is no secret. What other tools call a local listener\n"
         "or a tunnel is this, from net:127.0.0.1:PORT (see the examples).\n"
         "A dial that fails is repeated while its peer waits (--retry-for);\n"
-        "a pair that was open ends, and is not resumed",
+        "a pair that was open ends, and is not resumed. A peer that waits\n"
+        "when serve is stopped is cut at once",
     .options = {{.name = "retry-for",
                  .argument = "MSEC",
                  .kind = CLI_MSEC,
@@ -301,4 +317,5 @@ const struct cli_action cli_action_forward = {
     .size = sizeof(struct bridges),
     .start = start,
     .take = take,
+    .stop = stop,
 };

@@ -330,6 +330,80 @@ scenario('--forward: a target that is down is an error for that peer only', asyn
   assert.ok(!fs.existsSync(world.path('config')))
 })
 
+// A far side that answers once, as an echo does, and never again: it says nothing, or is not there.
+async function answersOnce(world, as) {
+  const echo = world.ours(['serve', '--echo', '--allow-any', `net:127.0.0.1:0~${as}`])
+  const at = await echo.line()
+  const held = []
+  const far = tcp.createServer({ allowHalfOpen: true }, (socket) => {
+    held.push(socket.on('error', () => {}))
+    if (held.length > 1) return
+    const through = tcp.connect({ port: Number(at.match(/:(\d+)~/)[1]), host: '127.0.0.1', allowHalfOpen: true }).on('error', () => {})
+    socket.pipe(through).pipe(socket)
+  })
+  await new Promise((resolve) => far.listen(0, '127.0.0.1', resolve))
+  world.atEnd(() => {
+    far.close()
+    for (const socket of held) socket.destroy()
+  })
+  return { address: at.replace(/:\d+~/, `:${far.address().port}~`), leave: () => far.close() }
+}
+
+for (const near of ['net:127.0.0.1:0~noauth', 'net:127.0.0.1:0~shs', 'ws://127.0.0.1:0~noauth', 'unix:DIR/socket~shs', 'unix:DIR/socket~ws~noauth']) {
+  for (const [how, as] of [['says nothing', 'shs'], ['is not there', 'noauth']]) {
+    scenario(`--forward: who waits for a far side that ${how} is cut when serve is stopped, ${near}`, async (world) => {
+      const far = await answersOnce(world, as)
+      const serve = world.ours(['serve', '--json', '--forward', far.address, '--retry-for', '60000',
+        ...near.endsWith('shs') ? ['--allow-any'] : [], near.replace('DIR', world.socketDir('n'))])
+      const { address: at } = await serve.event('listening')
+      const open = world.ours(['connect', at])
+      open.say('hello')
+      await heard(open, 'hello\n')
+      if (how === 'is not there') far.leave()
+      const [waits, ended] = [world.ours(['connect', at]), world.ours(['connect', at])]
+      waits.say('anybody there?')
+      ended.child.stdin.end('nobody, then\n')
+      await serve.event('connection', 2)
+      if (how === 'is not there') await serve.until(() => (serve.err.match(/; again in /g) || []).length >= 2, 'a dial that has failed, twice')
+      serve.kill('SIGTERM')
+      for (const client of [waits, ended]) {
+        assert.strictEqual(await client.exit(), 1, `${client}`)
+        assert.strictEqual(client.stdout().toString(), '')
+      }
+      for (let i = 0; i < 2; i++) assert.strictEqual((await serve.event('closed', i)).reason, 'aborted')
+      // the drain of the others goes on meanwhile, and theirs is a clean end
+      open.child.stdin.end('goodbye\n')
+      assert.strictEqual(await open.exit(), 0, `${open}`)
+      assert.strictEqual(open.stdout().toString(), 'hello\ngoodbye\n')
+      assert.strictEqual(await serve.exit(), 0)
+    })
+  }
+}
+
+// A listener that takes connections and says nothing.
+async function silent(world) {
+  const held = []
+  const far = tcp.createServer((socket) => held.push(socket.on('error', () => {})))
+  await new Promise((resolve) => far.listen(0, '127.0.0.1', resolve))
+  world.atEnd(() => {
+    far.close()
+    for (const socket of held) socket.destroy()
+  })
+  return { address: `net:127.0.0.1:${far.address().port}~shs:${identity().key}` }
+}
+
+scenario('--forward: who is cut while it waits sees a reset', async (world) => {
+  for (const far of [`net:127.0.0.1:${await closedPort()}~noauth`, (await silent(world)).address]) {
+    const serve = world.ours(['serve', '--json', '--forward', far, '--retry-for', '60000', 'net:127.0.0.1:0~noauth'])
+    const socket = await plain((await serve.event('listening')).address)
+    const seen = new Promise((resolve) => socket.once('end', () => resolve('end')).once('error', (err) => resolve(err.code)).resume())
+    await serve.event('connection')
+    serve.kill('SIGTERM')
+    assert.strictEqual(await seen, 'ECONNRESET', far)
+    assert.strictEqual(await serve.exit(), 0)
+  }
+})
+
 scenario('--forward: a line about a far side names the peer that it has failed for, once', async (world) => {
   // one that never opens
   const dead = `net:127.0.0.1:${await closedPort()}~noauth`

@@ -477,6 +477,19 @@ scenario('connect --retry waits for a server that comes late, and resumes nothin
   assert.strictEqual(client.err.split('again in').length, waits.length + 1, 'it is not dialled again')
 })
 
+scenario('connect --retry repeats a refusal, too, until it is let in', async (world) => {
+  const [friend, stranger] = [identity(), identity()]
+  const file = world.write('friends', `${friend.key}\n`)
+  const serve = world.ours(['serve', '--echo', '--allow-file', file, 'net:127.0.0.1:0~shs'])
+  const client = world.ours(['connect', '--retry', await serve.line()], { as: stranger })
+  client.child.stdin.end('hello\n')
+  await client.until(() => /(.*: refused.*; again in \d\.\d s\n){2}/.test(client.err), 'two refusals')
+  world.write('friends', `${friend.key}\n${stranger.key}\n`)
+  serve.kill('SIGHUP')
+  assert.strictEqual(await client.exit(), 0, `${client}`)
+  assert.strictEqual(client.stdout().toString(), 'hello\n')
+})
+
 scenario('--retry-for ends it', async (world) => {
   const from = Date.now()
   const client = await world.run(['connect', '--retry-for', '1000', 'unix:/nowhere/at/all~noauth'])
