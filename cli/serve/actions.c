@@ -52,7 +52,8 @@ static int name_action(const struct cli_action *action, char *buf, size_t size) 
                   argument ? argument : "");
 }
 
-int cli_actions_chosen(const struct cli_actions *a, size_t *out) {
+int cli_actions_chosen(const struct cli_actions *a, const struct cli_command *command,
+                       size_t *out) {
   size_t count = 0, n;
   char why[256];
   for (size_t i = 0; i < CLI_ACTION_COUNT; i++)
@@ -66,11 +67,12 @@ int cli_actions_chosen(const struct cli_actions *a, size_t *out) {
     if (i) n += (size_t)snprintf(why + n, sizeof why - n, ", ");
     if (n < sizeof why) n += (size_t)name_action(actions[i], why + n, sizeof why - n);
   }
-  return cli_usage(&cli_serve, NULL, why);
+  return cli_usage(command, NULL, why);
 }
 
 /* Of another action than the chosen one. */
-static int check_other(const struct cli_action *action, void *state) {
+static int check_other(const struct cli_command *command, const struct cli_action *action,
+                       void *state) {
   const struct cli_action_option *o;
   char name[64], where[64], why[128];
   for (size_t j = 0; (o = option_of(action, j)); j++) {
@@ -79,16 +81,19 @@ static int check_other(const struct cli_action *action, void *state) {
     (void)name_action(action, name, sizeof name);
     (void)snprintf(where, sizeof where, "--%s", o->name);
     (void)snprintf(why, sizeof why, "is about %s: it needs %s", o->about, name);
-    return cli_usage(&cli_serve, where, why);
+    return cli_usage(command, where, why);
   }
   return CLI_OK;
 }
 
-int cli_actions_read(const struct cli_actions *a, size_t chosen) {
+int cli_actions_read(const struct cli_actions *a, const struct cli_command *command,
+                     size_t chosen) {
   const struct cli_action *action = actions[chosen];
+  const char *where = NULL, *why;
   for (size_t i = 0; i < CLI_ACTION_COUNT; i++)
-    if (i != chosen && check_other(actions[i], a->of[i].state) != CLI_OK) return CLI_USAGE;
-  return action->read ? action->read(a->of[chosen].state) : CLI_OK;
+    if (i != chosen && check_other(command, actions[i], a->of[i].state) != CLI_OK) return CLI_USAGE;
+  why = action->read ? action->read(a->of[chosen].state, &where) : NULL;
+  return why ? cli_usage(command, where, why) : CLI_OK;
 }
 
 /* ---- --help ---- */

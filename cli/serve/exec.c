@@ -479,10 +479,10 @@ static void close_on_exec(void) {
 
 /* ---- The action ---- */
 
-static int read_options(void *state) {
+static const char *read_options(void *state, const char **where) {
   struct commands *all = state;
-  const char *why = cli_statuses_read(&all->clean, all->clean_given ? all->clean_given : "0");
-  return why ? cli_usage(&cli_serve, all->clean_given, why) : CLI_OK;
+  *where = all->clean_given;
+  return cli_statuses_read(&all->clean, all->clean_given ? all->clean_given : "0");
 }
 
 static int start(void *state, struct cli_serving *s) {

@@ -1,6 +1,5 @@
 /* serve: listen on stacks and do one thing with whoever comes. */
 #include <signal.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,21 +28,21 @@ struct server {
   /* options */
   struct cli_given given;
   char *dialled; /* what the action dials, or NULL */
-  const char *key, *network, *allow_file, *scope_printed;
-  struct cli_texts allow, addresses, external, scope, origins, trusted, limits;
+  const char *key, *network, *scope_printed;
+  struct cli_texts addresses, external, scope, origins, trusted, limits;
   const char *metrics_at;
   struct cli_metrics metrics;
   const char *http_root;
   struct cli_pages pages;
   ms_tls_opts tls;
-  bool allow_any, insecure_noauth, reuse_port, no_evict, verbose, quiet;
+  bool insecure_noauth, reuse_port, verbose, quiet;
   const char *log;
   uint32_t accept_msec;
   unsigned scopes, unix_mode;
   const char *unix_group;
 
-  struct cli_keys allowed, filed; /* of --allow, and of --allow-file */
-  uint8_t own[MS_KEY_BYTES];
+  struct cli_allowed allowed;
+  ms_identity *identity; /* while it starts */
   uint8_t network_key[MS_KEY_BYTES];
   struct cli_report report;
   struct cli_sockets inherited;
@@ -84,13 +83,7 @@ static void on_signal(uv_signal_t *handle, int number) {
     stop_action(s, true);
 }
 
-/* ---- Who may enter ---- */
-
-static bool is_allowed(const struct server *s, const uint8_t *key) {
-  if (s->allow_any) return true;
-  if (!s->allow.count && !s->allow_file) return sodium_memcmp(key, s->own, MS_KEY_BYTES) == 0;
-  return cli_keys_has(&s->allowed, key) || cli_keys_has(&s->filed, key);
-}
+/* ---- Other signals ---- */
 
 /* Who is in keeps the certificate that it came by. */
 static void reload_tls(struct server *s) {
@@ -104,34 +97,6 @@ static void reload_tls(struct server *s) {
   cli_note("certificates read again");
 }
 
-/* Those of keys that were taken out of the file, and that no --allow has. */
-static size_t evict(struct server *s, const struct cli_keys *old) {
-  const uint8_t *key;
-  size_t n = 0;
-  for (size_t i = 0; (key = cli_keys_gone(old, &s->filed, &i));)
-    if (!cli_keys_has(&s->allowed, key))
-      n += ms_ctx_evict(s->ctx, key, "its key is not allowed any more");
-  return n;
-}
-
-/* A file without a key is one that is being written, or cut off: it puts nobody out. */
-static void reload_keys(struct server *s) {
-  struct cli_keys found = {NULL, 0}, old = s->filed;
-  size_t ended = 0;
-  if (cli_keys_read(&found, s->allow_file) != CLI_OK) return;
-  if (!found.count) {
-    (void)cli_error("allow", s->allow_file, "has no key: who may enter is as before");
-    return;
-  }
-  s->filed = found;
-  if (!s->no_evict) ended = evict(s, &old);
-  cli_keys_free(&old);
-  cli_note("%s: %zu key%s", s->allow_file, found.count, cli_plural(found.count));
-  if (ended)
-    cli_note("%s: %zu connection%s put out: %s gone", s->allow_file, ended, cli_plural(ended),
-             ended == 1 ? "its key is" : "their keys are");
-}
-
 /* Who comes is judged by the new list, or by the old one after an error. */
 static void on_hangup(uv_signal_t *handle, int number) {
   struct server *s = handle->data;
@@ -139,7 +104,7 @@ static void on_hangup(uv_signal_t *handle, int number) {
   if (s->closing) return;
   if (s->ready) cli_systemd_reloading();
   reload_tls(s);
-  if (s->allow_file) reload_keys(s);
+  cli_allowed_reload(&s->allowed, s->ctx);
   if (s->ready) cli_systemd_tell("READY=1\n");
 }
 
@@ -161,7 +126,8 @@ static void on_log(enum ms_log_level level, const char *text, void *user) {
 
 /* Where no key is proved, that the stack is served at all is the operator's word. */
 static void on_authorise(ms_conn *conn, const ms_peer *peer, void *user) {
-  (void)ms_conn_answer(conn, !peer->key || is_allowed(user, peer->key), NULL);
+  const struct server *s = user;
+  (void)ms_conn_answer(conn, !peer->key || cli_allowed_has(&s->allowed, peer->key), NULL);
 }
 
 /* ---- Events ---- */
@@ -267,7 +233,7 @@ static ms_stack_opts sockets_of(const struct server *s) {
   return opts;
 }
 
-static int add_stacks(struct server *s, bool keyed) {
+static int add_stacks(struct server *s) {
   ms_stack_opts opts = sockets_of(s);
   int status;
   opts.reuse_port = s->reuse_port;
@@ -283,7 +249,12 @@ static int add_stacks(struct server *s, bool keyed) {
   opts.request_user = s;
   for (size_t i = 0; i < s->addresses.count; i++)
     if ((status = add_stack(s, s->addresses.at[i], &opts)) != CLI_OK) return status;
-  return s->dialled ? cli_dial_stacks("serve", s->ctx, keyed, &s->tls) : CLI_OK;
+  return CLI_OK;
+}
+
+static int dial_stacks(struct server *s) {
+  if (!s->dialled) return CLI_OK;
+  return cli_dial_stacks("serve", s->ctx, s->identity != NULL, &s->tls);
 }
 
 static bool any_shs(const struct server *s) {
@@ -296,23 +267,31 @@ static bool needs_identity(const struct server *s) {
   return any_shs(s) || (s->dialled && strstr(s->dialled, "~shs"));
 }
 
-static int start(struct server *s) {
-  ms_ctx_opts opts = MS_OPTS_INIT(ms_ctx_opts);
-  ms_stack_opts sockets = sockets_of(s);
-  ms_identity *id = NULL;
-  ms_error err;
-  int r;
-  bool keyed = needs_identity(s);
-  const char *why;
+/* Before anything else is in the loop. */
+static int start_action(struct server *s) {
   s->started = true;
-  if ((r = s->action->start(s->state, &s->serving)) != CLI_OK) return r;
-  if (s->http_root && (s->pages.folder = cli_http_root_open(s->http_root)) < 0) return CLI_FAILED;
-  if (s->http_root && !cli_pages_open(&s->pages, &s->loop))
-    return cli_error("serve", NULL, "out of memory");
-  if (keyed && cli_secret_get(s->key, &id) != CLI_OK) return CLI_FAILED;
-  if (keyed) memcpy(s->own, ms_identity_key(id), sizeof s->own);
+  return s->action->start(s->state, &s->serving);
+}
+
+static int open_pages(struct server *s) {
+  if (!s->http_root) return CLI_OK;
+  if ((s->pages.folder = cli_http_root_open(s->http_root)) < 0) return CLI_FAILED;
+  return cli_pages_open(&s->pages, &s->loop) ? CLI_OK : cli_error("serve", NULL, "out of memory");
+}
+
+static int get_identity(struct server *s) {
+  if (!needs_identity(s)) return CLI_OK;
+  if (cli_secret_get(s->key, &s->identity) != CLI_OK) return CLI_FAILED;
+  memcpy(s->allowed.own, ms_identity_key(s->identity), sizeof s->allowed.own);
+  return CLI_OK;
+}
+
+static int make_context(struct server *s) {
+  ms_ctx_opts opts = MS_OPTS_INIT(ms_ctx_opts);
+  ms_error err;
+  const char *why;
   opts.loop = &s->loop;
-  opts.identity = id;
+  opts.identity = s->identity;
   opts.network_key = s->network_key;
   opts.on_authorise = on_authorise;
   opts.user = s;
@@ -322,22 +301,39 @@ static int start(struct server *s) {
   (void)cli_limits(&s->limits, &opts.limits, &why);
   s->serving.descriptors = cli_descriptors(opts.limits.connections, s->action->descriptors);
   s->metrics.limits = opts.limits;
-  s->metrics.events_lost = s->report.json ? &s->report.events.lost_ever : NULL;
   opts.inherited = s->inherited.fds;
   opts.inherited_count = s->inherited.count;
-  r = ms_ctx_new(&s->ctx, &opts, &err);
-  ms_identity_free(id);
-  if (r < 0) return cli_error_from("serve", &err);
-  r = add_stacks(s, keyed);
-  if (r == CLI_OK && s->metrics_at)
-    r = cli_metrics_open(&s->metrics, &s->loop, s->ctx, s->metrics_at, &sockets);
-  if (r == CLI_OK && ms_listen(s->ctx, &events, s, &err) < 0) {
-    r = cli_error_from("serve", &err);
-    if (err.code == MS_EINVAL) r = CLI_USAGE; /* no address says where */
-    cli_metrics_close(&s->metrics);
-  }
-  if (r != CLI_OK) ms_ctx_free(s->ctx);
-  return r;
+  return ms_ctx_new(&s->ctx, &opts, &err) < 0 ? cli_error_from("serve", &err) : CLI_OK;
+}
+
+static int open_metrics(struct server *s) {
+  ms_stack_opts sockets = sockets_of(s);
+  if (s->report.json) s->metrics.events_lost = &s->report.events.lost_ever;
+  if (!s->metrics_at) return CLI_OK;
+  return cli_metrics_open(&s->metrics, &s->loop, s->ctx, s->metrics_at, &sockets);
+}
+
+static int begin_to_listen(struct server *s) {
+  ms_error err;
+  if (ms_listen(s->ctx, &events, s, &err) == 0) return CLI_OK;
+  (void)cli_error_from("serve", &err);
+  return err.code == MS_EINVAL ? CLI_USAGE : CLI_FAILED; /* EINVAL: no address says where */
+}
+
+static int (*const steps[])(struct server *s) = {start_action, open_pages,     get_identity,
+                                                 make_context, add_stacks,     dial_stacks,
+                                                 open_metrics, begin_to_listen};
+
+static int start(struct server *s) {
+  int status = CLI_OK;
+  for (size_t i = 0; status == CLI_OK && i < sizeof steps / sizeof *steps; i++)
+    status = steps[i](s);
+  ms_identity_free(s->identity); /* the context has a copy */
+  s->identity = NULL;
+  if (status == CLI_OK) return CLI_OK;
+  cli_metrics_close(&s->metrics);
+  ms_ctx_free(s->ctx);
+  return status;
 }
 
 static void watch_signals(struct server *s) {
@@ -350,7 +346,7 @@ static void watch_signals(struct server *s) {
     (void)uv_signal_init(&s->loop, &s->signals_of[i]);
     s->signals_of[i].data = s;
     /* with nothing to read again it is a terminal that closes, unless it is systemd's reload */
-    if (signals[i].number == SIGHUP && !s->allow_file && !s->tls.cert && !s->tls.ca &&
+    if (signals[i].number == SIGHUP && !s->allowed.file && !s->tls.cert && !s->tls.ca &&
         !cli_systemd_listens())
       continue;
     (void)uv_signal_start(&s->signals_of[i], signals[i].cb, signals[i].number);
@@ -378,7 +374,7 @@ static int serve(struct server *s) {
   if (cli_loop_open(&s->loop, "serve") != CLI_OK) return CLI_FAILED;
   s->status = start(s);
   if (s->status == CLI_OK) {
-    if (!s->allow_any && !s->allow.count && !s->allow_file && any_shs(s))
+    if (cli_allowed_only_own(&s->allowed) && any_shs(s))
       cli_note("only this identity itself may enter: --allow KEY admits another, --allow-any all");
     watch_signals(s);
     (void)uv_run(&s->loop, UV_RUN_DEFAULT);
@@ -391,13 +387,6 @@ static int serve(struct server *s) {
 }
 
 /* ---- Options ---- */
-
-static int read_allowed(struct server *s) {
-  for (size_t i = 0; i < s->allow.count; i++)
-    if (!cli_keys_add(&s->allowed, s->allow.at[i]))
-      return cli_usage(&cli_serve, s->allow.at[i], "is not a public key: 32 bytes of base64");
-  return s->allow_file ? cli_keys_read(&s->filed, s->allow_file) : CLI_OK;
-}
 
 static unsigned read_scope(const char *name) {
   static const struct {
@@ -479,13 +468,13 @@ static int check_action(struct server *s) {
   char why[64];
   if (s->addresses.count == 0)
     return cli_usage(&cli_serve, NULL, "an address to listen on is missing, as net::0~shs");
-  if (cli_actions_chosen(&s->actions, &chosen) != CLI_OK) return CLI_USAGE;
+  if (cli_actions_chosen(&s->actions, &cli_serve, &chosen) != CLI_OK) return CLI_USAGE;
   s->action = cli_action(chosen);
   s->state = s->actions.of[chosen].state;
   s->serving.argument = s->actions.of[chosen].argument;
   (void)snprintf(why, sizeof why, "and --%s both want standard output", s->action->name);
   if (s->report.json && s->action->writes_stdout) return cli_usage(&cli_serve, "--json", why);
-  return cli_actions_read(&s->actions, chosen);
+  return cli_actions_read(&s->actions, &cli_serve, chosen);
 }
 
 static int check_network(struct server *s) {
@@ -505,9 +494,8 @@ static int check_limits(struct server *s) {
   return wrong ? cli_usage(&cli_serve, wrong, why) : CLI_OK;
 }
 
-static int check_evicting(struct server *s) {
-  if (!s->no_evict || s->allow_file) return CLI_OK;
-  return cli_usage(&cli_serve, "--no-evict", "is about keys in a file: it needs --allow-file");
+static int check_allowed(struct server *s) {
+  return cli_allowed_check(&s->allowed, &cli_serve);
 }
 
 static int check_metrics(struct server *s) {
@@ -515,9 +503,13 @@ static int check_metrics(struct server *s) {
   return why ? cli_usage_typed(&cli_serve, s->metrics_at, why) : CLI_OK;
 }
 
+static int read_allowed(struct server *s) {
+  return cli_allowed_read(&s->allowed, &cli_serve);
+}
+
 /* In this order: each may use what those before it have read. */
 static int (*const checks[])(struct server *s) = {
-    check_action, check_network, check_external, check_limits,    check_evicting,
+    check_action, check_network, check_external, check_limits,    check_allowed,
     check_level,  check_metrics, check_scopes,   check_addresses, read_allowed,
 };
 
@@ -537,9 +529,9 @@ static int run(int argc, char **argv) {
   const struct cli_option own[] = {
       {"key", 0, CLI_TEXT, &s.key},
       {"network-key", 0, CLI_TEXT, &s.network},
-      {"allow", 0, CLI_LIST, &s.allow},
-      {"allow-file", 0, CLI_TEXT, &s.allow_file},
-      {"allow-any", 0, CLI_FLAG, &s.allow_any},
+      {"allow", 0, CLI_LIST, &s.allowed.given},
+      {"allow-file", 0, CLI_TEXT, &s.allowed.file},
+      {"allow-any", 0, CLI_FLAG, &s.allowed.any},
       {"scope", 0, CLI_LIST, &s.scope},
       {"external", 0, CLI_LIST, &s.external},
       {"print-addresses", 0, CLI_TEXT, &s.scope_printed},
@@ -558,7 +550,7 @@ static int run(int argc, char **argv) {
       {"unix-group", 0, CLI_TEXT, &s.unix_group},
       {"reuse-port", 0, CLI_FLAG, &s.reuse_port},
       {"accept-timeout", 0, CLI_MSEC, &s.accept_msec},
-      {"no-evict", 0, CLI_FLAG, &s.no_evict},
+      {"no-evict", 0, CLI_FLAG, &s.allowed.stay},
       {"verbose", 'v', CLI_FLAG, &s.verbose},
       {"quiet", 'q', CLI_FLAG, &s.quiet},
       {"log", 0, CLI_TEXT, &s.log},
@@ -583,9 +575,7 @@ static int run(int argc, char **argv) {
   cli_actions_free(&s.actions);
   cli_address_forget(s.dialled);
   cli_report_free(&s.report);
-  cli_keys_free(&s.allowed);
-  cli_keys_free(&s.filed);
-  cli_texts_free(&s.allow);
+  cli_allowed_free(&s.allowed);
   cli_texts_free(&s.scope);
   cli_texts_free(&s.external);
   cli_texts_free(&s.origins);

@@ -133,6 +133,28 @@ bool cli_systemd_listens(void);
 void cli_systemd_tell(const char *state);
 void cli_systemd_reloading(void);
 
+/* ---- Who may enter (allowed.c) ---- */
+
+/* All zero at first; the first four are what options say. */
+struct cli_allowed {
+  bool any, stay;         /* --allow-any; --no-evict */
+  struct cli_texts given; /* --allow */
+  const char *file;       /* --allow-file; NULL: none */
+  struct cli_keys keys, filed;
+  uint8_t own[MS_KEY_BYTES]; /* who enters where no option says */
+};
+
+/* CLI_OK, or an exit status after an error line: what the options alone show, then the keys. */
+int cli_allowed_check(const struct cli_allowed *a, const struct cli_command *command);
+int cli_allowed_read(struct cli_allowed *a, const struct cli_command *command);
+bool cli_allowed_only_own(const struct cli_allowed *a);
+bool cli_allowed_has(const struct cli_allowed *a, const uint8_t *key);
+
+/* Reads the file again, if there is one, and puts out whose key has gone; after an error, or
+ * without a key in it, all is as before. */
+void cli_allowed_reload(struct cli_allowed *a, ms_ctx *ctx);
+void cli_allowed_free(struct cli_allowed *a);
+
 /* ---- Limits (limits.c) ---- */
 
 /* Writes the defaults and then "NAME=NUMBER" or "NAME=none" to *out. NULL, or the first text that
@@ -293,8 +315,9 @@ struct cli_action {
   unsigned descriptors; /* of a connection, with its own */
   size_t size;          /* of the state */
 
-  /* Reads what its options say. CLI_OK, or an exit status after an error line. NULL: nothing. */
-  int (*read)(void *state);
+  /* Reads what its options say. NULL, or what is wrong, with which value in *where. NULL: there is
+   * nothing to be read. */
+  const char *(*read)(void *state, const char **where);
 
   /* Once, before there is anything else in the loop. `s` outlives the state. CLI_OK, or an exit
    * status after an error line. */
@@ -337,11 +360,11 @@ struct cli_actions {
 size_t cli_actions_options(struct cli_actions *a, struct cli_option *out);
 
 /* Which is given? CLI_OK, or CLI_USAGE after an error line: none, or several. */
-int cli_actions_chosen(const struct cli_actions *a, size_t *out);
+int cli_actions_chosen(const struct cli_actions *a, const struct cli_command *command, size_t *out);
 
 /* Reads its options. CLI_OK, or an exit status after an error line: also where one is given that
  * makes sense with another only. */
-int cli_actions_read(const struct cli_actions *a, size_t chosen);
+int cli_actions_read(const struct cli_actions *a, const struct cli_command *command, size_t chosen);
 void cli_actions_free(struct cli_actions *a);
 
 /* The rows of --help: of all actions; of their options that have a heading, or that have none. */
