@@ -10,8 +10,8 @@
 #
 # A help text is blocks with an empty line between them: "usage:" first, then paragraphs, which may
 # have indented lines in them, and indented lists, which may have a heading that ends in a colon. A
-# list has rows of two columns, two spaces or more apart; what is indented further goes on. Below
-# "examples:" and "try it" there are lines to type.
+# list has rows of two columns, two spaces or more apart, or one behind an option that fills the
+# first; what is indented further goes on. Below "examples:" and "try it" there are lines to type.
 #
 # A description lists what its argument can be behind a colon ("from where ...: device, local or
 # public; ..."). Of an argument with two parts, NAME=NUMBER, this is the first; behind "HOW ... is", a
@@ -83,6 +83,9 @@ function read_rows(first, last, i, s, depth) {
     s = substr(line[i], indent(line[i]) + 1)
     if (indent(line[i]) > depth && rows) {
       row_text[rows] = row_text[rows] (row_text[rows] == "" ? "" : " ") s
+    } else if (match(s, /^-[^ ]*( -[^ ]*)* [A-Z][A-Z0-9=|-]* [^ ]/)) {
+      row_term[++rows] = substr(s, 1, RLENGTH - 2)
+      row_text[rows] = substr(s, RLENGTH)
     } else if (match(s, /  +/)) {
       row_term[++rows] = substr(s, 1, RSTART - 1)
       row_text[rows] = substr(s, RSTART + RLENGTH)

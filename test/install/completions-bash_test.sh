@@ -5,6 +5,15 @@ needs bash
 quietly cmake --install "$TREE" --prefix "$scratch/prefix"
 file=$scratch/prefix/share/bash-completion/completions/multiserver
 
+# Every option whose argument the help names takes one of that name, and is described: the other shells show it.
+for command in $(commands_of_help); do
+  "$MULTISERVER" "$command" --help | sed '/^examples:/,$d; s/^usage: .*//' |
+    grep -oE '^  (-[a-z], )?--[a-z-]+( [A-Z][A-Z0-9=|-]*)?( |$)' | sed 's/^.*--/--/; s/ *$//' | LC_ALL=C sort -u >"$scratch/named"
+  "$MULTISERVER" "$command" --help | awk -v mode=options -f "$SOURCE/scripts/help.awk" |
+    awk -F '\t' '$3 != "" { n = split($1, name, ","); print name[n] ($2 == "" ? "" : " " $2) }' | LC_ALL=C sort -u |
+    diff "$scratch/named" - || fail "scripts/help.awk reads other arguments in the help of $command"
+done
+
 # Where a shell cuts words: COMP_WORDBREAKS with an '@' in it, or without.
 breaks='=:@'
 
