@@ -37,8 +37,13 @@ size_t cli_actions_options(struct cli_actions *a, struct cli_option *out) {
 }
 
 void cli_actions_free(struct cli_actions *a) {
-  for (size_t i = 0; i < CLI_ACTION_COUNT; i++)
-    free(a->of[i].state);
+  const struct cli_action_option *o;
+  for (size_t i = 0; i < CLI_ACTION_COUNT; i++) {
+    char *state = a->of[i].state;
+    for (size_t j = 0; state && (o = option_of(actions[i], j)); j++)
+      if (o->kind == CLI_LIST) cli_texts_free((void *)(state + o->offset));
+    free(state);
+  }
 }
 
 static bool is_given(const struct cli_action_given *given) {

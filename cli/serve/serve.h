@@ -326,9 +326,9 @@ struct cli_action {
   /* Takes a connection on (ms_conn_handle), or fails it (cli_fail). */
   void (*take)(void *state, ms_conn *conn);
 
-  /* serve is being stopped: called before the context is closed, whose drain begins; or, with
-   * `cut`, once more, all is to end now, and the context may be gone. NULL: nothing is to be done.
-   */
+  /* serve is being stopped: the context's drain begins behind this, with on_close for each
+   * connection. With `cut` all has to end now; that comes once more, also when the context has gone
+   * already. NULL: there is nothing to be done. */
   void (*stop)(void *state, bool cut);
 
   /* The loop has nothing to do any more, and will run once again; or `start` has failed. NULL:
