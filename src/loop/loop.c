@@ -29,7 +29,7 @@ void ms__soon_cancel(struct ms__loop *loop, struct ms__soon *s) {
   *(s->prev ? &s->prev->next : &loop->soon_first) = s->next;
   *(s->next ? &s->next->prev : &loop->soon_last) = s->prev;
   loop->soon_count--;
-  *s = (struct ms__soon){NULL};
+  *s = (struct ms__soon){.run = NULL};
 }
 
 /* What is asked for meanwhile comes after the poll, but for what takes the place of one that was
