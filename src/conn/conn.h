@@ -205,12 +205,11 @@ struct ms_conn {
   uint8_t aside;    /* while an answer runs that keeps the connection: layers that stand aside */
   uint8_t looks;    /* in vain for what the other side has taken */
   enum ms__deadline deadline_of : 8;
-  uint64_t whole_at; /* with `aside`: counts.out when the answer is whole */
-  uint64_t now;      /* of the running turn, or the last */
-  uint64_t deadline; /* of what `deadline_of` says */
-  uint64_t until;    /* it is closed then; MS__NEVER */
-  uint64_t armed;    /* what the alarm was last set to */
-  struct ms__alarm alarm;
+  uint64_t whole_at;  /* with `aside`: counts.out when the answer is whole */
+  uint64_t now;       /* of the running turn, or the last */
+  uint64_t deadline;  /* of what `deadline_of` says */
+  uint64_t until;     /* it is closed then; MS__NEVER */
+  uint64_t armed;     /* what the alarm was last set to */
   uint32_t end_from;  /* where on the wire our end begins; the low bits */
   uint32_t need;      /* on_readable waits for so much */
   uint32_t idle_msec; /* how long it may carry nothing once it is open; 0: for ever */
@@ -225,6 +224,7 @@ struct ms_conn {
   uint32_t flight, flight_len; /* the size of the block that the wire has, and what is in it */
 
   struct ms__cause cause;
+  struct ms__alarm alarm;
 
   bool server : 1;
   bool apart : 1; /* slots and edges have a block of their own: some of them go (MS__SETUP) */
