@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-static void echo_pump(ms_conn *conn, void *user) {
+void echo_pump(ms_conn *conn, void *user) {
   const uint8_t *p;
   size_t n = ms_conn_peek(conn, &p);
   ptrdiff_t k = n ? ms_conn_write(conn, p, n) : 0;
@@ -16,7 +16,7 @@ static void echo_pump(ms_conn *conn, void *user) {
   if (k > 0) ms_conn_consume(conn, (size_t)k);
 }
 
-static void echo_end(ms_conn *conn, void *user) {
+void echo_end(ms_conn *conn, void *user) {
   (void)user;
   ms_conn_end(conn);
 }

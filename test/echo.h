@@ -25,6 +25,8 @@ extern struct echo_seen seen;
 /* The server's events, to be changed after `serve`. */
 extern ms_server_events server_events;
 void echo_connection(ms_conn *conn, void *user);
+void echo_pump(ms_conn *conn, void *user); /* what is there to read, as far as it can be written */
+void echo_end(ms_conn *conn, void *user);
 void echo_close(ms_conn *conn, const ms_error *err, void *user);
 
 /* A fixture, and options for both sides. */

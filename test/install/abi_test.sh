@@ -74,10 +74,10 @@ abi 'does not export what include/multiserver.h declares' 1 record "$scratch/oth
 
 # ---- After a release ----
 
-# stub SONAME: a library of today's names under another SONAME.
-stub() {
-  sed -n 's/^ms_[a-z0-9_]*$/int &(void); int &(void) { return 0; }/p' "$copy/cmake/abi/symbols" >"$scratch/stub.c"
-  quietly "$CC" -shared -fPIC "$scratch/stub.c" -o "$scratch/stub.so" -Wl,-soname,"$1"
+# twin SONAME: a library of today's names under another SONAME.
+twin() {
+  sed -n 's/^ms_[a-z0-9_]*$/int &(void); int &(void) { return 0; }/p' "$copy/cmake/abi/symbols" >"$scratch/twin.c"
+  quietly "$CC" -shared -fPIC "$scratch/twin.c" -o "$scratch/twin.so" -Wl,-soname,"$1"
 }
 (
   cd "$copy"
@@ -94,7 +94,7 @@ abi '^compatible$' 0 since v0.1.0
 with 's/^} ms_error;/  int fresh;\n&/'
 abi '^incompatible$' 1 since v0.1.0
 abi 'v0.1.0 has the same SONAME' 1 record "$library"
-stub libmultiserver.so.9
-abi '' 0 record "$scratch/stub.so"
-abi '' 0 check "$scratch/stub.so"
+twin libmultiserver.so.9
+abi '' 0 record "$scratch/twin.so"
+abi '' 0 check "$scratch/twin.so"
 echo "$cases headers compared"

@@ -214,19 +214,6 @@ struct thread {
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
 
-static void echo_back(ms_conn *conn, void *user) {
-  const uint8_t *p;
-  size_t n = ms_conn_peek(conn, &p);
-  ptrdiff_t k = n ? ms_conn_write(conn, p, n) : 0;
-  (void)user;
-  if (k > 0) ms_conn_consume(conn, (size_t)k);
-}
-
-static void echo_end(ms_conn *conn, void *user) {
-  (void)user;
-  ms_conn_end(conn);
-}
-
 static void echo_over(ms_conn *conn, const ms_error *err, void *user) {
   struct thread *t = user;
   (void)conn;
@@ -235,7 +222,7 @@ static void echo_over(ms_conn *conn, const ms_error *err, void *user) {
 }
 
 static const ms_conn_events echoing = {
-    .on_readable = echo_back, .on_writable = echo_back, .on_end = echo_end, .on_close = echo_over};
+    .on_readable = echo_pump, .on_writable = echo_pump, .on_end = echo_end, .on_close = echo_over};
 
 static void on_come(ms_conn *conn, void *user) {
   ms_conn_handle(conn, &echoing, user);
